@@ -1,0 +1,1 @@
+"""Features in, numbers out: how far two sets of images are apart."""

@@ -1,0 +1,1 @@
+"""Flax modules. They know no schedule and no loss."""

@@ -1,0 +1,30 @@
+"""Array types that more than one island speaks of. Axes: B H W C for images, N D for features."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+Images = Float[Array, "B H W C"]
+"""Images as a network sees them, in [-1, 1]."""
+
+Pixels = UInt8[np.ndarray, "N H W C"]
+"""Images as files and people see them, 0 to 255."""
+
+Labels = Int[Array, "B"]
+"""Class indices, 0 to K-1; K, one past the last, is the null class."""
+
+Keys = Key[Array, "B"]
+"""One PRNG key an image, so that image i does not depend on the batch it was drawn in."""
+
+Params = Any
+"""A pytree of parameters, as Flax's `init` returns it."""
+
+Batch = Mapping[str, Array]
+"""`image` uint8 [B, H, W, C] and `label` int32 [B], as they come from disk."""
+
+Scalars = dict[str, Float[Array, ""]]
+
+LossFn = Callable[[Params, Batch, Key[Array, ""]], tuple[Float[Array, ""], Scalars]]
+"""`loss_fn(params, batch, key) -> (loss, metrics)`: all that the training island knows of a model."""

@@ -1,0 +1,1 @@
+"""uint8 arrays and numbers to pictures, plots and pages."""

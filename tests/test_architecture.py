@@ -1,0 +1,86 @@
+"""Arrows only go down, and no island imports another: read from the imports themselves."""
+
+import ast
+import pathlib
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "ddpm_jax"
+ISLANDS = {"data", "nets", "diffusion", "training", "evaluation", "viz"}
+GROUND = {"pixels", "types"}
+ALLOWED = {
+    "main": {"jobs", "rundir"},
+    "classify": {"jobs", "rundir"},
+    "jobs": {"assembly", "rundir", "metrics"} | ISLANDS | GROUND,
+    "assembly": ISLANDS | GROUND,
+    "rundir": GROUND,
+    "metrics": GROUND,
+    **{island: GROUND for island in ISLANDS},
+    "pixels": {"types"},
+    "types": set(),
+}
+# Who may import what from outside: each of these is a wall that keeps one thing replaceable.
+ONLY_IN = {
+    "ml_collections": ("main.py", "classify.py", "jobs/", "assembly.py"),
+    "tensorflow": ("data/tfds.py",),
+    "tensorflow_datasets": ("data/tfds.py",),
+    "clu.metric_writers": ("metrics.py",),
+    "orbax": ("training/checkpoints.py",),
+    "grain": ("data/order.py",),
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def attributes(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            yield ast.unparse(node)
+
+
+def room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_arrows_only_go_down(path):
+    here = room(path)
+    if here == "__init__":
+        return
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "ddpm_jax":
+            continue
+        there = parts[1]
+        if there == here:
+            assert here != "jobs", f"{path.name} imports the job {parts[2]}"
+            continue
+        assert there in ALLOWED[here], f"{here} must not import {there} ({path.name}: {name})"
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_walls_around_libraries(library):
+    for path in FILES:
+        relative = str(path.relative_to(PACKAGE))
+        for name in imports(path):
+            if name == library or name.startswith(library + "."):
+                assert relative.startswith(ONLY_IN[library]), f"{relative} imports {name}"
+
+
+def test_only_one_file_knows_devices():
+    for path in FILES:
+        relative = str(path.relative_to(PACKAGE))
+        if relative == "training/devices.py":
+            continue
+        for name in [*imports(path), *attributes(path)]:
+            assert name not in {
+                "jax.pmap", "jax.devices", "jax.local_devices", "jax.device_count",
+                "jax.local_device_count", "jax.process_index", "jax.process_count",
+            }, f"{relative} uses {name}; only training/devices.py does"
