@@ -1,0 +1,82 @@
+"""What the two programs share: a config from a file, overrides by name, errors of one line."""
+
+import pathlib
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file; --config.SECTION.FIELD=VALUE changes a field.", lock_config=True
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where the run's files go; runs/<config name> if not given."
+)
+TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an error arose.")
+
+# What a user's input or machine can bring about; anything else is a bug and shows its traceback.
+EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError, ImportError)
+EXIT_ERROR = 2
+
+
+def run(main: Callable[[], int | None], config_default: str | None = None) -> None:
+    """Parse the flags, call `main`, leave with its status; expected errors become one line and status 2."""
+
+    def guarded(argv: Sequence[str]) -> None:
+        if len(argv) > 1:
+            sys.exit(f"error: {argv[1]!r} is no flag; flags begin with --")
+        try:
+            status = main()
+        except EXPECTED_ERRORS as error:
+            if TRACEBACK.value:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            print("(--traceback shows where)", file=sys.stderr)
+            status = EXIT_ERROR
+        sys.exit(status or 0)
+
+    if config_default:
+        CONFIG.default = config_default
+    app.run(guarded, flags_parser=_parse)
+
+
+def config() -> ConfigDict:
+    return CONFIG.value
+
+
+def workdir() -> pathlib.Path:
+    """--workdir, or runs/ and the config file's name."""
+    if WORKDIR.value:
+        return pathlib.Path(WORKDIR.value)
+    return pathlib.Path("runs") / pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    try:
+        _check_overrides(argv)
+        return flags.FLAGS(argv)
+    except (ValueError, TypeError, OSError, flags.Error) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_ERROR)
+
+
+def _check_overrides(argv: Sequence[str]) -> None:
+    """Raises ValueError listing the fields there are, where an override names one that is not there."""
+    files = [arg.partition("=")[2] for arg in argv if arg.startswith(("--config=", "-config="))]
+    if not files:
+        return
+    if not pathlib.Path(files[-1]).is_file():
+        raise ValueError(f"--config: there is no file {files[-1]}")
+    known = runpy.run_path(files[-1])["get_config"]()
+    for arg in argv:
+        if not arg.startswith(("--config.", "-config.")):
+            continue
+        name = arg.partition("=")[0].lstrip("-").removeprefix("config.")
+        section = known
+        for part in name.split("."):
+            if not isinstance(section, ConfigDict) or part not in section:
+                fields = ", ".join(sorted(section)) if isinstance(section, ConfigDict) else "none below it"
+                raise ValueError(f"{arg}: no field {part!r} in {name!r}; there are: {fields}")
+            section = section[part]

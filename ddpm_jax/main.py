@@ -1,0 +1,48 @@
+"""From a dataset to a diffusion model, a synthetic dataset, and what that is worth to a classifier.
+
+    python -m ddpm_jax.main --config=configs/digits.py
+
+runs the whole chain: train, sample, export, evaluate, classify, compare. What is done and unchanged is
+skipped, what was interrupted goes on, so the same command is also how a run is resumed. --mode names one
+stage of it, or one of the other things to do with a trained model.
+
+Exit status: 0 done, 2 an error of the input or the machine (one line says which), 75 stopped by a signal
+after saving (run the same command to go on).
+"""
+
+import importlib
+
+from absl import flags
+
+from ddpm_jax import command_line
+
+CHAIN = ("train", "sample", "export", "evaluate", "classify", "compare")
+OTHERS = ()
+
+MODE = flags.DEFINE_enum("mode", "all", ["all", *CHAIN, *OTHERS], "What to do.")
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Join the other processes that SLURM, MPI or Kubernetes started with this one."
+)
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of process 0; joins the processes without a cluster's help."
+)
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With --coordinator: how many there are.")
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator: which one this is, from 0.")
+flags.adopt_module_key_flags(command_line)
+flags.mark_flag_as_required("config")
+
+
+def main() -> int:
+    config, workdir = command_line.config(), command_line.workdir()
+    if DISTRIBUTED.value or COORDINATOR.value:
+        from ddpm_jax.training import devices
+
+        devices.initialize_distributed(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
+    for mode in CHAIN if MODE.value == "all" else [MODE.value]:
+        job = importlib.import_module(f"ddpm_jax.jobs.{mode}")
+        job.run(config, workdir)
+    return 0
+
+
+if __name__ == "__main__":
+    command_line.run(main)
