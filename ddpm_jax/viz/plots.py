@@ -1,0 +1,210 @@
+"""Plots of numbers: every function returns a Matplotlib `Figure`, and `save` writes it.
+
+No `pyplot`: its figures live in a global list, and its backend depends on the machine.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float, Int, Num
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+# Okabe & Ito's colors, told apart with every common kind of color blindness.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MANY_CLASSES = 20  # beyond this a cell or a bar is too small for its number
+
+
+class Curve(NamedTuple):
+    """Points with the half-widths of their intervals, if they have any."""
+
+    x: Num[np.ndarray, "n"]
+    y: Num[np.ndarray, "n"]
+    half_width: Num[np.ndarray, "n"] | None = None
+
+
+def save(path: str | Path, figure: Figure) -> None:
+    """Write the figure; the ending of `path` chooses the format."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=144)
+
+
+def history(
+    rows: Sequence[Mapping[str, float]], names: Sequence[str], *, title: str = "", log: bool = True
+) -> Figure:
+    """Scalars over steps, from the rows of `metrics.jsonl`; a row need not have every name."""
+    curves = {}
+    for name in names:
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        if not points:
+            known = sorted({key for row in rows for key in row} - {"step"})
+            raise ValueError(f"no row has {name!r}; the rows have {known}")
+        step, value = np.array(points, np.float64).T
+        curves[name.replace("_", " ")] = Curve(step, value)
+    return lines(curves, x_label="training step", y_label="", log_y=log, title=title)
+
+
+def lines(
+    curves: Mapping[str, Curve],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    log_x: bool = False,
+    log_y: bool = False,
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
+    """Curves with bands, and named horizontal `levels` to compare them with."""
+    figure, axes = _figure(title=title)
+    for (name, curve), color, marker in zip(curves.items(), *_styles(len(curves)), strict=False):
+        few = len(curve.x) <= 25
+        axes.plot(curve.x, curve.y, color=color, label=name, marker=marker if few else "", ms=5)
+        if curve.half_width is not None:
+            low, high = curve.y - curve.half_width, curve.y + curve.half_width
+            axes.fill_between(curve.x, low, high, color=color, alpha=0.2, linewidth=0)
+    for i, (name, level) in enumerate((levels or {}).items()):
+        style = ("--", ":", "-.")[i % 3]
+        axes.axhline(level, color="0.35", linestyle=style, label=name, linewidth=1.2)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    if log_x:
+        axes.set_xscale("log")
+        ticks = np.unique(np.concatenate([curve.x for curve in curves.values()]))
+        if len(ticks) <= 10:
+            axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+            axes.minorticks_off()
+    if log_y:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    if len(curves) + len(levels or {}) > 1:
+        axes.legend(frameon=False)
+    return figure
+
+
+def schedules(
+    tables: Mapping[str, tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]],
+) -> Figure:
+    """alpha^2 (alpha_bar where variance is preserved) and log-SNR over t / T, from alpha, sigma."""
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for (name, (alpha, sigma)), color, _ in zip(
+        tables.items(), *_styles(len(tables)), strict=False
+    ):
+        alpha, sigma = np.asarray(alpha, np.float64), np.asarray(sigma, np.float64)
+        time = np.linspace(0, 1, len(alpha))
+        left.plot(time, alpha**2, color=color, label=name)
+        inside = (alpha > 0) & (sigma > 0)  # log-SNR is infinite on clean images
+        log_snr = 2 * np.log(alpha[inside] / sigma[inside])
+        right.plot(time[inside], log_snr, color=color, label=name)
+    left.set_title("share of signal", loc="left")
+    left.set_ylabel("alpha²")
+    right.set_title("signal to noise", loc="left")
+    right.set_ylabel("log-SNR")
+    for axes in (left, right):
+        axes.set_xlabel("t / T")
+        _clean(axes)
+    left.legend(frameon=False)
+    return figure
+
+
+def arms(
+    accuracy: Mapping[str, tuple[float, float]],
+    *,
+    x_label: str = "accuracy on real test images (%)",
+    title: str = "",
+) -> Figure:
+    """Mean and half-width of the interval for each arm, given as shares of 1, drawn in percent."""
+    figure, axes = _figure(height=1.2 + 0.45 * len(accuracy), title=title)
+    for row, (mean, half_width) in enumerate(accuracy.values()):
+        mean, half_width = 100 * mean, 100 * half_width
+        axes.errorbar(mean, row, xerr=half_width, fmt="o", color=COLORS[0], capsize=4)
+        text = f"{mean:.1f} ± {half_width:.1f}"
+        axes.annotate(text, (mean, row), (0, 7), textcoords="offset points", ha="center")
+    axes.set_yticks(range(len(accuracy)), list(accuracy))
+    axes.set_ylim(len(accuracy) - 0.5, -0.7)
+    axes.margins(x=0.12)
+    axes.set_xlabel(x_label)
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    return figure
+
+
+def confusion(
+    counts: Int[np.ndarray, "K K"], class_names: Sequence[str], *, title: str = ""
+) -> Figure:
+    """Rows are true classes, columns the predicted ones; shares of the row's images, in percent."""
+    percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = min(9.0, 2.6 + 0.45 * len(class_names))
+    figure, axes = _figure(width=size + 0.6, height=size, title=title)
+    shown = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    if len(class_names) <= MANY_CLASSES:
+        _name_classes(axes, class_names)
+        axes.set_yticks(range(len(class_names)), class_names)
+        for (row, column), value in np.ndenumerate(percent):
+            if counts[row, column]:
+                color = "white" if value > 55 else "black"
+                text = f"{value:.0f}" if value >= 1 else "<1"
+                axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
+    else:
+        figure.colorbar(shown, ax=axes, label="% of the true class", shrink=0.8)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class (each row is 100 %)")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return figure
+
+
+def balance(
+    counts: Mapping[str, Int[np.ndarray, "K"]], class_names: Sequence[str], *, title: str = ""
+) -> Figure:
+    """Images a class, one group of bars for each split."""
+    num_classes = len(class_names)
+    width = float(np.clip(1.5 + 0.5 * num_classes, 6.4, 14))
+    figure, axes = _figure(width=width, height=3.6, title=title)
+    bar = 0.8 / len(counts)
+    for i, (name, count) in enumerate(counts.items()):
+        at = np.arange(num_classes) - 0.4 + bar * (i + 0.5)
+        axes.bar(at, count, bar * 0.95, color=COLORS[i % len(COLORS)], label=name)
+    if num_classes <= MANY_CLASSES:
+        _name_classes(axes, class_names)
+    else:
+        axes.set_xlabel("class number")
+    axes.set_ylabel("images")
+    axes.margins(x=0.02)
+    if len(counts) > 1:
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def _figure(*, width: float = 6.4, height: float = 4.0, title: str = "") -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", wrap=True)
+    _clean(axes)
+    return figure, axes
+
+
+def _clean(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _name_classes(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_xticks(range(len(names)), names)
+    if max(map(len, names)) > 4:
+        for label in axes.get_xticklabels():
+            label.set(rotation=40, ha="right", rotation_mode="anchor")
+
+
+def _styles(count: int) -> Iterator[Sequence]:
+    repeat = -(-count // len(COLORS))
+    if count > len(COLORS):
+        spread = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, count))
+        return iter((list(spread), MARKERS * repeat))
+    return iter((COLORS, MARKERS))
