@@ -1,0 +1,67 @@
+"""The order in which images are read: batch i is a function of (seed, i) alone."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import grain
+import numpy as np
+
+from ddpm_jax.data.source import Source
+
+HostBatch = dict[str, np.ndarray]
+"""`image` uint8 [B, H, W, C] and `label` int32 [B]."""
+
+
+def indices(num_images: int, batch_size: int, seed: int) -> grain.MapDataset:
+    """Endless: `indices(...)[i]` are the images of batch i, int64 [B].
+
+    Epochs follow each other without a gap, each in its own order; a batch may span two or more.
+    """
+    if num_images < 1:
+        raise ValueError("the source has no image")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+    return grain.MapDataset.range(num_images).shuffle(seed=seed).repeat().batch(batch_size)
+
+
+def batches(
+    source: Source, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)
+) -> Iterator[HostBatch]:
+    """Endless batches from number `start` on; `rows` is what this process loads of each."""
+    order = indices(len(source.labels), batch_size, seed).slice(slice(start, None))
+    read = _reader(source)
+    dataset = order.map(lambda batch: read(batch[rows]))
+    if source.images is not None:
+        # A gather is faster than a second thread that competes for the interpreter.
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
+    else:
+        # One thread a batch. Pillow and the file system let go of the interpreter while they work.
+        threads = min(16, os.cpu_count() or 1)
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+    return iter(dataset.to_iter_dataset(options))
+
+
+def sequential(source: Source, batch_size: int) -> Iterator[HostBatch]:
+    """Every image once, in order; the last batch is filled up with image 0 and `mask` says so.
+
+    `mask` is bool [B], false where a row is filling.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+    read = _reader(source)
+    num_images = len(source.labels)
+    for first in range(0, num_images, batch_size):
+        batch = np.arange(first, first + batch_size)
+        mask = batch < num_images
+        yield read(np.where(mask, batch, 0)) | {"mask": mask}
+
+
+def _reader(source: Source) -> Callable[[np.ndarray], HostBatch]:
+    def read(batch: np.ndarray) -> HostBatch:
+        if source.images is not None:
+            images = source.images[batch]
+        else:
+            images = np.stack([source.read(int(i)) for i in batch])
+        return {"image": images, "label": source.labels[batch]}
+
+    return read

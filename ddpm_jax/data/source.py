@@ -1,0 +1,187 @@
+"""A labelled set of images, read by index, and the functions from one such set to another."""
+
+import concurrent.futures
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Int32
+from PIL import Image, ImageOps
+
+from ddpm_jax.types import Pixels
+
+
+class Source(NamedTuple):
+    """`read(i)` gives image i, uint8 [h, w, c] with c = 1 or 3; sizes may differ between images."""
+
+    read: Callable[[int], np.ndarray]
+    labels: np.ndarray
+    """int32 [N], indices into `class_names`."""
+    class_names: tuple[str, ...]
+    name: str
+    images: np.ndarray | None = None
+    """All images, uint8 [N, H, W, C], where they are decoded already: see `in_memory`."""
+
+
+class Splits(NamedTuple):
+    train: Source
+    validation: Source
+    test: Source
+
+
+def from_arrays(
+    images: Pixels, labels: Int32[np.ndarray, "N"], class_names: Sequence[str], name: str
+) -> Source:
+    """A source whose images are in memory."""
+    return Source(images.__getitem__, labels, tuple(class_names), name, images)
+
+
+def take(source: Source, indices: Int[np.ndarray, "M"]) -> Source:
+    """The images at `indices`, in that order."""
+    labels = source.labels[indices]
+    if source.images is not None:
+        return from_arrays(source.images[indices], labels, source.class_names, source.name)
+    return source._replace(read=lambda i: source.read(int(indices[i])), labels=labels)
+
+
+def keep_classes(source: Source, classes: Sequence[str | int]) -> Source:
+    """Only `classes`, by name or index, relabelled 0, 1, ... in the order given."""
+    kept = [class_index(source, c) for c in classes]
+    return _relabel(source, [source.class_names[c] for c in kept], [[c] for c in kept])
+
+
+def group_classes(source: Source, groups: Mapping[str, Sequence[str | int]]) -> Source:
+    """One new class for each group of old ones, as breeds become cats and dogs; drops the rest."""
+    members = [[class_index(source, c) for c in group] for group in groups.values()]
+    return _relabel(source, list(groups), members)
+
+
+def _relabel(source: Source, names: Sequence[str], members: Sequence[Sequence[int]]) -> Source:
+    if not names:
+        raise ValueError(f"no class of {source.name} is kept; name at least one")
+    new_label = np.full(len(source.class_names), -1, np.int32)
+    for new, group in enumerate(members):
+        for old in group:
+            if new_label[old] >= 0:
+                raise ValueError(f"class {source.class_names[old]!r} is named twice")
+            new_label[old] = new
+    labels = new_label[source.labels]
+    for new, name in enumerate(names):
+        if not np.any(labels == new):
+            raise ValueError(f"class {name!r} of {source.name} has no image")
+    relabelled = source._replace(labels=labels, class_names=tuple(names))
+    return take(relabelled, np.flatnonzero(labels >= 0))
+
+
+def class_index(source: Source, which: str | int) -> int:
+    """The index of a class given by name or index; an unknown one raises, listing the known."""
+    names = source.class_names
+    if isinstance(which, str) and which in names:
+        return names.index(which)
+    if not isinstance(which, str) and 0 <= which < len(names):
+        return which
+    raise ValueError(
+        f"unknown class {which!r} of {source.name}; known: "
+        + ", ".join(f"{i} {name!r}" for i, name in enumerate(names))
+    )
+
+
+def split(source: Source, fractions: Sequence[float], seed: int) -> tuple[Source, ...]:
+    """Disjoint parts that together are the source, each with its share of every class."""
+    if any(f <= 0 for f in fractions) or not math.isclose(sum(fractions), 1, abs_tol=1e-6):
+        raise ValueError(f"fractions {tuple(fractions)} must be positive and sum to 1")
+    n = len(source.labels)
+    # The raw stream of a bit generator is promised never to change; `Generator.permutation` is not,
+    # and a split that changed with the NumPy version would move test images into training.
+    shuffled = np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
+    position = np.empty(n)
+    for label in range(len(source.class_names)):
+        members = shuffled[source.labels[shuffled] == label]
+        # Spread each class evenly over [0, 1); cutting there takes the same share of every class.
+        position[members] = (np.arange(len(members)) + 0.5) / max(len(members), 1)
+    rank = np.empty(n, np.int64)
+    rank[shuffled] = np.arange(n)
+    spread = np.lexsort((rank, position))
+    cuts = [round(n * c) for c in np.cumsum(fractions)[:-1]]
+    parts = [np.sort(part) for part in np.split(spread, cuts)]
+    if not all(len(part) for part in parts):
+        raise ValueError(f"{n} images of {source.name} are too few to split as {tuple(fractions)}")
+    return tuple(take(source, part) for part in parts)
+
+
+def resize(source: Source, size: int, channels: int) -> Source:
+    """The largest centered square of each image, resampled without aliasing; gray 1, RGB 3."""
+    if channels not in (1, 3):
+        raise ValueError(f"channels is {channels}; 1 (gray) and 3 (RGB) are possible")
+    if size < 1:
+        raise ValueError(f"size is {size}; it must be at least 1 pixel")
+    mode = "L" if channels == 1 else "RGB"
+
+    def read(i: int) -> np.ndarray:
+        pixels = source.read(i)
+        if pixels.shape == (size, size, channels):
+            return pixels
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert(mode)
+        # Pillow widens its filters when it shrinks, so bicubic does not alias here.
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+        return np.asarray(image).reshape(size, size, channels)
+
+    if source.images is not None and source.images.shape[1:] == (size, size, channels):
+        return source
+    return source._replace(read=read, images=None)
+
+
+def decode(source: Source) -> Pixels:
+    """All images at once."""
+    if source.images is not None:
+        return source.images
+    if not len(source.labels):
+        raise ValueError(f"{source.name} has no image")
+    first = source.read(0)
+    images = np.empty((len(source.labels), *first.shape), np.uint8)
+
+    def fill(i: int) -> None:
+        pixels = source.read(i)
+        if pixels.shape != first.shape:
+            raise ValueError(
+                f"image {i} of {source.name} is {pixels.shape}, "
+                f"image 0 is {first.shape}: resize first"
+            )
+        images[i] = pixels
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for _ in pool.map(fill, range(len(images))):
+            pass
+    return images
+
+
+def in_memory(source: Source) -> Source:
+    """The same source, decoded once."""
+    return from_arrays(decode(source), source.labels, source.class_names, source.name)
+
+
+def fits(source: Source, num_bytes: int) -> bool:
+    """Whether all images, decoded, take at most `num_bytes`, judged by the first one's shape."""
+    return len(source.labels) * math.prod(_shape(source)) <= num_bytes
+
+
+def fingerprint(source: Source) -> str:
+    """SHA-256 of class names, labels and pixels; it does not depend on what is in memory.
+
+    Of more than 1 GiB of pixels, 4,096 images at even distances stand for all.
+    """
+    n = len(source.labels)
+    indices = range(n) if fits(source, 2**30) else np.linspace(0, n - 1, 4096).astype(int)
+    digest = hashlib.sha256(repr((source.class_names, n)).encode())
+    digest.update(source.labels.astype("<i4").tobytes())
+    for i in indices:
+        pixels = source.read(int(i))
+        digest.update(repr(pixels.shape).encode())
+        digest.update(pixels.tobytes())
+    return digest.hexdigest()
+
+
+def _shape(source: Source) -> tuple[int, ...]:
+    return source.read(0).shape if len(source.labels) else (0,)

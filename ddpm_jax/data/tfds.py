@@ -1,0 +1,138 @@
+"""Any image-classification dataset of TensorFlow Datasets, by name.
+
+The only file that knows TensorFlow, and it is imported only to prepare a dataset: one that is
+prepared already, as ArrayRecord, is read without it.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ddpm_jax.data import image_file, source
+from ddpm_jax.data.source import Source, Splits
+
+if TYPE_CHECKING:
+    import tensorflow_datasets
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    manual_dir: str | os.PathLike | None = None,
+    label: str = "label",
+    validation: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+) -> Splits:
+    """The official splits; where there are none, validation and test are made from train.
+
+    A dataset with official train and validation only (ImageNet: the test labels are secret) is
+    tested on the latter, as is usual. `label` names the feature to classify by, such as
+    `attributes/Smiling` of celeb_a or `species` of oxford_iiit_pet. `validation` and `test` are
+    fractions of train, used where the dataset has no such split. `manual_dir` holds archives that
+    need not, or cannot, be downloaded.
+    """
+    builder = prepared(name, data_dir=data_dir, manual_dir=manual_dir)
+    official = {
+        split: _source(builder, split, label)
+        for split in ("train", "validation", "test")
+        if split in builder.info.splits
+    }
+    if "train" not in official:
+        raise ValueError(f"{name} has no split train; it has {', '.join(builder.info.splits)}")
+    if "test" not in official and "validation" in official:
+        official["test"] = official.pop("validation")
+    if "test" not in official:
+        fractions = (1 - validation - test, validation, test)
+        return Splits(*source.split(official["train"], fractions, seed))
+    if "validation" not in official:
+        train, held_out = source.split(official["train"], (1 - validation, validation), seed)
+        return Splits(train, held_out, official["test"])
+    return Splits(**official)
+
+
+def prepared(
+    name: str,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    manual_dir: str | os.PathLike | None = None,
+) -> "tensorflow_datasets.core.DatasetBuilder":
+    """The builder of a dataset on disk as ArrayRecord, which it first becomes if it is not."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+    if builder.is_prepared():
+        return builder
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise RuntimeError(
+            f"{name} is not prepared in {builder.data_dir}, and only TensorFlow can prepare it: "
+            "pip install tensorflow-cpu, or copy that folder from a machine where it was prepared"
+        ) from error
+    tf.config.set_visible_devices([], "GPU")  # TensorFlow would take all of its memory from JAX
+    config = tfds.download.DownloadConfig(
+        manual_dir=None if manual_dir is None else os.path.abspath(os.path.expanduser(manual_dir))
+    )
+    try:
+        builder.download_and_prepare(download_config=config)
+    except Exception as error:
+        raise RuntimeError(
+            f"{name} could not be downloaded and prepared ({type(error).__name__}: {error}). "
+            "Without a network, put its archives into a folder and give that as manual_dir "
+            f"(now {manual_dir}), or copy {builder.data_dir} from a machine where it was prepared."
+        ) from error
+    return builder
+
+
+def _source(builder: "tensorflow_datasets.core.DatasetBuilder", split: str, label: str) -> Source:
+    import tensorflow_datasets as tfds
+
+    path = label.split("/")
+    names = _class_names(builder, path)
+    # Bytes as they are on disk: the labels are read without decoding an image.
+    records = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+    labels = np.fromiter(
+        (_follow(record, path) for record in records), np.int32, count=len(records)
+    )
+    name = f"{builder.name}/{split}"
+    return Source(
+        read=lambda i: image_file.read(records[i]["image"], f"image {i} of {name}"),
+        labels=labels,
+        class_names=names,
+        name=name,
+    )
+
+
+def _class_names(
+    builder: "tensorflow_datasets.core.DatasetBuilder", path: list[str]
+) -> tuple[str, ...]:
+    import tensorflow_datasets as tfds
+
+    feature = builder.info.features
+    for key in path:
+        if not hasattr(feature, "keys") or key not in feature:
+            raise ValueError(
+                f"{builder.name} has no feature {'/'.join(path)!r} to classify by; it has "
+                + ", ".join(_leaves(builder.info.features))
+            )
+        feature = feature[key]
+    if isinstance(feature, tfds.features.ClassLabel):
+        return tuple(feature.names)
+    if feature.dtype == np.bool_:
+        return (f"not {path[-1]}", path[-1])
+    raise ValueError(f"{'/'.join(path)} of {builder.name} is {feature}; wanted a class or a yes/no")
+
+
+def _leaves(feature: Any, prefix: str = "") -> list[str]:
+    if not hasattr(feature, "keys"):
+        return [prefix.removesuffix("/")]
+    return [leaf for key in feature for leaf in _leaves(feature[key], f"{prefix}{key}/")]
+
+
+def _follow(record: Any, path: list[str]) -> int:
+    for key in path:
+        record = record[key]
+    return int(record)
