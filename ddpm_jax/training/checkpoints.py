@@ -1,0 +1,304 @@
+"""Checkpoints that are whole or are not there: Orbax's files with a manifest of checksums.
+
+A checkpoint is written as `STEP.saving` and becomes `STEP` by one rename, after its manifest: so
+a folder whose name is a number was complete once. `params`, `ema_params` and `rest` are separate
+Orbax items, for inference to read only what it needs.
+"""
+
+import contextlib
+import logging
+import math
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import orbax.checkpoint as ocp
+
+from ddpm_jax.training import devices, manifest
+from ddpm_jax.training.manifest import Damaged
+from ddpm_jax.training.state import TrainState
+from ddpm_jax.types import Params
+
+log = logging.getLogger(__name__)
+
+LEFTOVER = re.compile(r"\d+\.(saving|replaced|removing)\b.*")
+
+
+class NoGoodCheckpoint(RuntimeError):
+    """There are checkpoints, and none of them can be read."""
+
+
+class Restored(NamedTuple):
+    """`facts` is the manifest: step, config_digest, validation_loss, extra, libraries, arrays."""
+
+    state: TrainState
+    facts: dict[str, Any]
+
+
+class RestoredParams(NamedTuple):
+    params: Params
+    facts: dict[str, Any]
+
+
+Save = Callable[..., None]
+"""`save(state, validation_loss=None, extra=None)`: see `saver`."""
+
+
+@contextlib.contextmanager
+def saver(
+    directory: str | os.PathLike[str], *, keep: int, config_digest: str = ""
+) -> Iterator[Save]:
+    """Yields `save(state, validation_loss=None, extra=None)`, which returns once `state` is copied.
+
+    The rest happens beside the training; an error in it is raised by the next `save` or on leaving.
+    `extra` is anything JSON can hold. The newest `keep` checkpoints stay, and the one with the
+    lowest `validation_loss` besides; others go once a newer one has been verified. Saving a step
+    twice saves it once.
+    """
+    if keep < 1:
+        raise ValueError(f"keep {keep} must be at least 1")
+    folder = pathlib.Path(directory).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+    unfinished: list[tuple[int, Future[None]]] = []
+    saved: set[int] = set()
+
+    def finish() -> None:
+        while unfinished:
+            step, future = unfinished.pop()
+            with _explained(folder, step):
+                future.result()
+
+    def save(
+        state: TrainState,
+        validation_loss: float | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        step = int(state.step)
+        if step in saved:
+            return
+        if validation_loss is not None and not math.isfinite(validation_loss):
+            raise FloatingPointError(f"the validation loss at step {step} is {validation_loss}")
+        finish()
+        items = _items(state)
+        facts = {
+            "step": step,
+            "config_digest": config_digest,
+            "validation_loss": validation_loss,
+            "extra": dict(extra or {}),
+            "arrays": {name: _arrays(tree) for name, tree in items.items()},
+        }
+        path = folder / f"{step}.saving"
+        with _explained(folder, step):
+            stored = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+            orbax.save(path, args=ocp.args.Composite(**stored), force=True)
+        unfinished.append((step, pool.submit(_complete, orbax, folder, facts, keep)))
+        saved.add(step)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="checkpoint") as pool:
+        try:
+            yield save
+        finally:
+            finish()
+            orbax.close()
+
+
+def steps(directory: str | os.PathLike[str]) -> list[int]:
+    """Of all checkpoints, damaged ones among them, oldest first."""
+    folder = pathlib.Path(directory)
+    if not folder.is_dir():
+        return []
+    return sorted(
+        int(path.name) for path in folder.iterdir() if re.fullmatch(r"0|[1-9]\d*", path.name)
+    )
+
+
+def best_step(directory: str | os.PathLike[str]) -> int | None:
+    """The one with the lowest validation loss, as the manifests say."""
+    losses = {step: facts["validation_loss"] for step, facts in _manifests(directory).items()}
+    known = {step: loss for step, loss in losses.items() if loss is not None}
+    return min(known, key=lambda step: (known[step], step)) if known else None
+
+
+def restore(directory: str | os.PathLike[str], target: TrainState) -> Restored | None:
+    """The newest good checkpoint, or None where there has never been one.
+
+    `target` says shapes, dtypes and places (`devices.abstract`): any number of devices will do.
+    Damaged checkpoints are named in a warning, left alone, and passed over; raises
+    `NoGoodCheckpoint` when nothing else is left, `ValueError` when the arrays are not those wanted.
+    """
+    found = _newest_good(pathlib.Path(directory).absolute(), _items(target))
+    if found is None:
+        return None
+    items, facts = found
+    return Restored(
+        target.replace(params=items["params"], ema_params=items["ema_params"], **items["rest"]),
+        facts,
+    )
+
+
+def restore_params(
+    directory: str | os.PathLike[str],
+    target: Params,
+    *,
+    item: str = "ema_params",
+    step: int | None = None,
+) -> RestoredParams | None:
+    """Only `ema_params` or `params`, for inference; safe beside a trainer that goes on saving.
+
+    A `step` that is asked for by name is not replaced by an older one: raises `Damaged`.
+    """
+    if item not in ("ema_params", "params"):
+        raise ValueError(f"item {item!r} is not known; there are 'ema_params' and 'params'")
+    folder = pathlib.Path(directory).absolute()
+    if step is None:
+        found = _newest_good(folder, {item: target})
+    elif step in steps(folder):
+        found = _read(folder, step, {item: target})
+    else:
+        raise FileNotFoundError(f"{folder} has no checkpoint {step}; there are {steps(folder)}")
+    return RestoredParams(found[0][item], found[1]) if found else None
+
+
+def _items(state: TrainState) -> dict[str, Any]:
+    return {
+        "params": state.params,
+        "ema_params": state.ema_params,
+        "rest": {
+            "step": state.step,
+            "opt_state": state.opt_state,
+            "totals": state.totals,
+            "nonfinite_step": state.nonfinite_step,
+        },
+    }
+
+
+def _arrays(tree: Any) -> dict[str, str]:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _newest_good(
+    folder: pathlib.Path, items: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    faults: dict[int, Damaged] = {}
+    while untried := [step for step in steps(folder) if step not in faults]:
+        try:
+            return _read(folder, untried[-1], items)
+        except Damaged as fault:
+            # A running trainer removes old checkpoints, also the one that is being read.
+            if (folder / str(untried[-1])).exists():
+                log.warning("checkpoint %d is passed over: %s", untried[-1], fault)
+                faults[untried[-1]] = fault
+    if not faults:
+        return None
+    listed = "; ".join(f"{step}: {fault}" for step, fault in faults.items())
+    raise NoGoodCheckpoint(f"none of the checkpoints in {folder} can be read: {listed}")
+
+
+def _read(
+    folder: pathlib.Path, step: int, items: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    path = folder / str(step)
+    facts = manifest.verify(path, items)
+    if facts["step"] != step:
+        raise Damaged(f"{manifest.NAME} is that of step {facts['step']}")
+    _refuse_other_arrays(step, {name: facts["arrays"][name] for name in items}, items)
+    wanted = {name: ocp.args.StandardRestore(tree) for name, tree in items.items()}
+    try:
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as orbax:
+            stored = orbax.restore(path, args=ocp.args.Composite(**wanted))
+    except Exception as error:  # Orbax and TensorStore raise many kinds
+        raise Damaged(f"it cannot be read: {error}") from error
+    return {name: stored[name] for name in items}, facts
+
+
+def _refuse_other_arrays(
+    step: int, stored: Mapping[str, Mapping[str, str]], items: Mapping[str, Any]
+) -> None:
+    differences = [
+        f"{item}/{name} is {stored[item].get(name, 'missing')}, wanted {wanted.get(name, 'none')}"
+        for item, wanted in ((item, _arrays(tree)) for item, tree in items.items())
+        for name in sorted(stored[item].keys() | wanted.keys())
+        if stored[item].get(name) != wanted.get(name)
+    ]
+    if differences:
+        more = f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
+        raise ValueError(
+            f"checkpoint {step} is of another model: {'; '.join(differences[:5])}{more}"
+        )
+
+
+def _complete(
+    orbax: ocp.AsyncCheckpointer, folder: pathlib.Path, facts: Mapping[str, Any], keep: int
+) -> None:
+    """In the background, once Orbax is through: manifest, rename, verify, and only then tidy up."""
+    orbax.wait_until_finished()
+    if not devices.is_writer():
+        return
+    name = str(facts["step"])
+    manifest.write(folder / f"{name}.saving", facts)
+    if (folder / name).exists():
+        _put_aside(folder, name)
+    (folder / f"{name}.saving").rename(folder / name)
+    _sync(folder)
+    manifest.verify(folder / name)
+    _tidy(folder, keep)
+
+
+def _put_aside(folder: pathlib.Path, name: str) -> None:
+    """A run that went back to an older checkpoint comes past the damaged one, which is evidence."""
+    try:
+        manifest.verify(folder / name)
+        aside = "replaced"
+    except Damaged:
+        aside = "damaged"
+    number = 1
+    while (folder / f"{name}.{aside}-{number}").exists():
+        number += 1
+    (folder / name).rename(folder / f"{name}.{aside}-{number}")
+
+
+def _tidy(folder: pathlib.Path, keep: int) -> None:
+    known = sorted(_manifests(folder))
+    for step in set(known[:-keep]) - {best_step(folder)}:
+        # The name goes first, in one move, so that no reader meets half a checkpoint.
+        (folder / str(step)).rename(folder / f"{step}.removing")
+    for path in folder.iterdir():
+        if LEFTOVER.fullmatch(path.name):
+            shutil.rmtree(path)
+
+
+def _manifests(directory: str | os.PathLike[str]) -> dict[int, dict[str, Any]]:
+    """Of those checkpoints whose manifest is sound; their other files are not looked at."""
+    facts = {}
+    for step in steps(directory):
+        with contextlib.suppress(Damaged):
+            facts[step] = manifest.read(pathlib.Path(directory) / str(step))
+    return facts
+
+
+def _sync(folder: pathlib.Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _explained(folder: pathlib.Path, step: int) -> Iterator[None]:
+    """Whatever went wrong in Orbax, in TensorStore or on the disk, as one sentence."""
+    try:
+        yield
+    except Exception as error:
+        known = sorted(_manifests(folder))
+        left = f"the newest one before it is {known[-1]}" if known else "there is none before it"
+        raise OSError(f"checkpoint {step} was not saved in {folder}: {error}; {left}") from error

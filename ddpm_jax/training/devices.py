@@ -1,0 +1,235 @@
+"""The only place that knows how many devices and processes there are.
+
+Under "jit" the program is written for the global batch and XLA divides it: the state is replicated,
+the batch is spread by rows over a one-dimensional mesh of all devices of all processes, and random
+numbers are drawn for the global batch, so that a run does not depend on the number of devices.
+
+Under "pmap" each device runs the step on its own rows and gradients are averaged. A loss that draws
+no random numbers gives the same run; one that does draws other noise than under "jit", and other
+noise on another number of devices, because each device folds its number into the key.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ddpm_jax.training.step import EvalStep, TrainStep
+from ddpm_jax.types import Batch
+
+AXIS = "devices"
+
+
+class Placement(NamedTuple):
+    """The devices of a run and the way that they are used."""
+
+    mesh: Mesh
+    parallel: str
+
+    @property
+    def axis_name(self) -> str | None:
+        """What `make_train_step` and `make_eval_step` are to be given."""
+        return AXIS if self.parallel == "pmap" else None
+
+    @property
+    def replicated(self) -> NamedSharding:
+        return NamedSharding(self.mesh, PartitionSpec())
+
+    @property
+    def by_rows(self) -> NamedSharding:
+        return NamedSharding(self.mesh, PartitionSpec(AXIS))
+
+    @property
+    def num_devices(self) -> int:
+        return self.mesh.size
+
+    @property
+    def local_devices(self) -> list[Any]:
+        return list(self.mesh.local_devices)
+
+    @property
+    def platform(self) -> str:
+        """`cpu`, `gpu` or `tpu`."""
+        return self.mesh.devices.flat[0].platform
+
+
+def place(parallel: str = "jit", devices: Sequence[Any] | None = None) -> Placement:
+    """On all devices of all processes, unless some are named."""
+    if parallel not in ("jit", "pmap"):
+        raise ValueError(f"parallel {parallel!r} is not known; there are 'jit' and 'pmap'")
+    return Placement(Mesh(np.array(devices or jax.devices()), (AXIS,)), parallel)
+
+
+def initialize_distributed(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    heartbeat_seconds: int = 100,
+) -> None:
+    """Join the processes of this run; call it before anything touches a device.
+
+    What is not given comes from `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and
+    `JAX_PROCESS_ID`, or else from SLURM where `srun` started more than one task. A lone process has
+    nothing to join. A process that is not heard from for `heartbeat_seconds` ends all others.
+    """
+    environ = os.environ
+    coordinator = coordinator or environ.get("JAX_COORDINATOR_ADDRESS")
+    if coordinator is not None:
+        if num_processes is None:
+            num_processes = int(environ["JAX_NUM_PROCESSES"])
+        if process_id is None:
+            process_id = int(environ["JAX_PROCESS_ID"])
+    elif int(environ.get("SLURM_STEP_NUM_TASKS", "1")) == 1:
+        return
+    # It would take SIGTERM for itself; `signals` and `agreed` do that work here.
+    jax.config.update("jax_enable_preemption_service", False)
+    jax.distributed.initialize(
+        coordinator, num_processes, process_id, heartbeat_timeout_seconds=heartbeat_seconds
+    )
+
+
+def is_writer() -> bool:
+    """Whether this is the process that writes the files that all processes have in common."""
+    return jax.process_index() == 0
+
+
+def num_processes() -> int:
+    return jax.process_count()
+
+
+def barrier(name: str) -> None:
+    """Wait until all processes are here."""
+    multihost_utils.sync_global_devices(name)
+
+
+def local_rows(placement: Placement, batch_size: int) -> slice:
+    """The rows of a global batch that this process loads."""
+    per_device = _rows_per_device(placement, batch_size)
+    local = set(placement.local_devices)
+    places = [i for i, device in enumerate(placement.mesh.devices.flat) if device in local]
+    if places != list(range(places[0], places[0] + len(places))):
+        raise ValueError("the devices of this process are not neighbors in the mesh")
+    return slice(places[0] * per_device, (places[-1] + 1) * per_device)
+
+
+def put_batch(placement: Placement, rows: Mapping[str, Any]) -> dict[str, Any]:
+    """This process's rows, as NumPy arrays -> the global batch, spread over the devices."""
+    local = len(placement.local_devices)
+    processes = placement.num_devices // local
+
+    def put(array: np.ndarray) -> Any:
+        per_device = _rows_per_device(placement, len(array) * processes)
+        if placement.parallel == "pmap":
+            return array.reshape(local, per_device, *array.shape[1:])
+        shape = (len(array) * processes, *array.shape[1:])
+        return jax.make_array_from_process_local_data(placement.by_rows, array, shape)
+
+    return {name: put(np.asarray(array)) for name, array in rows.items()}
+
+
+def replicate(placement: Placement, tree: Any) -> Any:
+    """A copy on every device. Never the caller's own buffers: the step donates its state."""
+    return jax.device_put(tree, placement.replicated, may_alias=False)
+
+
+def abstract(placement: Placement, tree: Any) -> Any:
+    """Shapes, dtypes and places of `replicate(placement, tree)`: what a checkpoint is read into."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement.replicated),
+        tree,
+    )
+
+
+def compile_step(placement: Placement, step: TrainStep) -> TrainStep:
+    """Over all devices. The state that goes in is donated: it no longer exists afterwards."""
+    if placement.parallel == "pmap":
+        return _pmapped(placement, step, donate=True)
+    return jax.jit(
+        step,
+        in_shardings=(placement.replicated, placement.by_rows, placement.replicated),
+        out_shardings=placement.replicated,
+        donate_argnums=0,
+    )
+
+
+def compile_eval(placement: Placement, step: EvalStep) -> EvalStep:
+    """Over all devices."""
+    if placement.parallel == "pmap":
+        return _pmapped(placement, step, donate=False)
+    return jax.jit(
+        step,
+        in_shardings=(placement.replicated, placement.by_rows, placement.replicated),
+        out_shardings=placement.replicated,
+    )
+
+
+def spread(placement: Placement, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """`function(params, rows) -> rows`, compiled so that each device does its share of the rows."""
+    return jax.jit(
+        function,
+        in_shardings=(placement.replicated, placement.by_rows),
+        out_shardings=placement.by_rows,
+    )
+
+
+def gather(tree: Any) -> Any:
+    """Global arrays, spread or replicated -> NumPy arrays with all rows, on every process."""
+    if num_processes() == 1:
+        return jax.tree.map(np.asarray, tree)
+    return multihost_utils.process_allgather(tree, tiled=True)
+
+
+def agreed(placement: Placement, stop: Callable[[], object]) -> Callable[[], bool]:
+    """`stop()` or any other process's, true in all of them at the same call.
+
+    With several processes the answer is one call late, so that asking does not wait.
+    """
+    if num_processes() == 1:
+        return lambda: bool(stop())
+    any_of = jax.jit(jnp.max, in_shardings=placement.by_rows, out_shardings=placement.replicated)
+    asked: deque[Any] = deque()
+
+    def ask() -> bool:
+        here = np.full(len(placement.local_devices), bool(stop()), np.int32)
+        rows = jax.make_array_from_process_local_data(placement.by_rows, here)
+        asked.append(any_of(rows))
+        return len(asked) > 1 and bool(asked.popleft())
+
+    return ask
+
+
+def _rows_per_device(placement: Placement, batch_size: int) -> int:
+    if batch_size % placement.num_devices:
+        raise ValueError(
+            f"batch_size {batch_size} does not divide over {placement.num_devices} devices"
+        )
+    return batch_size // placement.num_devices
+
+
+def _pmapped(placement: Placement, step: Callable[..., Any], *, donate: bool) -> Any:
+    compiled = jax.pmap(
+        step,
+        axis_name=AXIS,
+        in_axes=(None, 0, None),
+        out_axes=None,
+        devices=None if num_processes() > 1 else placement.local_devices,
+        donate_argnums=(0,) if donate else (),
+    )
+    if num_processes() == 1:
+        return compiled
+
+    def as_global(leaf: Any) -> Any:
+        shards = [shard.data for shard in leaf.addressable_shards]
+        return jax.make_array_from_single_device_arrays(leaf.shape, placement.replicated, shards)
+
+    def run(state: Any, batch: Batch, key: Any) -> Any:
+        return jax.tree.map(as_global, compiled(state, batch, key))
+
+    return run

@@ -1,0 +1,93 @@
+"""Optimizers, learning rates and the average's decay, all in optimizer steps."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+
+def constant(peak: float, *, warmup_steps: int = 0) -> optax.Schedule:
+    """Linear from 0 to `peak` over `warmup_steps`, then `peak`."""
+    if warmup_steps == 0:
+        return optax.constant_schedule(peak)
+    return optax.join_schedules(
+        [optax.linear_schedule(0.0, peak, warmup_steps), optax.constant_schedule(peak)],
+        [warmup_steps],
+    )
+
+
+def warmup_cosine(
+    peak: float, *, num_steps: int, warmup_steps: int = 0, final: float = 0.0
+) -> optax.Schedule:
+    """Linear from 0 to `peak`, then half a cosine down to `final` at `num_steps`."""
+    if not 0 <= warmup_steps < num_steps:
+        raise ValueError(
+            f"warmup_steps {warmup_steps} must lie in 0 .. num_steps - 1 = {num_steps - 1}"
+        )
+    if warmup_steps == 0:
+        return optax.cosine_decay_schedule(peak, num_steps, alpha=final / peak)
+    return optax.warmup_cosine_decay_schedule(0.0, peak, warmup_steps, num_steps, end_value=final)
+
+
+def one_cycle(peak: float, *, num_steps: int, warmup_fraction: float = 0.3) -> optax.Schedule:
+    """Cosine from `peak` / 25 up to `peak` and down to `peak` / 250,000 (Smith and Topin 2018)."""
+    if not 0.0 < warmup_fraction < 1.0:
+        raise ValueError(f"warmup_fraction {warmup_fraction} must lie between 0 and 1")
+    return optax.cosine_onecycle_schedule(num_steps, peak, pct_start=warmup_fraction)
+
+
+def adam(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba 2015), the gradient's global norm clipped to `clip_norm`."""
+    return _clipped(optax.adam(learning_rate, b1=b1, b2=b2, eps=eps), clip_norm)
+
+
+def adamw(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    weight_decay: float,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """AdamW (Loshchilov and Hutter 2019). Kernels decay; biases and normalization scales do not."""
+    decays = optax.adamw(
+        learning_rate,
+        b1=b1,
+        b2=b2,
+        eps=eps,
+        weight_decay=weight_decay,
+        mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),
+    )
+    return _clipped(decays, clip_norm)
+
+
+def ema_decay(decay: float, *, warmup: bool = True) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
+    """min(decay, (1 + step) / (10 + step)): a young average must not remember the first weights."""
+    if not 0.0 <= decay < 1.0:
+        raise ValueError(f"decay {decay} must lie in 0 <= decay < 1")
+
+    def at(step: Int[Array, ""]) -> Float[Array, ""]:
+        young = (1.0 + step) / (10.0 + step)
+        return jnp.minimum(decay, young) if warmup else jnp.full((), decay)
+
+    return at
+
+
+def _clipped(
+    optimizer: optax.GradientTransformation, clip_norm: float | None
+) -> optax.GradientTransformation:
+    if clip_norm is None:
+        return optimizer
+    if not clip_norm > 0.0:
+        raise ValueError(f"clip_norm {clip_norm} must be positive; None is for no clipping")
+    return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)

@@ -1,0 +1,94 @@
+"""All that a training run carries from step to step, and so all that a checkpoint holds."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+
+from ddpm_jax.types import LossFn, Params
+
+# The step adds these to whatever metrics the loss returns.
+STEP_METRICS = ("loss", "grad_norm", "update_norm", "ema_distance")
+# A mean over a log period hides a spike of one step, so these are logged as maxima too.
+PEAKS = ("loss", "grad_norm")
+
+
+class Totals(flax.struct.PyTreeNode):
+    """What was summed since the log last took it: on the device, so that nobody waits for it."""
+
+    count: Any
+    sums: dict[str, Any]
+    peaks: dict[str, Any]
+    skipped: Any
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """`nonfinite_step` is -1 or the first step whose loss or gradient was not finite; from then on
+    the state stays as it was before that step."""
+
+    step: Any
+    params: Params
+    ema_params: Params
+    opt_state: optax.OptState
+    totals: Totals
+    nonfinite_step: Any
+
+
+def create(
+    params: Params, optimizer: optax.GradientTransformation, loss_fn: LossFn, batch: Any
+) -> TrainState:
+    """The state before the first step. Of `batch` only the shapes are read: the loss is not run."""
+    _, metrics = jax.eval_shape(loss_fn, params, batch, jax.random.key(0))
+    taken = sorted(set(metrics) & set(STEP_METRICS))
+    if taken:
+        raise ValueError(f"the loss returns metrics named {taken}, which the step adds itself")
+    names = (*STEP_METRICS, *metrics)
+    # Copies, because the step donates its state: two leaves must not share a buffer.
+    params, ema_params = (jax.tree.map(jnp.array, params) for _ in range(2))
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        ema_params=ema_params,
+        opt_state=optimizer.init(params),
+        totals=Totals(
+            count=jnp.zeros(()),
+            sums={name: jnp.zeros(()) for name in names},
+            peaks={name: jnp.zeros(()) for name in PEAKS},
+            skipped=jnp.zeros(()),
+        ),
+        nonfinite_step=jnp.full((), -1, jnp.int32),
+    )
+
+
+def take_totals(state: TrainState) -> tuple[Totals, TrainState]:
+    """What was summed since the last call, and the state to go on with."""
+    return state.totals, state.replace(totals=jax.tree.map(jnp.zeros_like, state.totals))
+
+
+def add_to_totals(totals: Totals, metrics: dict[str, Array]) -> Totals:
+    """One more step."""
+    first = totals.count == 0
+    return totals.replace(
+        count=totals.count + 1.0,
+        sums={name: total + metrics[name] for name, total in totals.sums.items()},
+        peaks={
+            name: jnp.where(first, metrics[name], jnp.maximum(peak, metrics[name]))
+            for name, peak in totals.peaks.items()
+        },
+    )
+
+
+def log_values(totals: Totals) -> dict[str, float]:
+    """Means, `*_max` for the peaks, `skipped_steps` if there were any. Waits for the device."""
+    totals = jax.tree.map(np.asarray, totals)
+    values = {}
+    if totals.count > 0:
+        values = {name: float(total / totals.count) for name, total in totals.sums.items()}
+        values |= {f"{name}_max": float(peak) for name, peak in totals.peaks.items()}
+    if totals.skipped > 0:
+        values["skipped_steps"] = float(totals.skipped)
+    return values

@@ -1,0 +1,137 @@
+"""The training step: a pure function of state, batch and key, from any loss."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from ddpm_jax.training.state import Totals, TrainState, add_to_totals
+from ddpm_jax.types import Batch, LossFn, Params, Scalars
+
+TrainStep = Callable[[TrainState, Batch, Key[Array, ""]], TrainState]
+EvalStep = Callable[[Params, Batch, Key[Array, ""]], Scalars]
+EmaDecay = Callable[[Int[Array, ""]], Float[Array, ""]]
+
+
+def make_train_step(
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    *,
+    ema_decay: EmaDecay,
+    accumulate: int = 1,
+    unroll: bool = False,
+    skip_nonfinite: bool = False,
+    axis_name: str | None = None,
+) -> TrainStep:
+    """`step(state, batch, key) -> state`, still to be compiled (`devices.compile_step`).
+
+    `key` is the run's key, the same at every step: the step folds in its own number.
+    `accumulate` splits the batch into that many parts, whose gradients are averaged; `unroll`
+    writes them out one after another, which XLA:CPU needs: there a convolution's gradient is 15 to
+    90 times slower inside a loop. `skip_nonfinite` leaves out a step that is not finite and counts
+    it, instead of freezing the state for the loop to stop. `axis_name` is for `pmap` only.
+    """
+    gradient = _gradient(loss_fn, accumulate, unroll)
+
+    def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
+        key = _device_key(jax.random.fold_in(key, state.step), axis_name)
+        (loss, metrics), grads = _mean(gradient(state.params, batch, key), axis_name)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        decay = ema_decay(state.step)
+        ema_params = jax.tree.map(
+            lambda ema, new: ema + (1.0 - decay) * (new - ema), state.ema_params, params
+        )
+        metrics = metrics | {
+            "loss": loss,
+            "grad_norm": optax.global_norm(grads),
+            "update_norm": optax.global_norm(updates),
+            "ema_distance": _relative_distance(ema_params, params),
+        }
+        moved = state.replace(
+            step=state.step + 1,
+            params=params,
+            ema_params=ema_params,
+            opt_state=opt_state,
+            totals=add_to_totals(state.totals, metrics),
+        )
+        finite = jnp.isfinite(loss + metrics["grad_norm"] + metrics["update_norm"])
+        if skip_nonfinite:
+            return _select(finite, moved, _skipped(state))
+        frozen = _frozen(state)
+        return _select(finite & (state.nonfinite_step < 0), moved, frozen)
+
+    return step
+
+
+def make_eval_step(loss_fn: LossFn, *, axis_name: str | None = None) -> EvalStep:
+    """`evaluate(params, batch, key) -> metrics`, means over the batch, `loss` among them."""
+
+    def evaluate(params: Params, batch: Batch, key: Key[Array, ""]) -> Scalars:
+        loss, metrics = loss_fn(params, batch, _device_key(key, axis_name))
+        return _mean(metrics | {"loss": loss}, axis_name)
+
+    return evaluate
+
+
+def _gradient(loss_fn: LossFn, accumulate: int, unroll: bool) -> Callable[..., Any]:
+    """Value and gradient, averaged over `accumulate` parts of the batch."""
+    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+    if accumulate == 1:
+        return gradient
+    if accumulate < 1:
+        raise ValueError(f"accumulate {accumulate} must be at least 1")
+
+    def accumulated(params: Params, batch: Batch, key: Key[Array, ""]) -> Any:
+        # Part a is rows a, a + A, a + 2A, ...: a contiguous block of rows lives on each device, so
+        # that every part is spread over all devices and no row moves.
+        parts = jax.tree.map(lambda rows: _interleave(rows, accumulate), batch)
+
+        def add(total: Any, part: Any) -> tuple[Any, None]:
+            number, rows = part
+            new = gradient(params, rows, jax.random.fold_in(key, number))
+            return jax.tree.map(jnp.add, total, new), None
+
+        shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda rows: rows[0], parts), key)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        total, _ = jax.lax.scan(add, zeros, (jnp.arange(accumulate), parts), unroll=unroll)
+        return jax.tree.map(lambda leaf: leaf / accumulate, total)
+
+    return accumulated
+
+
+def _interleave(rows: Array, parts: int) -> Array:
+    if rows.shape[0] % parts:
+        raise ValueError(f"a batch of {rows.shape[0]} rows does not divide into {parts} parts")
+    return rows.reshape(rows.shape[0] // parts, parts, *rows.shape[1:]).swapaxes(0, 1)
+
+
+def _device_key(key: Key[Array, ""], axis_name: str | None) -> Key[Array, ""]:
+    return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+
+
+def _mean(tree: Any, axis_name: str | None) -> Any:
+    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+
+
+def _relative_distance(ema_params: Params, params: Params) -> Float[Array, ""]:
+    """Small while the EMA follows; a dead one (a decay of 1, a lost restore) is left behind."""
+    difference = jax.tree.map(jnp.subtract, ema_params, params)
+    return optax.global_norm(difference) / jnp.maximum(optax.global_norm(params), 1e-12)
+
+
+def _select(condition: Array, yes: TrainState, no: TrainState) -> TrainState:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+
+
+def _skipped(state: TrainState) -> TrainState:
+    totals: Totals = state.totals
+    return state.replace(step=state.step + 1, totals=totals.replace(skipped=totals.skipped + 1.0))
+
+
+def _frozen(state: TrainState) -> TrainState:
+    first = jnp.where(state.nonfinite_step < 0, state.step, state.nonfinite_step)
+    return state.replace(nonfinite_step=first)
