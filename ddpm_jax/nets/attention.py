@@ -1,0 +1,95 @@
+"""Self-attention over the pixels of a feature map: softmax, and two kinds linear in their number.
+
+Every kind is a convex combination of the values: the weights of a query sum to one over the keys.
+The linear kinds weigh by <a(q_i), b(k_j)> with a normalized over features and b over positions
+(Shen et al. 2021, "Efficient Attention", eq. 4), so the sum over j can be taken first.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from ddpm_jax.nets.normalization import Features, RMSNorm
+
+Heads = Float[Array, "B N heads D"]
+
+
+def softmax(q: Heads, k: Heads, v: Heads) -> Heads:
+    """softmax(q k / sqrt D) v, over keys and in float32 (Vaswani et al. 2017, eq. 1)."""
+    scale = q.shape[-1] ** -0.5
+    logits = jnp.einsum("bqhd,bkhd->bhqk", q * scale, k, preferred_element_type=jnp.float32)
+    weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
+    return jnp.einsum("bhqk,bkhd->bqhd", weights, v)
+
+
+def linear_softmax(q: Heads, k: Heads, v: Heads) -> Heads:
+    """q softmaxed over features, k over positions (Shen et al. 2021)."""
+    q = jax.nn.softmax(q.astype(jnp.float32), axis=-1)
+    k = jax.nn.softmax(k.astype(jnp.float32), axis=1)
+    return _linear(q, k, v)
+
+
+def linear_elu(q: Heads, k: Heads, v: Heads) -> Heads:
+    """elu + 1 (Katharopoulos et al. 2020, eq. 7) of q over features, of k over positions."""
+    q = jax.nn.elu(q.astype(jnp.float32)) + 1.0
+    k = jax.nn.elu(k.astype(jnp.float32)) + 1.0
+    q = q / jnp.sum(q, axis=-1, keepdims=True)
+    k = k / jnp.sum(k, axis=1, keepdims=True)
+    return _linear(q, k, v)
+
+
+def _linear(q: Heads, k: Heads, v: Heads) -> Heads:
+    q, k = q.astype(v.dtype), k.astype(v.dtype)
+    context = jnp.einsum("bnhd,bnhe->bhde", k, v)
+    return jnp.einsum("bnhd,bhde->bnhe", q, context)
+
+
+KINDS = {"softmax": softmax, "linear_softmax": linear_softmax, "linear_elu": linear_elu}
+
+
+class SelfAttention(nn.Module):
+    """x + attention(norm(x)), zero at initialization.
+
+    head_channels: width of one head; None divides the input's channels among the heads. The
+    output of `linear_softmax` is RMS-normalized, with a gain that starts at zero.
+    """
+
+    kind: str = "softmax"
+    num_heads: int = 1
+    head_channels: int | None = None
+    norm: Callable[..., nn.Module] = RMSNorm
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Features) -> Features:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown attention {self.kind!r}; known: {', '.join(KINDS)}, none")
+        batch, height, width, channels = x.shape
+        if self.head_channels is None and channels % self.num_heads:
+            raise ValueError(f"{channels} channels do not divide into {self.num_heads} heads")
+        head_channels = self.head_channels or channels // self.num_heads
+        inner = self.num_heads * head_channels
+
+        h = self.norm(dtype=self.dtype, name="norm")(x).reshape(batch, height * width, channels)
+        init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
+        qkv = [
+            nn.Dense(inner, dtype=self.dtype, kernel_init=init, name=name)(h).reshape(
+                batch, height * width, self.num_heads, head_channels
+            )
+            for name in ("query", "key", "value")
+        ]
+        h = KINDS[self.kind](*qkv).reshape(batch, height, width, inner)
+
+        normalized = self.kind == "linear_softmax"
+        zeros = nn.initializers.zeros
+        h = nn.Dense(
+            channels, dtype=self.dtype, kernel_init=init if normalized else zeros, name="out"
+        )(h)
+        if normalized:
+            # The zero is in the norm's gain: an RMS of zeros has no useful gradient.
+            h = RMSNorm(scale_init=zeros, dtype=self.dtype, name="out_norm")(h)
+        return x + h

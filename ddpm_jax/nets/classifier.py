@@ -1,0 +1,135 @@
+"""Image classifiers, for clean images or, with the noise level as a second input, for noisy ones.
+
+None keeps mutable state: where there is normalization it is GroupNorm.
+"""
+
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from ddpm_jax.nets import embeddings
+from ddpm_jax.nets.normalization import Features, GroupNorm
+
+conv3x3 = partial(nn.Conv, kernel_size=(3, 3), kernel_init=nn.initializers.he_normal())
+
+
+class Classifier(nn.Module):
+    """A trunk that yields features [B, D], and a linear head on them.
+
+    noise_level: the network takes t, in steps, and must be given it.
+    """
+
+    trunk: nn.Module
+    num_classes: int
+    noise_level: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    def setup(self):
+        self.head = nn.Dense(self.num_classes)
+        if self.noise_level:
+            self.conditioning = embeddings.Conditioning(128, frequencies=64, dtype=self.dtype)
+
+    def __call__(
+        self, x: Features, t: Float[Array, "B"] | None = None, *, train: bool = False
+    ) -> Float[Array, "B K"]:
+        return self.head(self.features(x, t, train=train))
+
+    def features(
+        self, x: Features, t: Float[Array, "B"] | None = None, *, train: bool = False
+    ) -> Float[Array, "B D"]:
+        """What the linear head sees."""
+        if self.noise_level != (t is not None):
+            wanted, got = ("a", "none") if self.noise_level else ("no", "one")
+            raise ValueError(f"this classifier wants {wanted} noise level t, got {got}")
+        embedding = nn.silu(self.conditioning(t)) if self.noise_level else None
+        return self.trunk(x.astype(self.dtype), embedding, train=train).astype(jnp.float32)
+
+
+class FourConvTrunk(nn.Module):
+    """Two convolutions and a max-pool at 32, then at 64 channels, then 128 units."""
+
+    dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Features, embedding: Float[Array, "B E"] | None, *, train: bool = False
+    ) -> Float[Array, "B 128"]:
+        height, width = x.shape[1:3]
+        if height % 4 or width % 4:
+            raise ValueError(f"a {height}x{width} image does not halve twice: wants multiples of 4")
+        for stage, channels in enumerate((32, 64)):
+            for index in range(2):
+                x = conv3x3(channels, dtype=self.dtype, name=f"conv_{stage}_{index}")(x)
+                if embedding is not None and not index:
+                    name = f"noise_{stage}"
+                    x = (
+                        x
+                        + nn.Dense(channels, dtype=self.dtype, name=name)(embedding)[:, None, None]
+                    )
+                x = nn.relu(x)
+            x = nn.max_pool(x, (2, 2), strides=(2, 2))
+        x = nn.Dense(128, dtype=self.dtype, name="hidden")(x.reshape(x.shape[0], -1))
+        return nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
+
+
+class ResNetTrunk(nn.Module):
+    """Pre-activation residual blocks (He et al. 2016b), one width a stage, mean over the pixels."""
+
+    widths: tuple[int, ...] = (32, 64, 128)
+    blocks_per_stage: int = 2
+    num_groups: int = 8
+    dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Features, embedding: Float[Array, "B E"] | None, *, train: bool = False
+    ) -> Float[Array, "B D"]:
+        norm = partial(GroupNorm, self.num_groups, dtype=self.dtype)
+        x = conv3x3(self.widths[0], dtype=self.dtype, name="stem")(x)
+        for stage, channels in enumerate(self.widths):
+            for index in range(self.blocks_per_stage):
+                name = f"block_{stage}_{index}"
+                stride = 2 if stage and not index else 1
+                h = nn.relu(norm(name=f"{name}_norm_0")(x))
+                if x.shape[-1] != channels or stride > 1:
+                    x = nn.Conv(
+                        channels, (1, 1), stride, dtype=self.dtype, name=f"{name}_shortcut"
+                    )(h)
+                h = conv3x3(channels, strides=stride, dtype=self.dtype, name=f"{name}_conv_0")(h)
+                if embedding is not None:
+                    shift = nn.Dense(channels, dtype=self.dtype, name=f"{name}_noise")(embedding)
+                    h = h + shift[:, None, None]
+                h = nn.relu(norm(name=f"{name}_norm_1")(h))
+                x = x + conv3x3(channels, dtype=self.dtype, name=f"{name}_conv_1")(h)
+        x = jnp.mean(nn.relu(norm(name="norm")(x)), axis=(1, 2))
+        return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+
+def four_conv(
+    num_classes: int,
+    *,
+    dropout: float = 0.0,
+    noise_level: bool = False,
+    dtype: DTypeLike = jnp.float32,
+) -> Classifier:
+    """The first of the five systems' classifier, for images whose sides are multiples of 4."""
+    return Classifier(FourConvTrunk(dropout, dtype), num_classes, noise_level, dtype)
+
+
+def resnet(
+    num_classes: int,
+    *,
+    widths: tuple[int, ...] = (32, 64, 128),
+    blocks_per_stage: int = 2,
+    dropout: float = 0.0,
+    noise_level: bool = False,
+    dtype: DTypeLike = jnp.float32,
+) -> Classifier:
+    """A compact ResNet, for images of any size."""
+    trunk = ResNetTrunk(widths, blocks_per_stage, dropout=dropout, dtype=dtype)
+    return Classifier(trunk, num_classes, noise_level, dtype)

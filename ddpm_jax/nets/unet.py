@@ -1,0 +1,156 @@
+"""The U-Net of Ho et al. 2020, and its later options."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from ddpm_jax.nets import blocks
+from ddpm_jax.nets.attention import SelfAttention
+from ddpm_jax.nets.blocks import Downsample, ResidualBlock, Upsample
+from ddpm_jax.nets.embeddings import Conditioning
+from ddpm_jax.nets.normalization import Features, GroupNorm, RMSNorm
+
+RESAMPLING = ("conv", "pool")
+
+
+class UNet(nn.Module):
+    """Residual blocks at halving resolutions, each with a skip to its mirror (Ho et al. 2020, B).
+
+    The defaults are the paper's 35.7 M-parameter CIFAR-10 network.
+
+    multipliers: width of each level in units of `base_channels`; one less halving than levels.
+    attention_resolutions: rows of the feature maps that attend; each must be a level's.
+    attention: the kind at all of them, or one kind for each; `none` is also a kind.
+    middle_attention: the kind between the two blocks at the bottom.
+    num_classes: K; labels are then wanted, 0..K-1 or K, the null class. 0 is unconditional.
+    time_embedding: `sinusoidal` for t in steps, `mlp` for a noise level of order one.
+    patch_size: side of the pixel blocks folded into channels before the net, and unfolded after it.
+    dtype: of the computation; parameters, statistics, last convolution and output are float32.
+    """
+
+    out_channels: int
+    base_channels: int = 128
+    multipliers: tuple[int, ...] = (1, 2, 2, 2)
+    num_res_blocks: int = 2
+    attention_resolutions: tuple[int, ...] = (16,)
+    attention: str | tuple[str, ...] = "softmax"
+    middle_attention: str = "softmax"
+    num_heads: int = 1
+    head_channels: int | None = None
+    dropout: float = 0.1
+    num_classes: int = 0
+    conditioning: str = "add"
+    norm: str = "group"
+    num_groups: int = 32
+    resampling: str = "conv"
+    time_embedding: str = "sinusoidal"
+    max_period: float = 10_000.0
+    patch_size: int = 1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Features,
+        t: Float[Array, "B"],
+        label: Int[Array, "B"] | None = None,
+        *,
+        train: bool = False,
+    ) -> Float[Array, "B H W out"]:
+        attention = self._attention(x)
+        norm = self._norm()
+        embedding = nn.silu(
+            Conditioning(
+                4 * self.base_channels,
+                frequencies=self.base_channels,
+                num_classes=self.num_classes,
+                kind=self.time_embedding,
+                max_period=self.max_period,
+                dtype=self.dtype,
+                name="conditioning",
+            )(t, label)
+        )
+
+        def block(h: Array, multiplier: int, name: str) -> Array:
+            return ResidualBlock(
+                multiplier * self.base_channels,
+                dropout=self.dropout,
+                conditioning=self.conditioning,
+                norm=norm,
+                dtype=self.dtype,
+                name=name,
+            )(h, embedding, train=train)
+
+        def attend(h: Array, kind: str, name: str) -> Array:
+            if kind == "none":
+                return h
+            return SelfAttention(
+                kind, self.num_heads, self.head_channels, norm, self.dtype, name=name
+            )(h)
+
+        levels = list(enumerate(self.multipliers))
+        h = blocks.space_to_depth(x, self.patch_size).astype(self.dtype)
+        h = blocks.conv3x3(self.base_channels, dtype=self.dtype, name="stem")(h)
+        skips = [h]
+        for level, multiplier in levels:
+            if level:
+                h = Downsample(self.resampling, self.dtype, name=f"down_{level}")(h)
+                skips.append(h)
+            for index in range(self.num_res_blocks):
+                h = block(h, multiplier, f"encoder_{level}_{index}")
+                h = attend(h, attention[level], f"encoder_{level}_{index}_attention")
+                skips.append(h)
+
+        h = block(h, self.multipliers[-1], "middle_0")
+        h = attend(h, self.middle_attention, "middle_attention")
+        h = block(h, self.multipliers[-1], "middle_1")
+
+        for level, multiplier in reversed(levels):
+            for index in range(self.num_res_blocks + 1):
+                h = jnp.concatenate([h, skips.pop()], axis=-1)
+                h = block(h, multiplier, f"decoder_{level}_{index}")
+                h = attend(h, attention[level], f"decoder_{level}_{index}_attention")
+            if level:
+                h = Upsample(self.resampling, self.dtype, name=f"up_{level}")(h)
+
+        h = nn.silu(norm(dtype=jnp.float32, name="head_norm")(h))
+        h = blocks.zero_conv3x3(self.out_channels * self.patch_size**2, name="head")(h)
+        return blocks.depth_to_space(h, self.patch_size)
+
+    def _norm(self) -> partial[nn.Module]:
+        norms = {"group": partial(GroupNorm, self.num_groups), "rms": partial(RMSNorm)}
+        if self.norm not in norms:
+            raise ValueError(f"unknown norm {self.norm!r}; known: {', '.join(norms)}")
+        return norms[self.norm]
+
+    def _attention(self, x: Array) -> list[str]:
+        """The kind of attention at each level, after checking what must fit the image."""
+        if self.resampling not in RESAMPLING:
+            known = ", ".join(RESAMPLING)
+            raise ValueError(f"unknown resampling {self.resampling!r}; known: {known}")
+        height, width = x.shape[1:3]
+        num_levels = len(self.multipliers)
+        multiple = self.patch_size * 2 ** (num_levels - 1)
+        if height % multiple or width % multiple:
+            raise ValueError(
+                f"a {height}x{width} image does not halve over {num_levels} levels"
+                f" (patch_size {self.patch_size}): its sides must be multiples of {multiple}"
+            )
+        rows = [height // self.patch_size // 2**level for level in range(num_levels)]
+        if missing := set(self.attention_resolutions) - set(rows):
+            raise ValueError(
+                f"attention_resolutions {sorted(missing)} are no level's: a {height}x{width} image"
+                f" (patch_size {self.patch_size}) has feature maps of {rows} rows"
+            )
+        kinds = self.attention
+        if isinstance(kinds, str):
+            kinds = (kinds,) * len(self.attention_resolutions)
+        if len(kinds) != len(self.attention_resolutions):
+            raise ValueError(
+                f"{len(kinds)} kinds of attention for {len(self.attention_resolutions)} resolutions"
+            )
+        by_rows = dict(zip(self.attention_resolutions, kinds, strict=True))
+        return [by_rows.get(row, "none") for row in rows]
