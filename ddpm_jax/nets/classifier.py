@@ -44,7 +44,7 @@ class Classifier(nn.Module):
         if self.noise_level != (t is not None):
             wanted, got = ("a", "none") if self.noise_level else ("no", "one")
             raise ValueError(f"this classifier wants {wanted} noise level t, got {got}")
-        embedding = nn.silu(self.conditioning(t)) if self.noise_level else None
+        embedding = None if t is None else nn.silu(self.conditioning(t))
         return self.trunk(x.astype(self.dtype), embedding, train=train).astype(jnp.float32)
 
 

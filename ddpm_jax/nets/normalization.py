@@ -30,7 +30,7 @@ class GroupNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
         x = x.astype(jnp.float32)
 
-        # Per channel first: that reduction runs along contiguous memory, and groups are [B, C] work.
+        # Per channel first: that reduction runs along contiguous memory; groups are [B, C] work.
         def per_group(channel_sums):
             grouped = channel_sums.reshape(batch, self.num_groups, -1)
             mean = jnp.mean(grouped, axis=-1, keepdims=True)

@@ -1,5 +1,6 @@
 """The U-Net of Ho et al. 2020, and its later options."""
 
+from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
@@ -120,8 +121,11 @@ class UNet(nn.Module):
         h = blocks.zero_conv3x3(self.out_channels * self.patch_size**2, name="head")(h)
         return blocks.depth_to_space(h, self.patch_size)
 
-    def _norm(self) -> partial[nn.Module]:
-        norms = {"group": partial(GroupNorm, self.num_groups), "rms": partial(RMSNorm)}
+    def _norm(self) -> Callable[..., nn.Module]:
+        norms: dict[str, Callable[..., nn.Module]] = {
+            "group": partial(GroupNorm, self.num_groups),
+            "rms": RMSNorm,
+        }
         if self.norm not in norms:
             raise ValueError(f"unknown norm {self.norm!r}; known: {', '.join(norms)}")
         return norms[self.norm]
