@@ -10,8 +10,6 @@ import logging
 import math
 import os
 import pathlib
-import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -19,14 +17,12 @@ from typing import Any, NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from ddpm_jax.training import devices, manifest
+from ddpm_jax.training import devices, manifest, retention
 from ddpm_jax.training.manifest import Damaged
 from ddpm_jax.training.state import TrainState
 from ddpm_jax.types import Params
 
 log = logging.getLogger(__name__)
-
-LEFTOVER = re.compile(r"\d+\.(saving|replaced|removing)\b.*")
 
 
 class NoGoodCheckpoint(RuntimeError):
@@ -108,23 +104,6 @@ def saver(
             orbax.close()
 
 
-def steps(directory: str | os.PathLike[str]) -> list[int]:
-    """Of all checkpoints, damaged ones among them, oldest first."""
-    folder = pathlib.Path(directory)
-    if not folder.is_dir():
-        return []
-    return sorted(
-        int(path.name) for path in folder.iterdir() if re.fullmatch(r"0|[1-9]\d*", path.name)
-    )
-
-
-def best_step(directory: str | os.PathLike[str]) -> int | None:
-    """The one with the lowest validation loss, as the manifests say."""
-    losses = {step: facts["validation_loss"] for step, facts in _manifests(directory).items()}
-    known = {step: loss for step, loss in losses.items() if loss is not None}
-    return min(known, key=lambda step: (known[step], step)) if known else None
-
-
 def restore(directory: str | os.PathLike[str], target: TrainState) -> Restored | None:
     """The newest good checkpoint, or None where there has never been one.
 
@@ -158,10 +137,12 @@ def restore_params(
     folder = pathlib.Path(directory).absolute()
     if step is None:
         found = _newest_good(folder, {item: target})
-    elif step in steps(folder):
+    elif step in retention.steps(folder):
         found = _read(folder, step, {item: target})
     else:
-        raise FileNotFoundError(f"{folder} has no checkpoint {step}; there are {steps(folder)}")
+        raise FileNotFoundError(
+            f"{folder} has no checkpoint {step}; there are {retention.steps(folder)}"
+        )
     return RestoredParams(found[0][item], found[1]) if found else None
 
 
@@ -189,7 +170,7 @@ def _newest_good(
     folder: pathlib.Path, items: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     faults: dict[int, Damaged] = {}
-    while untried := [step for step in steps(folder) if step not in faults]:
+    while untried := [step for step in retention.steps(folder) if step not in faults]:
         try:
             return _read(folder, untried[-1], items)
         except Damaged as fault:
@@ -245,52 +226,9 @@ def _complete(
         return
     name = str(facts["step"])
     manifest.write(folder / f"{name}.saving", facts)
-    if (folder / name).exists():
-        _put_aside(folder, name)
-    (folder / f"{name}.saving").rename(folder / name)
-    _sync(folder)
+    retention.publish(folder, facts["step"])
     manifest.verify(folder / name)
-    _tidy(folder, keep)
-
-
-def _put_aside(folder: pathlib.Path, name: str) -> None:
-    """A run that went back to an older checkpoint comes past the damaged one, which is evidence."""
-    try:
-        manifest.verify(folder / name)
-        aside = "replaced"
-    except Damaged:
-        aside = "damaged"
-    number = 1
-    while (folder / f"{name}.{aside}-{number}").exists():
-        number += 1
-    (folder / name).rename(folder / f"{name}.{aside}-{number}")
-
-
-def _tidy(folder: pathlib.Path, keep: int) -> None:
-    known = sorted(_manifests(folder))
-    for step in set(known[:-keep]) - {best_step(folder)}:
-        # The name goes first, in one move, so that no reader meets half a checkpoint.
-        (folder / str(step)).rename(folder / f"{step}.removing")
-    for path in folder.iterdir():
-        if LEFTOVER.fullmatch(path.name):
-            shutil.rmtree(path)
-
-
-def _manifests(directory: str | os.PathLike[str]) -> dict[int, dict[str, Any]]:
-    """Of those checkpoints whose manifest is sound; their other files are not looked at."""
-    facts = {}
-    for step in steps(directory):
-        with contextlib.suppress(Damaged):
-            facts[step] = manifest.read(pathlib.Path(directory) / str(step))
-    return facts
-
-
-def _sync(folder: pathlib.Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    retention.tidy(folder, facts["step"], keep)
 
 
 @contextlib.contextmanager
@@ -299,6 +237,7 @@ def _explained(folder: pathlib.Path, step: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        known = sorted(_manifests(folder))
+        retention.discard(folder, step)
+        known = sorted(retention.sound(folder))
         left = f"the newest one before it is {known[-1]}" if known else "there is none before it"
         raise OSError(f"checkpoint {step} was not saved in {folder}: {error}; {left}") from error

@@ -23,9 +23,7 @@ def warmup_cosine(
 ) -> optax.Schedule:
     """Linear from 0 to `peak`, then half a cosine down to `final` at `num_steps`."""
     if not 0 <= warmup_steps < num_steps:
-        raise ValueError(
-            f"warmup_steps {warmup_steps} must lie in 0 .. num_steps - 1 = {num_steps - 1}"
-        )
+        raise ValueError(f"warmup_steps {warmup_steps} must be less than num_steps {num_steps}")
     if warmup_steps == 0:
         return optax.cosine_decay_schedule(peak, num_steps, alpha=final / peak)
     return optax.warmup_cosine_decay_schedule(0.0, peak, warmup_steps, num_steps, end_value=final)

@@ -34,7 +34,7 @@ def make_train_step(
     90 times slower inside a loop. `skip_nonfinite` leaves out a step that is not finite and counts
     it, instead of freezing the state for the loop to stop. `axis_name` is for `pmap` only.
     """
-    gradient = _gradient(loss_fn, accumulate, unroll)
+    gradient = mean_gradient(loss_fn, accumulate, unroll)
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
         key = _device_key(jax.random.fold_in(key, state.step), axis_name)
@@ -47,8 +47,8 @@ def make_train_step(
         )
         metrics = metrics | {
             "loss": loss,
-            "grad_norm": optax.global_norm(grads),
-            "update_norm": optax.global_norm(updates),
+            "grad_norm": optax.tree.norm(grads),
+            "update_norm": optax.tree.norm(updates),
             "ema_distance": _relative_distance(ema_params, params),
         }
         moved = state.replace(
@@ -77,8 +77,8 @@ def make_eval_step(loss_fn: LossFn, *, axis_name: str | None = None) -> EvalStep
     return evaluate
 
 
-def _gradient(loss_fn: LossFn, accumulate: int, unroll: bool) -> Callable[..., Any]:
-    """Value and gradient, averaged over `accumulate` parts of the batch."""
+def mean_gradient(loss_fn: LossFn, accumulate: int, unroll: bool) -> Callable[..., Any]:
+    """`gradient(params, batch, key) -> ((loss, metrics), gradients)`, means over the parts."""
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
     if accumulate == 1:
         return gradient
@@ -120,7 +120,7 @@ def _mean(tree: Any, axis_name: str | None) -> Any:
 def _relative_distance(ema_params: Params, params: Params) -> Float[Array, ""]:
     """Small while the EMA follows; a dead one (a decay of 1, a lost restore) is left behind."""
     difference = jax.tree.map(jnp.subtract, ema_params, params)
-    return optax.global_norm(difference) / jnp.maximum(optax.global_norm(params), 1e-12)
+    return optax.tree.norm(difference) / jnp.maximum(optax.global_norm(params), 1e-12)
 
 
 def _select(condition: Array, yes: TrainState, no: TrainState) -> TrainState:

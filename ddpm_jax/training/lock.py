@@ -1,0 +1,67 @@
+"""One trainer a work directory: two would overwrite each other's checkpoints."""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import logging
+import os
+import pathlib
+import socket
+from collections.abc import Iterator
+from typing import IO
+
+log = logging.getLogger(__name__)
+
+NAME = "lock"
+
+
+class Locked(RuntimeError):
+    """Another process has the directory."""
+
+
+@contextlib.contextmanager
+def owned(directory: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold `directory`. Raises `Locked`, naming the process that holds it.
+
+    The operating system gives the lock back when a process ends in whatever way, so that there is
+    no stale lock to remove; who had it stays written in the file and is named in the log.
+    """
+    path = pathlib.Path(directory) / NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked(f"{directory} is in use by {_owner(file)}") from None
+        except OSError as error:
+            raise Locked(f"{path} cannot be locked on this file system: {error}") from error
+        if path.stat().st_size:
+            log.warning("taking %s over from %s, which did not end well", directory, _owner(file))
+        _rewrite(file, json.dumps(_myself()))
+        try:
+            yield
+        finally:
+            _rewrite(file, "")
+
+
+def _myself() -> dict[str, str | int]:
+    since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
+
+
+def _owner(file: IO[str]) -> str:
+    file.seek(0)
+    text = file.read()
+    try:
+        owner = json.loads(text)
+        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+    except (ValueError, TypeError, KeyError):
+        return f"a process that left no name ({text[:80]!r})"
+
+
+def _rewrite(file: IO[str], text: str) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(text)
+    file.flush()

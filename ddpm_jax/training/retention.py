@@ -1,0 +1,84 @@
+"""Which checkpoints a folder holds, and which of them stay."""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+from typing import Any
+
+from ddpm_jax.training import manifest
+from ddpm_jax.training.manifest import Damaged
+
+LEFTOVER = re.compile(r"\d+\.(saving|replaced|removing)\b.*")
+
+
+def steps(directory: str | os.PathLike[str]) -> list[int]:
+    """Of all checkpoints, damaged ones among them, oldest first."""
+    folder = pathlib.Path(directory)
+    if not folder.is_dir():
+        return []
+    return sorted(
+        int(path.name) for path in folder.iterdir() if re.fullmatch(r"0|[1-9]\d*", path.name)
+    )
+
+
+def best_step(directory: str | os.PathLike[str]) -> int | None:
+    """The one with the lowest validation loss, as the manifests say."""
+    losses = {step: facts["validation_loss"] for step, facts in sound(directory).items()}
+    known = {step: loss for step, loss in losses.items() if loss is not None}
+    return min(known, key=lambda step: (known[step], step)) if known else None
+
+
+def publish(folder: pathlib.Path, step: int) -> None:
+    """`STEP.saving` becomes `STEP`."""
+    if (folder / str(step)).exists():
+        _put_aside(folder, str(step))
+    (folder / f"{step}.saving").rename(folder / str(step))
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _put_aside(folder: pathlib.Path, name: str) -> None:
+    """A run that went back to an older checkpoint comes past the damaged one, which is evidence."""
+    try:
+        manifest.verify(folder / name)
+        aside = "replaced"
+    except Damaged:
+        aside = "damaged"
+    number = 1
+    while (folder / f"{name}.{aside}-{number}").exists():
+        number += 1
+    (folder / name).rename(folder / f"{name}.{aside}-{number}")
+
+
+def tidy(folder: pathlib.Path, newest: int, keep: int) -> None:
+    """Of those up to `newest`, which is whole, `keep` stay and the best; unfinished ones go.
+
+    A later step is there only if it was found damaged and an older one was gone back to.
+    """
+    known = sorted(step for step in sound(folder) if step <= newest)
+    for step in set(known[:-keep]) - {best_step(folder)}:
+        # The name goes first, in one move, so that no reader meets half a checkpoint.
+        (folder / str(step)).rename(folder / f"{step}.removing")
+    for path in folder.iterdir():
+        if LEFTOVER.fullmatch(path.name):
+            shutil.rmtree(path)
+
+
+def discard(folder: pathlib.Path, step: int) -> None:
+    """What a failed save has left: if the disk is full, the next one needs the room."""
+    for path in folder.glob(f"{step}.saving*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def sound(directory: str | os.PathLike[str]) -> dict[int, dict[str, Any]]:
+    """Of those checkpoints whose manifest is sound; their other files are not looked at."""
+    facts = {}
+    for step in steps(directory):
+        with contextlib.suppress(Damaged):
+            facts[step] = manifest.read(pathlib.Path(directory) / str(step))
+    return facts
