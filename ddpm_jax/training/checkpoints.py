@@ -104,6 +104,12 @@ def saver(
             orbax.close()
 
 
+def newest_facts(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The manifest of the newest checkpoint that has a sound one; None where there is none."""
+    found = _manifests(directory)
+    return found[max(found)] if found else None
+
+
 def restore(directory: str | os.PathLike[str], target: TrainState) -> Restored | None:
     """The newest good checkpoint, or None where there has never been one.
 

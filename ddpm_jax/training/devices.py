@@ -127,7 +127,9 @@ def put_batch(placement: Placement, rows: Mapping[str, Any]) -> dict[str, Any]:
     def put(array: np.ndarray) -> Any:
         per_device = _rows_per_device(placement, len(array) * processes)
         if placement.parallel == "pmap":
-            return array.reshape(local, per_device, *array.shape[1:])
+            split = array.reshape(local, per_device, *array.shape[1:])
+            mesh = Mesh(np.array(placement.local_devices), (AXIS,))
+            return jax.device_put(split, NamedSharding(mesh, PartitionSpec(AXIS)))
         shape = (len(array) * processes, *array.shape[1:])
         return jax.make_array_from_process_local_data(placement.by_rows, array, shape)
 

@@ -1,7 +1,7 @@
 """The training loop. It never waits for the device, except for the numbers of an older step."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -97,8 +97,8 @@ def evaluate(
     }
 
 
-def _next(batches: object, done: int, num_steps: int) -> Batch:
-    batch = next(batches, None)  # type: ignore[call-overload]
+def _next(batches: Iterator[Batch], done: int, num_steps: int) -> Batch:
+    batch = next(batches, None)
     if batch is None:
         raise ValueError(f"the batches ended after step {done} of {num_steps}")
     return batch
