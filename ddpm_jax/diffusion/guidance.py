@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ddpm_jax.diffusion.predictions import Denoiser, Prediction
 from ddpm_jax.diffusion.schedules import Level
@@ -14,6 +15,9 @@ from ddpm_jax.types import Images
 
 DenoisePair = Callable[[Images, Level], tuple[Prediction, Prediction]]
 """`(xt, level) -> (with the label, without)`."""
+
+LogProb = Callable[[Images, Level], Float[Array, "B"]]
+"""`(xt, level) -> log p(y | xt)` of each image and the class wanted for it."""
 
 
 def classifier_free(cond: Denoiser, uncond: Denoiser, scale: float) -> Denoiser:
@@ -34,8 +38,9 @@ def classifier_free_pair(denoise_pair: DenoisePair, scale: float) -> Denoiser:
 
     def denoise(xt: Images, level: Level) -> Prediction:
         cond, uncond = denoise_pair(xt, level)
-        return Prediction(
-            uncond.x0 + scale * (cond.x0 - uncond.x0), uncond.eps + scale * (cond.eps - uncond.eps)
+        return cond._replace(
+            x0=uncond.x0 + scale * (cond.x0 - uncond.x0),
+            eps=uncond.eps + scale * (cond.eps - uncond.eps),
         )
 
     return denoise
@@ -55,6 +60,44 @@ def doubled(denoise: Denoiser) -> DenoisePair:
         return jax.tree.map(lambda a: a[:num], both), jax.tree.map(lambda a: a[num:], both)
 
     return denoise_pair
+
+
+def classifier(denoise: Denoiser, log_prob: LogProb, scale: float) -> Denoiser:
+    """Towards images that a classifier of noised images takes for the wanted class.
+
+    eps - scale sigma grad log p(y | xt) (Dhariwal & Nichol 2021, alg. 2, whose sqrt(1 - alpha_bar)
+    is sigma). The gradient is each image's own, whatever the size of the batch.
+    """
+
+    def denoise_guided(xt: Images, level: Level) -> Prediction:
+        prediction = denoise(xt, level)
+        gradient = jax.grad(lambda xt: jnp.sum(log_prob(xt, level)))(xt)
+        wide = level.like(xt)
+        return prediction._replace(
+            x0=prediction.x0 + scale * wide.sigma**2 / wide.alpha * gradient,
+            eps=prediction.eps - scale * wide.sigma * gradient,
+        )
+
+    return denoise_guided
+
+
+def through_denoiser(denoise: Denoiser, log_prob: Callable[[Images], Float[Array, "B"]]) -> LogProb:
+    """Let a classifier of clean images judge the estimate of x0, for `classifier`."""
+    return lambda xt, level: log_prob(denoise(xt, level).x0)
+
+
+def interval(guided: Denoiser, plain: Denoiser, sigma_low: float, sigma_high: float) -> Denoiser:
+    """Guide only where sigma_low < sigma / alpha <= sigma_high (Kynkaanniemi et al. 2024, eq. 6).
+
+    For scalar levels, as solvers give them: outside the interval `guided` is not evaluated.
+    """
+
+    def denoise(xt: Images, level: Level) -> Prediction:
+        ratio = level.sigma / level.alpha
+        inside = (ratio > sigma_low) & (ratio <= sigma_high)
+        return jax.lax.cond(inside, guided, plain, xt, level)
+
+    return denoise
 
 
 def _twice(array):

@@ -1,23 +1,136 @@
 """Training losses, one number per image, in float32; the caller takes the mean."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ddpm_jax.diffusion import process
-from ddpm_jax.diffusion.predictions import Predict, per_image_t, target
+from ddpm_jax.diffusion import process, variational
+from ddpm_jax.diffusion.predictions import Denoiser, Predict, per_image_t, target
 from ddpm_jax.diffusion.schedules import Level
 from ddpm_jax.types import Images
 
-PerImage = Float[Array, "B"]
-
-
-def mse(estimate: Images, truth: Images) -> PerImage:
-    return jnp.mean(jnp.square(estimate - truth), axis=(1, 2, 3))
+Distance = Callable[[Images, Images], Float[Array, "B"]]
 
 
 def denoising(
-    predict: Predict, x0: Images, level: Level, eps: Images, kind: str, distance=mse
-) -> PerImage:
+    predict: Predict,
+    x0: Images,
+    level: Level,
+    eps: Images,
+    kind: str,
+    distance: Distance | None = None,
+) -> Float[Array, "B"]:
     """Noise x0 and compare the network's output with its target (Ho et al. 2020, eq. 14)."""
     xt = process.noise(x0, level, eps)
-    return distance(predict(xt, per_image_t(xt, level)), target(kind, x0, eps, level))
+    output = predict(xt, per_image_t(xt, level))
+    return (distance or mse)(output, target(kind, x0, eps, level))
+
+
+def variational_bound(
+    denoise: Denoiser, x0: Images, eps: Images, now: Level, nxt: Level, num_steps: int
+) -> Float[Array, "B"]:
+    """L_vlb in bits/dim, from one of its num_steps terms, with learned variance.
+
+    Nichol & Dhariwal 2021, eq. 4, without the prior's term, which has no parameters. Its terms
+    differ so much in size that t should be drawn by `timesteps.second_moment`.
+    """
+    xt = process.noise(x0, now, eps)
+    return num_steps * variational.term(denoise(xt, now), x0, xt, now, nxt, "learned")
+
+
+def hybrid(
+    denoise: Denoiser,
+    x0: Images,
+    eps: Images,
+    now: Level,
+    nxt: Level,
+    num_steps: int,
+    kind: str,
+    bound_weight: float = 1e-3,
+) -> Float[Array, "B"]:
+    """L_simple + weight L_vlb, which trains the variance alone (Nichol & Dhariwal 2021, eq. 16)."""
+    xt = process.noise(x0, now, eps)
+    prediction = denoise(xt, now)
+    simple = mse(target(kind, prediction.x0, prediction.eps, now), target(kind, x0, eps, now))
+    frozen = prediction._replace(
+        x0=jax.lax.stop_gradient(prediction.x0), eps=jax.lax.stop_gradient(prediction.eps)
+    )
+    bound = num_steps * variational.term(frozen, x0, xt, now, nxt, "learned")
+    return simple + bound_weight * bound
+
+
+def mse(estimate: Images, truth: Images) -> Float[Array, "B"]:
+    return _mean(jnp.square(estimate - truth))
+
+
+def squared_norm(estimate: Images, truth: Images) -> Float[Array, "B"]:
+    """The sum over the image; mean over the image is `mse`."""
+    return jnp.sum(jnp.square(estimate - truth), axis=(1, 2, 3))
+
+
+def l1(estimate: Images, truth: Images) -> Float[Array, "B"]:
+    return _mean(jnp.abs(estimate - truth))
+
+
+def huber(estimate: Images, truth: Images, delta: float = 1.0) -> Float[Array, "B"]:
+    """Quadratic up to an error of `delta`, linear from there, of the same slope."""
+    error = jnp.abs(estimate - truth)
+    quadratic = jnp.minimum(error, delta)
+    return _mean(0.5 * quadratic**2 + delta * (error - quadratic))
+
+
+def cosine(estimate: Images, truth: Images) -> Float[Array, "B"]:
+    """1 - the cosine of the angle between the two images as vectors; 0 to 2."""
+    a, b = (image.reshape(image.shape[0], -1) for image in (estimate, truth))
+    norms = jnp.sqrt(jnp.sum(a**2, axis=1) * jnp.sum(b**2, axis=1))
+    return 1.0 - jnp.sum(a * b, axis=1) / jnp.maximum(norms, 1e-8)
+
+
+def combined(
+    estimate: Images,
+    truth: Images,
+    mse_weight: float = 0.7,
+    l1_weight: float = 0.15,
+    cosine_weight: float = 0.15,
+) -> Float[Array, "B"]:
+    """A fixed sum of three distances."""
+    return (
+        mse_weight * mse(estimate, truth)
+        + l1_weight * l1(estimate, truth)
+        + cosine_weight * cosine(estimate, truth)
+    )
+
+
+class LossScales(NamedTuple):
+    """Running means of the two parts of `scheduled`; start both at 1."""
+
+    mse: Float[Array, ""]
+    l1: Float[Array, ""]
+
+    def update(
+        self, mse: Float[Array, "B"], l1: Float[Array, "B"], decay: float = 0.99
+    ) -> "LossScales":
+        """The means after a batch with these losses."""
+        return LossScales(
+            decay * self.mse + (1.0 - decay) * mse.mean(),
+            decay * self.l1 + (1.0 - decay) * l1.mean(),
+        )
+
+
+def scheduled(
+    estimate: Images,
+    truth: Images,
+    progress: Float[Array, ""] | float,
+    scales: LossScales,
+) -> Float[Array, "B"]:
+    """MSE giving way to L1 while `progress` goes from 0 to 1, the L1 brought to the MSE's scale."""
+    shift = 0.15 * progress
+    ratio = jax.lax.stop_gradient(scales.mse / scales.l1)
+    return (0.8 - shift) * mse(estimate, truth) + (0.2 + shift) * ratio * l1(estimate, truth)
+
+
+def _mean(errors: Images) -> Float[Array, "B"]:
+    return jnp.mean(errors, axis=(1, 2, 3))

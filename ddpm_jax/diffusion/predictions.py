@@ -15,10 +15,14 @@ from ddpm_jax.types import Images
 
 
 class Prediction(NamedTuple):
-    """An estimate of the image and of the noise in xt; always `alpha x0 + sigma eps = xt`."""
+    """An estimate of the image and of the noise in xt; always `alpha x0 + sigma eps = xt`.
+
+    `variance_fraction` is None but for networks that learn the reverse variance.
+    """
 
     x0: Images
     eps: Images
+    variance_fraction: Images | None = None
 
 
 Predict = Callable[[Images, Float[Array, "B"]], Float[Array, "B H W out"]]
@@ -34,6 +38,22 @@ def denoiser(predict: Predict, kind: str) -> Denoiser:
 
     def denoise(xt: Images, level: Level) -> Prediction:
         return read(xt, predict(xt, per_image_t(xt, level)), level)
+
+    return denoise
+
+
+def denoiser_with_variance(predict: Predict, kind: str) -> Denoiser:
+    """As `denoiser`, of a network with twice the image's channels, the last half for the variance.
+
+    Its outputs -1 and 1 stand for the smallest and the largest variance, 0, which is what a
+    network starts with, for their geometric mean (Nichol & Dhariwal 2021, eq. 15).
+    """
+    read = _reader(kind)
+
+    def denoise(xt: Images, level: Level) -> Prediction:
+        output, raw_variance = jnp.split(predict(xt, per_image_t(xt, level)), 2, axis=-1)
+        prediction = read(xt, output, level)
+        return prediction._replace(variance_fraction=(raw_variance + 1.0) / 2.0)
 
     return denoise
 
@@ -76,7 +96,9 @@ def clipped(denoise: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser
     """Clip the estimated image (never xt) and give the noise that then explains xt."""
 
     def denoise_clipped(xt: Images, level: Level) -> Prediction:
-        return from_x0(xt, jnp.clip(denoise(xt, level).x0, low, high), level)
+        prediction = denoise(xt, level)
+        x0, eps, _ = from_x0(xt, jnp.clip(prediction.x0, low, high), level)
+        return prediction._replace(x0=x0, eps=eps)
 
     return denoise_clipped
 

@@ -7,8 +7,10 @@ product of a thousand factors.
 from collections.abc import Callable
 
 import flax.struct
+import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 from jaxtyping import Array, Float, Int, Num
 
 Scale = Callable[[Float[np.ndarray, "N"]], Float[np.ndarray, "N"]]
@@ -59,6 +61,60 @@ def cosine(num_steps: int, offset: float = 0.008, max_beta: float = 0.999) -> Le
     angle = (np.linspace(0.0, 1.0, num_steps + 1) + offset) / (1.0 + offset) * np.pi / 2
     alpha_bar = np.cos(angle) ** 2
     return from_betas(np.minimum(1.0 - alpha_bar[1:] / alpha_bar[:-1], max_beta))
+
+
+def sigmoid_beta(
+    num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02, span: float = 6.0
+) -> Level:
+    """beta rises as a sigmoid seen from -span to span, between the two ends."""
+    rise = scipy.special.expit(np.linspace(-span, span, num_steps))
+    return from_betas(beta_start + (beta_end - beta_start) * rise)
+
+
+def sigmoid_alpha_bar(
+    num_steps: int,
+    start: float = -3.0,
+    end: float = 3.0,
+    temperature: float = 1.0,
+    max_beta: float = 0.999,
+) -> Level:
+    """alpha_bar falls as a sigmoid from 1 to 0 (Jabri et al. 2022; Chen 2023)."""
+    position = np.linspace(start, end, num_steps + 1) / temperature
+    alpha_bar = scipy.special.expit(-position)
+    alpha_bar = (alpha_bar - alpha_bar[-1]) / (alpha_bar[0] - alpha_bar[-1])
+    return from_betas(np.minimum(1.0 - alpha_bar[1:] / alpha_bar[:-1], max_beta))
+
+
+def blend(num_steps: int = 10, reach: float = 0.4) -> Level:
+    """x_t = alpha x0 + (1 - alpha) eps, alpha a cosine that goes `reach` of the way to zero.
+
+    It never reaches noise: at the default's last row the noise weighs 0.19. Sampling from pure
+    noise needs a network trained at reach 1, or close to it.
+    """
+    alpha = np.cos(reach * np.pi / 2 * np.arange(1, num_steps + 1) / num_steps)
+    return _table(alpha, 1.0 - alpha)
+
+
+def from_log_snr(log_snr: Float[np.ndarray, "T"]) -> Level:
+    """The variance-preserving table whose rows 1 to T have these log-SNRs."""
+    if not np.all(np.diff(log_snr) < 0.0):
+        raise ValueError("log_snr must fall from row 1 to row T")
+    half = log_snr.astype(np.float64) / 2
+    return _table(1.0 / np.hypot(1.0, np.exp(-half)), 1.0 / np.hypot(1.0, np.exp(half)))
+
+
+def karras(
+    num_steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
+) -> Level:
+    """alpha is 1, time is the noise level itself, t = sigma (Karras et al. 2022, eq. 5)."""
+    ends = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    sigma = np.linspace(*ends, num_steps) ** rho
+    return _cast(
+        *(
+            np.concatenate([[first], rest])
+            for first, rest in ((0.0, sigma), (1.0, np.ones(num_steps)), (0.0, sigma))
+        )
+    )
 
 
 def from_betas(betas: Float[np.ndarray, "T"]) -> Level:
@@ -113,28 +169,45 @@ def _even_in(table: Level, num_steps: int, scale: Scale) -> Float[np.ndarray, "N
 SPACINGS = {"uniform": _uniform, "quadratic": _quadratic, "karras": _karras, "log_snr": _log_snr}
 
 
+def step_to(table: Level, t: Int[Array, "*shape"]) -> tuple[Level, Level]:
+    """The levels of the step from row t to row t - 1; t is at least 1."""
+    return table[t], table[jnp.maximum(t - 1, 0)]
+
+
+def at_log_snr(table: Level, log_snr: Float[Array, ""]) -> Level:
+    """The table's level of this log-SNR, with t between rows; beyond the table, rows 1 and T."""
+    rows = table[1:]
+    log_snr = jnp.clip(log_snr, rows.log_snr[-1], rows.log_snr[0])
+
+    def interpolate(values):
+        return jnp.interp(-log_snr, -rows.log_snr, values)
+
+    norm = jnp.exp(interpolate(jnp.log(jnp.hypot(rows.alpha, rows.sigma))))
+    alpha, sigma = (jnp.sqrt(jax.nn.sigmoid(sign * log_snr)) for sign in (1, -1))
+    return Level(interpolate(rows.t), norm * alpha, norm * sigma)
+
+
 def _at_rows(table: Level, rows: Float[np.ndarray, "N"]) -> Level:
-    """The table at fractional row numbers: log-SNR and the norm of (alpha, sigma) interpolated."""
+    """The table at fractional row numbers: log-SNR and log norm of (alpha, sigma) interpolated."""
     t, alpha, sigma = (np.asarray(part, np.float64) for part in (table.t, table.alpha, table.sigma))
     below = np.clip(np.floor(rows).astype(int), 0, table.num_steps - 1)
     fraction = rows - below
-    # Nothing lies between infinity and a number: next to the clean row sigma / alpha is linear.
-    ratio = sigma / alpha
-    with np.errstate(divide="ignore"):
-        log_ratio = np.log(ratio)
-    geometric = np.exp((1 - fraction) * log_ratio[below] + fraction * log_ratio[below + 1])
-    ratio = np.where(below == 0, fraction * ratio[1], geometric)
-    scale = np.hypot(alpha, sigma)
-    scale = (1 - fraction) * scale[below] + fraction * scale[below + 1]
-    new_alpha = scale / np.hypot(1.0, ratio)
-    # Whole row numbers give the table's own rows, to the last bit.
-    whole = rows == np.round(rows)
-    nearest = np.round(rows).astype(int)
+    ratio, norm = sigma / alpha, np.hypot(alpha, sigma)
+
+    def geometric(values):
+        return values[below] ** (1 - fraction) * values[below + 1] ** fraction
+
+    # Nothing lies between an infinite log-SNR and a number: next to row 0 the ratio is linear.
+    new_ratio = np.where(below == 0, fraction * ratio[1], geometric(ratio))
+    new_alpha = geometric(norm) / np.hypot(1.0, new_ratio)
     new_t = (1 - fraction) * t[below] + fraction * t[below + 1]
+    # Whole row numbers give the table's own rows, to the last bit.
+    nearest = np.round(rows).astype(int)
+    whole = rows == nearest
     return _cast(
         np.where(whole, t[nearest], new_t),
         np.where(whole, alpha[nearest], new_alpha),
-        np.where(whole, sigma[nearest], new_alpha * ratio),
+        np.where(whole, sigma[nearest], new_alpha * new_ratio),
     )
 
 

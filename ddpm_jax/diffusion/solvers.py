@@ -5,6 +5,7 @@ knows no schedule: the number of steps and their spacing are rows of `levels`, w
 `schedules.descending` makes.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ddpm_jax.diffusion import process
+from ddpm_jax.diffusion import process, schedules
 from ddpm_jax.diffusion.predictions import Denoiser
 from ddpm_jax.diffusion.schedules import Level
 from ddpm_jax.types import Images, Keys
@@ -35,8 +36,8 @@ class Trajectory(NamedTuple):
 
 
 def starting_noise(levels: Level, keys: Keys, shape: tuple[int, ...]) -> Images:
-    """What a sampler starts from: noise of the first level's sigma, one image per key."""
-    return levels[0].sigma * process.gaussian(keys, shape)
+    """What a sampler starts from: N(0, alpha^2 + sigma^2), one image per key."""
+    return jnp.hypot(levels.alpha[0], levels.sigma[0]) * process.gaussian(keys, shape)
 
 
 def sample(solver: Solver, denoise: Denoiser, levels: Level, x: Images, keys: Keys) -> Images:
@@ -81,21 +82,19 @@ def _step(solver: Solver, denoise: Denoiser, state, row, keys: Keys):
 def ancestral(variance: str = "posterior") -> Solver:
     """Draw from p(x_nxt | x_now) (Ho et al. 2020, algorithm 2).
 
-    `variance`: "posterior" is that of q(x_nxt | x_now, x_0), exact where the data is one point;
-    "beta" is that of q(x_now | x_nxt), exact where the data is white noise (sec. 3.2).
+    `variance` as in `process.reverse_log_variance`; no noise goes into a clean image.
     """
-    variances = {
-        "posterior": lambda posterior, transition: posterior,
-        "beta": lambda posterior, transition: transition,
-    }
-    if variance not in variances:
-        raise ValueError(f"ancestral variance {variance!r}; known are {', '.join(variances)}")
+    if variance not in process.VARIANCES:
+        raise ValueError(f"variance {variance!r}; known are {', '.join(process.VARIANCES)}")
 
     def step(denoise, carry, x, now, nxt, keys):
-        mean, posterior = process.posterior(x, denoise(x, now).x0, now, nxt)
-        _, transition = process.transition(now, nxt)
-        std = jnp.sqrt(variances[variance](posterior, transition))
-        return mean + _unless_clean(nxt, std) * process.gaussian(keys, x.shape[1:]), carry
+        prediction = denoise(x, now)
+        mean, _ = process.posterior(x, prediction.x0, now, nxt)
+        log_variance = process.reverse_log_variance(
+            variance, now, nxt, prediction.variance_fraction
+        )
+        std = jnp.where(nxt.sigma > 0.0, jnp.exp(0.5 * log_variance), 0.0)
+        return mean + std * process.gaussian(keys, x.shape[1:]), carry
 
     return Solver(_no_carry, step)
 
@@ -116,10 +115,96 @@ def ddim(eta: float = 0.0) -> Solver:
     return Solver(_no_carry, step)
 
 
+def heun() -> Solver:
+    """The probability-flow ODE by Heun's method, two calls a step (Karras et al. 2022, alg. 1).
+
+    Second order in sigma / alpha, so it wants levels that are close in it: `spacing="karras"`.
+    Evenly spaced t diverge with few steps, where sigma / alpha falls a hundredfold in the first.
+    """
+
+    def step(denoise, carry, x, now, nxt, keys):
+        return _heun_step(denoise, x, now, nxt), carry
+
+    return Solver(_no_carry, step)
+
+
+def edm_stochastic(
+    table: Level,
+    churn: float = 0.41,
+    sigma_min: float = 0.05,
+    sigma_max: float = 50.0,
+    noise_scale: float = 1.003,
+) -> Solver:
+    """Heun's method with some noise added before every step (Karras et al. 2022, alg. 2).
+
+    `churn` is alg. 2's gamma, the share by which sigma / alpha rises; it is S_churn over the number
+    of steps, at most 0.41. `table` tells the network's t at the levels in between; none of them is
+    noisier than its last row.
+    """
+
+    def step(denoise, carry, x, now, nxt, keys):
+        ratio = now.sigma / now.alpha
+        active = (ratio >= sigma_min) & (ratio <= sigma_max)
+        raised = schedules.at_log_snr(table, now.log_snr - 2.0 * math.log1p(churn))
+        raised_ratio = raised.sigma / raised.alpha
+        active = active & (raised_ratio > ratio)
+        raised = jax.tree.map(lambda a, b: jnp.where(active, a, b), raised, now)
+        added = jnp.sqrt(jnp.where(active, raised_ratio**2 - ratio**2, 0.0)) * noise_scale
+        noise = process.gaussian(keys, x.shape[1:])
+        x = raised.alpha * (x / now.alpha + added * noise)
+        return _heun_step(denoise, x, raised, nxt), carry
+
+    return Solver(_no_carry, step)
+
+
+def dpm_solver_pp_2m() -> Solver:
+    """DPM-Solver++(2M), one call a step (Lu et al. 2022b, alg. 2).
+
+    The first step, which has no step before it, and a last one to a clean image, whose log-SNR is
+    infinite, are first order, that is DDIM's.
+    """
+
+    def init(x):
+        return jnp.zeros_like(x), jnp.float32(0.0)
+
+    def step(denoise, carry, x, now, nxt, keys):
+        x0 = denoise(x, now).x0
+        x0_before, h_before = carry
+        h = (nxt.log_snr - now.log_snr) / 2.0
+        second_order = (h_before != 0.0) & jnp.isfinite(h)
+        half = jnp.where(second_order, h, 0.0) / jnp.where(second_order, 2.0 * h_before, 1.0)
+        shrink = nxt.sigma / now.sigma
+        extrapolated = x0 + half * (x0 - x0_before)
+        return shrink * x + (nxt.alpha - shrink * now.alpha) * extrapolated, (x0, h)
+
+    return Solver(init, step)
+
+
+def iterative_x0(noise: float = 0.05, above_t: float = 7.0) -> Solver:
+    """x becomes the estimate of x0 itself, with a little noise after steps from t > above_t.
+
+    Like cold diffusion's naive sampler (Bansal et al. 2022, alg. 1). It does not follow the
+    process that a network is trained on: kept to reproduce a system that samples so.
+    """
+
+    def step(denoise, carry, x, now, nxt, keys):
+        std = jnp.where((now.t > above_t) & (nxt.sigma > 0.0), noise, 0.0)
+        return denoise(x, now).x0 + std * process.gaussian(keys, x.shape[1:]), carry
+
+    return Solver(_no_carry, step)
+
+
+def _heun_step(denoise: Denoiser, x: Images, now: Level, nxt: Level) -> Images:
+    """In y = x / alpha and s = sigma / alpha the flow is dy/ds = eps."""
+    clean = nxt.sigma == 0.0
+    x0, eps = denoise(x, now)[:2]
+    euler = nxt.alpha * x0 + nxt.sigma * eps
+    # A clean image has no noise to ask for; a step to it is Euler's, as in alg. 1.
+    end = jax.tree.map(lambda a, b: jnp.where(clean, a, b), now, nxt)
+    eps_end = denoise(jnp.where(clean, x, euler), end).eps
+    distance = nxt.sigma - now.sigma * nxt.alpha / now.alpha
+    return euler + jnp.where(clean, 0.0, distance / 2.0) * (eps_end - eps)
+
+
 def _no_carry(x: Images) -> tuple[()]:
     return ()
-
-
-def _unless_clean(nxt: Level, std: Float[Array, ""]) -> Float[Array, ""]:
-    """No noise into the result: Ho et al. 2020, algorithm 2, line 3."""
-    return jnp.where(nxt.sigma > 0.0, std, 0.0)

@@ -28,7 +28,7 @@ def test_every_cycle_of_conversions_returns_to_its_start(first, second, level, i
     x0, eps = images
     xt = process.noise(x0, level, eps)
     one = READERS[first](xt, predictions.target(first, x0, eps, level), level)
-    two = READERS[second](xt, predictions.target(second, *one, level), level)
+    two = READERS[second](xt, predictions.target(second, one.x0, one.eps, level), level)
     np.testing.assert_allclose(two.x0, x0, atol=1e-5)
     np.testing.assert_allclose(two.eps, eps, atol=1e-5)
 

@@ -92,5 +92,5 @@ def test_a_trajectory_is_the_path_of_the_sample(key):
 
 
 def test_unknown_variances_are_refused_by_name():
-    with pytest.raises(ValueError, match="ancestral variance 'small'; known are posterior, beta"):
+    with pytest.raises(ValueError, match="variance 'small'; known are posterior, beta, learned"):
         solvers.ancestral("small")
