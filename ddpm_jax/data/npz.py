@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int32, Integer
 
-from ddpm_jax.data import source
+from ddpm_jax.data import source, zipped_arrays
 from ddpm_jax.data.source import Source
 from ddpm_jax.types import Pixels
+
+MAX_TEXT_BYTES = 2**24
 
 
 def save(
@@ -31,17 +33,17 @@ def save(
     """
     path = pathlib.Path(path)
     image_key, label_key = ("arr_0", "arr_1") if arr_keys else ("image", "label")
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         image_key: images,
         label_key: labels,
         "class_names": np.array(class_names, np.str_),
-        "meta": np.array(json.dumps(meta, sort_keys=True)),
+        "meta": np.array(json.dumps(meta, sort_keys=True, allow_nan=False)),
     }
     # In the same folder, since a rename is atomic only within one file system.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide the result from a group
@@ -51,27 +53,75 @@ def save(
         raise
 
 
-def load(path: str | os.PathLike) -> Source:
+def load(path: str | os.PathLike, *, max_bytes: int = 2**33) -> Source:
     """Keys `image` and `label`, or `arr_0` and `arr_1`; `class_names` if it is there.
 
-    `arr_0` alone, an unconditional sample of OpenAI's, is one class.
+    `arr_0` alone, an unconditional sample of OpenAI's, is one class. The file may come from anyone:
+    no pickle is run, no array above `max_bytes` is made, and what is wrong raises ValueError.
     """
-    path = pathlib.Path(path)
-    with np.load(path, allow_pickle=False) as arrays:
-        image_key, label_key = ("image", "label") if "image" in arrays else ("arr_0", "arr_1")
-        images = arrays[image_key]
-        if label_key in arrays:
-            labels = arrays[label_key]
-        else:
-            labels = np.zeros(len(images), np.int32)
-        if "class_names" in arrays:
-            class_names = [str(name) for name in arrays["class_names"]]
-        else:
-            class_names = [str(i) for i in range(labels.max() + 1)]
-    return source.from_arrays(images, labels.astype(np.int32), class_names, path.stem)
+    keys = zipped_arrays.keys(path)
+    image_key, label_key = ("image", "label") if "image" in keys else ("arr_0", "arr_1")
+    if image_key not in keys or (image_key == "image" and "label" not in keys):
+        raise ValueError(
+            f"{path} has {', '.join(keys)}; wanted image and label, or arr_0 and arr_1"
+        )
+    images = zipped_arrays.read(path, image_key, np.uint8, 4, max_bytes)
+    labels, names = np.zeros(len(images), np.int32), None
+    if label_key in keys:
+        labels = zipped_arrays.read(path, label_key, np.integer, 1, max_bytes)
+    if "class_names" in keys:
+        names = zipped_arrays.read(path, "class_names", np.str_, 1, MAX_TEXT_BYTES)
+    try:
+        _check_images(images)
+        class_names = _check_labels(labels, len(images), names)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return source.from_arrays(images, labels.astype(np.int32), class_names, pathlib.Path(path).stem)
 
 
 def load_meta(path: str | os.PathLike) -> dict[str, Any]:
     """What `save` was told about where the images come from."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return json.loads(str(arrays["meta"]))
+    if "meta" not in zipped_arrays.keys(path):
+        raise ValueError(f"{path} has no meta; it was not written by this program")
+    text = zipped_arrays.read(path, "meta", np.str_, 0, MAX_TEXT_BYTES).item()
+    try:
+        meta = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: meta is not JSON: {error}") from None
+    if not isinstance(meta, dict):
+        raise ValueError(f"{path}: meta is a JSON {type(meta).__name__}; wanted an object")
+    return meta
+
+
+def _check_images(images: np.ndarray) -> None:
+    if images.size == 0 or images.shape[3] not in (1, 3):
+        raise ValueError(
+            f"images have shape {images.shape}; wanted (N, H, W, C), none 0, and C = 1 or 3"
+        )
+
+
+def _check_labels(
+    labels: Integer[np.ndarray, "N"], num_images: int, names: np.ndarray | None
+) -> list[str]:
+    if len(labels) != num_images:
+        raise ValueError(f"{len(labels)} labels for {num_images} images")
+    if names is None:
+        present = np.unique(labels)
+        # Without names the labels say how many classes there are, so a gap is a class without
+        # images, and one wild label would be a billion classes.
+        if not np.array_equal(present, np.arange(len(present))):
+            raise ValueError(
+                f"labels run from {present[0]} to {present[-1]} in {len(present)} values; "
+                "wanted 0 to K-1 with no gap, or class_names"
+            )
+        return [str(i) for i in present]
+    if labels.min() < 0 or labels.max() >= len(names):
+        raise ValueError(
+            f"labels run from {labels.min()} to {labels.max()}; "
+            f"wanted 0 to {len(names) - 1}, for {len(names)} class_names"
+        )
+    class_names = [str(name) for name in names]
+    for name in class_names:
+        if not name or not name.isprintable():
+            raise ValueError(f"class name {name!r} cannot be printed")
+    return class_names
