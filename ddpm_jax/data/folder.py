@@ -4,15 +4,22 @@ import os
 import pathlib
 
 import numpy as np
+from jaxtyping import UInt8
 
 from ddpm_jax.data import image_file
 from ddpm_jax.data.source import Source
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+MAX_FILE_BYTES = 2**28
+"""A raw image of `image_file.MAX_PIXELS` pixels has 201 MB."""
 
 
 def load(path: str | os.PathLike) -> Source:
-    """Images keep their sizes and are read when asked for; files of other kinds are passed over."""
+    """Images keep their sizes and are read when asked for; files of other kinds are passed over.
+
+    A link that leads out of the folder is refused: who unpacks a stranger's archive should not
+    train on, and publish, something else of this machine.
+    """
     root = pathlib.Path(path)
     if not root.is_dir():
         raise ValueError(
@@ -23,15 +30,32 @@ def load(path: str | os.PathLike) -> Source:
         raise ValueError(f"{root} has no sub-folder; wanted one per class")
     files: list[pathlib.Path] = []
     labels: list[int] = []
+    inside = root.resolve()
     for label, folder in enumerate(folders):
+        if not folder.name.isprintable():
+            raise ValueError(f"class folder {folder.name!r} has a name that cannot be printed")
         members = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
         if not members:
             raise ValueError(f"class folder {folder} has no image ({', '.join(SUFFIXES)})")
+        for file in members:
+            if not file.resolve().is_relative_to(inside):
+                raise ValueError(f"{file} leads out of the folder, to {file.resolve()}")
         files += members
         labels += [label] * len(members)
     return Source(
-        read=lambda i: image_file.read(files[i].read_bytes(), str(files[i])),
+        read=lambda i: read(files[i]),
         labels=np.asarray(labels, np.int32),
         class_names=tuple(folder.name for folder in folders),
-        name=root.name,
+        name=root.resolve().name,
     )
+
+
+def read(file: pathlib.Path) -> UInt8[np.ndarray, "h w c"]:
+    """One image file."""
+    if not file.is_file():  # a pipe would be waited for, without end
+        raise ValueError(f"{file} is not a regular file; wanted an image")
+    if file.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(
+            f"{file} has {file.stat().st_size} bytes; at most {MAX_FILE_BYTES} are read"
+        )
+    return image_file.read(file.read_bytes(), str(file))

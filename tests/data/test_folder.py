@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -52,3 +54,58 @@ def test_a_folder_without_classes_or_images_is_refused(tmp_path, make, message):
     make(tmp_path / "pets")
     with pytest.raises(ValueError, match=message):
         folder.load(tmp_path / "pets")
+
+
+def test_a_damaged_image_is_named_when_it_is_read(tmp_path):
+    write(tmp_path / "cat" / "1.png", color())
+    (tmp_path / "cat" / "2.png").write_bytes((tmp_path / "cat" / "1.png").read_bytes()[:60])
+    read = folder.load(tmp_path)
+    read.read(0)
+    with pytest.raises(ValueError, match=r"cat.2\.png: "):
+        read.read(1)
+    with pytest.raises(ValueError, match=r"cat.2\.png: "):
+        source.decode(read)
+
+
+def test_links_may_lead_about_the_folder_but_not_out_of_it(tmp_path):
+    secret = tmp_path / "secret.png"
+    write(secret, color())
+    inside = write(tmp_path / "pets" / "cat" / "1.png", color())
+    (tmp_path / "pets" / "cat" / "2.png").symlink_to("1.png")
+    np.testing.assert_array_equal(folder.load(tmp_path / "pets").read(1), inside)
+    link = tmp_path / "pets" / "cat" / "3.png"
+    link.symlink_to(secret)
+    with pytest.raises(ValueError, match=r"3\.png leads out of the folder, to .*secret\.png"):
+        folder.load(tmp_path / "pets")
+    link.unlink()
+    write(tmp_path / "dogs" / "1.png", color())
+    (tmp_path / "pets" / "dog").symlink_to(tmp_path / "dogs")
+    with pytest.raises(ValueError, match=r"1\.png leads out of the folder"):
+        folder.load(tmp_path / "pets")
+
+
+def test_a_folder_given_by_a_link_is_read(tmp_path):
+    write(tmp_path / "pets" / "cat" / "1.png", color())
+    (tmp_path / "link").symlink_to(tmp_path / "pets")
+    assert folder.load(tmp_path / "link").name == "pets"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    (tmp_path / "cat").mkdir()
+    os.mkfifo(tmp_path / "cat" / "1.png")
+    with pytest.raises(ValueError, match=r"1\.png is not a regular file; wanted an image"):
+        folder.load(tmp_path).read(0)
+
+
+def test_a_file_too_large_is_not_read(tmp_path):
+    (tmp_path / "cat").mkdir()
+    with open(tmp_path / "cat" / "1.png", "wb") as file:
+        file.truncate(2**28 + 1)  # sparse: no disk is used
+    with pytest.raises(ValueError, match=r"1\.png has 268435457 bytes; at most 268435456 are read"):
+        folder.load(tmp_path).read(0)
+
+
+def test_a_class_name_must_be_printable(tmp_path):
+    write(tmp_path / "cat\x1b[2J" / "1.png", color())
+    with pytest.raises(ValueError, match=r"'cat\\x1b\[2J' has a name that cannot be printed"):
+        folder.load(tmp_path)

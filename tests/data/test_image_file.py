@@ -1,4 +1,7 @@
 import io
+import struct
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -57,3 +60,66 @@ def test_a_photo_stands_upright():
     exif[0x0112] = 6  # the camera was turned: show it turned by 90 degrees clockwise
     read = image_file.read(encode(Image.fromarray(PIXELS), exif=exif), "x")
     np.testing.assert_array_equal(read, np.rot90(PIXELS, -1))
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def claimed(width, height):
+    """A PNG whose header claims a size, with next to nothing behind it."""
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + data
+
+
+PNG = encode(Image.fromarray(PIXELS))
+
+
+@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(
+    ("encoded", "message"),
+    [
+        (b"", r"^cat/1\.png: 0 bytes that are no image \(PNG, JPEG, "),
+        (b"not an image", r"^cat/1\.png: 12 bytes that are no image"),
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            r"^cat/1\.png: 47 bytes that are no",
+        ),
+        (PNG[: len(PNG) // 2], r"^cat/1\.png: "),
+        (PNG[:-40], r"^cat/1\.png: "),
+        (claimed(8192, 8193), r"^cat/1\.png: 8192 x 8193 pixels; at most 67108864 are read"),
+        (claimed(10_000, 10_000), r"^cat/1\.png: "),  # above Pillow's own limit, a warning
+        (claimed(2**31 - 1, 2**31 - 1), r"^cat/1\.png: "),  # and an error
+        (claimed(64, 64), r"^cat/1\.png: "),
+        (encode(Image.fromarray(PIXELS[..., 0].astype(np.uint16))), r"8 bits .*I;16.*; wanted 8"),
+        (encode(Image.fromarray(PIXELS[..., 0].astype(np.float32)), "TIFF"), r"8 bits .*mode F"),
+        (encode(Image.fromarray(PIXELS[..., 0].astype(np.int32)), "TIFF"), r"8 bits .*mode I\)"),
+    ],
+)
+def test_what_is_no_readable_image_is_named(encoded, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        image_file.read(encoded, "cat/1.png")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bomb_is_not_unpacked():
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="pixels"):
+            image_file.read(claimed(9000, 9000), "x")
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_of_an_animation_the_first_frame_is_read():
+    frames = [Image.fromarray(np.full((4, 4), v, np.uint8)) for v in (10, 200)]
+    gif = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(np.unique(image_file.read(gif, "x")), [10])
+
+
+def test_print_colors_become_rgb():
+    cmyk = Image.fromarray(PIXELS).convert("CMYK")
+    read = image_file.read(encode(cmyk, "TIFF"), "x")
+    np.testing.assert_array_equal(read, np.asarray(cmyk.convert("RGB")))
