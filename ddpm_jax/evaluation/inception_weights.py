@@ -1,0 +1,125 @@
+"""Weights of the FID Inception network from a file on disk: pytorch-fid's, or one written here."""
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.special import softmax
+
+from ddpm_jax.evaluation import torch_file
+from ddpm_jax.evaluation.inception import Inception
+
+OFFICIAL = "6726825d"  # how the SHA-256 of the official file begins; its name says so
+SOURCE = (
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    "pt_inception-2015-12-05-6726825d.pth"
+)
+EPSILON = 1e-3  # of the batch normalization
+
+
+class Weights(NamedTuple):
+    """`head` turns features into logits; `sha256` is that of the file pytorch-fid published."""
+
+    params: Mapping[str, Mapping[str, Float[Array, "..."]]]
+    head: Float[np.ndarray, "1008 2048"]
+    sha256: str
+
+    @property
+    def official(self) -> bool:
+        """Whether numbers may be compared with published ones."""
+        return self.sha256.startswith(OFFICIAL)
+
+
+def load(path: str | Path) -> Weights:
+    """From pytorch-fid's .pth, or an .npz of `save`; warns if they are not the official ones."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there are no Inception weights at {path}; download {SOURCE} and name that file"
+        )
+    weights = _load_npz(path) if path.suffix == ".npz" else _load_pth(path)
+    if not weights.official:
+        warnings.warn(
+            f"{path} has SHA-256 {weights.sha256[:8]}..., the official Inception weights "
+            f"{OFFICIAL}...; distances are not comparable with published FID or KID",
+            stacklevel=2,
+        )
+    return weights
+
+
+def save(path: str | Path, weights: Weights) -> None:
+    """As .npz, with the digest of the file they came from."""
+    flat: dict[str, Any] = {
+        f"{name}/{part}": np.asarray(value)
+        for name, parts in weights.params.items()
+        for part, value in parts.items()
+    }
+    np.savez(path, head=weights.head, sha256=np.array(weights.sha256), **flat)
+
+
+def probabilities(
+    features: Float[np.ndarray, "N 2048"], weights: Weights
+) -> Float[np.ndarray, "N 1008"]:
+    """For the Inception Score: softmax of the logits without their bias, as the original graph."""
+    return softmax(np.asarray(features, np.float64) @ weights.head.T.astype(np.float64), axis=1)
+
+
+def _load_pth(path: Path) -> Weights:
+    tensors = torch_file.read(path)
+    params = {name: _fold(path, tensors, name, shape) for name, shape in _kernels().items()}
+    head = _tensor(path, tensors, "fc.weight", (1008, 2048))
+    return Weights(params, head, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _load_npz(path: Path) -> Weights:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    params = {
+        name: {
+            "kernel": jnp.asarray(_tensor(path, arrays, f"{name}/kernel", shape)),
+            "bias": jnp.asarray(_tensor(path, arrays, f"{name}/bias", shape[-1:])),
+        }
+        for name, shape in _kernels().items()
+    }
+    sha256 = str(_tensor(path, arrays, "sha256", ()))
+    return Weights(params, _tensor(path, arrays, "head", (1008, 2048)), sha256)
+
+
+def _kernels() -> dict[str, tuple[int, ...]]:
+    """Names of the convolutions, and the shapes of their kernels."""
+    image = jax.ShapeDtypeStruct((1, 75, 75, 3), jnp.float32)
+    shapes = jax.eval_shape(Inception().init, jax.random.key(0), image)["params"]
+    return {name: parts["kernel"].shape for name, parts in shapes.items()}
+
+
+def _fold(
+    path: Path, tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
+) -> dict[str, Float[Array, "..."]]:
+    """conv, then scale * (x - mean) / sqrt(variance + epsilon) + offset: one conv with a bias."""
+    height, width, inputs, outputs = shape
+    kernel = _tensor(path, tensors, f"{name}.conv.weight", (outputs, inputs, height, width))
+    scale, offset, mean, variance = (
+        _tensor(path, tensors, f"{name}.bn.{part}", (outputs,)).astype(np.float64)
+        for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = scale / np.sqrt(variance + EPSILON)
+    return {
+        "kernel": jnp.asarray(kernel.transpose(2, 3, 1, 0) * scale, jnp.float32),
+        "bias": jnp.asarray(offset - mean * scale, jnp.float32),
+    }
+
+
+def _tensor(
+    path: Path, tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
+) -> np.ndarray:
+    if name not in tensors:
+        raise ValueError(f"{path} has no {name}: these are not weights of the FID Inception")
+    if tensors[name].shape != shape:
+        raise ValueError(f"{path}: {name} has shape {tensors[name].shape}, wanted {shape}")
+    return tensors[name]
