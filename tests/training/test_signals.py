@@ -1,0 +1,42 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ddpm_jax.training import signals
+
+
+@pytest.mark.parametrize("number", signals.CAUGHT, ids=lambda number: number.name)
+def test_a_signal_is_remembered_and_does_not_break_anything_off(number):
+    before = signal.getsignal(number)
+    with signals.deferred() as received:
+        assert received() is None
+        os.kill(os.getpid(), number)
+        assert received() == number.name
+        if number != signal.SIGINT:
+            os.kill(os.getpid(), number)
+            assert received() == number.name
+    assert signal.getsignal(number) == before
+
+
+def test_the_first_signal_is_the_one_named():
+    with signals.deferred() as received:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert received() == "SIGTERM"
+
+
+def test_a_second_interrupt_ends_the_process_at_once():
+    program = (
+        "import os, signal\n"
+        "from ddpm_jax.training import signals\n"
+        "with signals.deferred() as received:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print(received(), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('still here')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGINT, "SIGINT\n")
