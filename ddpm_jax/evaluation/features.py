@@ -1,0 +1,123 @@
+"""Images to features, in batches, with the finished part kept on disk.
+
+Everything kept is filed under a digest of what it was computed from: the pixels themselves and the
+network. A changed data set, split, preprocessing or network is therefore never mistaken for an
+older one; there is nothing to invalidate.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from ddpm_jax.evaluation.frechet import Moments, moments
+from ddpm_jax.types import Pixels
+
+Network = Callable[[Pixels], Float[np.ndarray, "B D"]]
+"""Features of one batch; compiled by whoever makes it. Always called with the same batch size."""
+
+SHARD = 1000  # images a file; fixed, so that files fit whatever the batch size of the next run
+
+
+def digest(images: Pixels) -> str:
+    """SHA-256 of the pixels and their shape."""
+    return hashlib.sha256(
+        f"{images.shape}".encode() + np.ascontiguousarray(images).data
+    ).hexdigest()
+
+
+def extract(
+    network: Network,
+    images: Pixels,
+    *,
+    batch_size: int,
+    folder: Path | None = None,
+    network_digest: str = "",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Float[np.ndarray, "N D"]:
+    """Features of all images; with a `folder`, those of an interrupted run are not made again.
+
+    `network_digest` must tell apart any two networks whose features share a folder. `progress` is
+    called with the number of images done and the total.
+    """
+    if len(images) == 0:
+        raise ValueError("there are no images to take features of")
+    if folder is not None:
+        folder = folder / _key(images, network_digest)
+        folder.mkdir(parents=True, exist_ok=True)
+    shards = []
+    for start in range(0, len(images), SHARD):
+        part = images[start : start + SHARD]
+        path = None if folder is None else folder / f"{start:08d}.npy"
+        if path is not None and path.exists():
+            shards.append(_load(path, len(part)))
+        else:
+            shards.append(_run(network, part, batch_size, start, len(images), progress))
+            if path is not None:
+                _write(path, lambda file, shard=shards[-1]: np.save(file, shard))
+        progress(start + len(part), len(images))
+    return np.concatenate(shards)
+
+
+def reference_moments(
+    features: Callable[[], Float[np.ndarray, "N D"]],
+    images: Pixels,
+    *,
+    folder: Path,
+    network_digest: str,
+) -> Moments:
+    """Moments of the features of reference images; `features` is called only if none are kept."""
+    path = folder / f"{_key(images, network_digest)}.npz"
+    if not path.exists():
+        made = moments(features())
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(path, lambda file: np.savez(file, **made._asdict()))
+    with np.load(path, allow_pickle=False) as kept:
+        return Moments(kept["mean"], kept["covariance"], int(kept["num_images"]))
+
+
+def _run(
+    network: Network,
+    images: Pixels,
+    batch_size: int,
+    offset: int,
+    total: int,
+    progress: Callable[[int, int], None],
+) -> Float[np.ndarray, "_ D"]:
+    batches = []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        # The last batch is filled up, so that nothing is compiled for a second shape.
+        filling = np.repeat(batch[-1:], batch_size - len(batch), axis=0)
+        batches.append(np.asarray(network(np.concatenate([batch, filling])))[: len(batch)])
+        progress(offset + start + len(batch), total)
+    return np.concatenate(batches)
+
+
+def _key(images: Pixels, network_digest: str) -> str:
+    if not network_digest:
+        raise ValueError("keeping features needs a network_digest, got none")
+    return hashlib.sha256(f"{digest(images)} {network_digest}".encode()).hexdigest()[:32]
+
+
+def _load(path: Path, count: int) -> Float[np.ndarray, "_ D"]:
+    try:
+        shard = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it to make it again") from error
+    if shard.ndim != 2 or len(shard) != count:
+        raise ValueError(f"{path} has shape {shard.shape}, wanted ({count}, D); delete it")
+    return shard
+
+
+def _write(path: Path, write: Callable) -> None:
+    """Whole or not at all: the final name appears only once everything is on disk."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with open(partial, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
