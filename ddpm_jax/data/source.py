@@ -3,6 +3,7 @@
 import concurrent.futures
 import hashlib
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from jaxtyping import Int, Int32
 from PIL import Image, ImageOps
 
 from ddpm_jax.types import Pixels
+
+CHUNK = 64
+"""Images that a thread decodes in a row: a small one costs less than handing it to a thread."""
 
 
 class Source(NamedTuple):
@@ -142,18 +146,18 @@ def decode(source: Source) -> Pixels:
     first = source.read(0)
     images = np.empty((len(source.labels), *first.shape), np.uint8)
 
-    def fill(i: int) -> None:
-        pixels = source.read(i)
-        if pixels.shape != first.shape:
-            raise ValueError(
-                f"image {i} of {source.name} is {pixels.shape}, "
-                f"image 0 is {first.shape}: resize first"
-            )
-        images[i] = pixels
+    def fill(start: int) -> None:
+        for i in range(start, min(start + CHUNK, len(images))):
+            pixels = source.read(i)
+            if pixels.shape != first.shape:
+                raise ValueError(
+                    f"image {i} of {source.name} is {pixels.shape}, "
+                    f"image 0 is {first.shape}: resize first"
+                )
+            images[i] = pixels
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        for _ in pool.map(fill, range(len(images))):
-            pass
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(fill, range(0, len(images), CHUNK)))
     return images
 
 

@@ -62,7 +62,15 @@ def prepared(
     """The builder of a dataset on disk as ArrayRecord, which it first becomes if it is not."""
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+    try:
+        builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+    except tfds.core.DatasetNotFoundError:
+        raise
+    except ValueError as error:  # prepared by another program, as tfrecord
+        raise ValueError(
+            f"{name} cannot be read at random: {error}. If it was prepared in another format than "
+            "array_record, give another data_dir."
+        ) from error
     if builder.is_prepared():
         return builder
     try:
@@ -92,8 +100,15 @@ def _source(builder: "tensorflow_datasets.core.DatasetBuilder", split: str, labe
 
     path = label.split("/")
     names = _class_names(builder, path)
-    # Bytes as they are on disk: the labels are read without decoding an image.
-    records = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+    # Bytes as they are on disk: the labels are read without decoding an image, and no mask ever is.
+    raw = {
+        key: tfds.decode.SkipDecoding()
+        for key, feature in builder.info.features.items()
+        if isinstance(feature, tfds.features.Image)
+    }
+    if "image" not in raw:
+        raise ValueError(f"{builder.name} has no feature 'image'; wanted a dataset of images")
+    records = builder.as_data_source(split=split, decoders=raw)
     labels = np.fromiter(
         (_follow(record, path) for record in records), np.int32, count=len(records)
     )
