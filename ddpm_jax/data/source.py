@@ -92,6 +92,11 @@ def class_index(source: Source, which: str | int) -> int:
     )
 
 
+def class_counts(source: Source) -> Int[np.ndarray, "K"]:
+    """How many images each class has."""
+    return np.bincount(source.labels, minlength=len(source.class_names))
+
+
 def split(source: Source, fractions: Sequence[float], seed: int) -> tuple[Source, ...]:
     """Disjoint parts that together are the source, each with its share of every class."""
     if any(f <= 0 for f in fractions) or not math.isclose(sum(fractions), 1, abs_tol=1e-6):

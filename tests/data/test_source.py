@@ -69,6 +69,10 @@ def test_a_wrong_choice_of_classes_is_refused(classes, message):
         sources.keep_classes(numbered([0, 1]), classes)
 
 
+def test_class_counts_say_what_is_not_there():
+    np.testing.assert_array_equal(sources.class_counts(numbered([1, 1, 0])), [1, 2, 0])
+
+
 def test_split_parts_are_disjoint_and_complete_for_any_seed():
     source = numbered(np.random.default_rng(0).integers(0, 3, 1000))
     for seed in range(5):
