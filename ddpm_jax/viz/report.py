@@ -1,0 +1,119 @@
+"""One HTML page about a run: prose, numbers, tables and pictures in a single file.
+
+The page needs no script and no network: pictures are inside it, and its own security policy forbids
+it to load anything. It can be mailed, archived, or opened from a phone.
+"""
+
+import base64
+import importlib.resources
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+from PIL import Image as Pillow
+
+MEDIA_TYPES = {"PNG": "image/png", "GIF": "image/gif", "JPEG": "image/jpeg"}
+KINDS = ("plain", "highlight", "warning")
+# How a cell begins that belongs to the right, and what stands for a number that there is not.
+NUMBER = re.compile("[<>~]? ?[-+\N{MINUS SIGN}]?[.]?[0-9]")
+NO_NUMBER = ("", "-", "\N{EN DASH}", "\N{EM DASH}")
+
+
+class Prose(NamedTuple):
+    """Paragraphs, with an empty line between them; a `highlight` or a `warning` stands in a box."""
+
+    text: str
+    kind: str = "plain"
+
+
+class Values(NamedTuple):
+    """Names and what they are. Provenance, closed until it is opened, if it has a `summary`."""
+
+    pairs: Mapping[str, str]
+    summary: str = ""
+
+
+class Table(NamedTuple):
+    """The first cell of each row names the row."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+
+
+class Image(NamedTuple):
+    """A PNG, GIF or JPEG; `alt` says what a reader who cannot see it needs to know."""
+
+    path: str | Path
+    alt: str
+    caption: str = ""
+
+
+class Images(NamedTuple):
+    """Side by side where the page is wide enough."""
+
+    images: Sequence[Image]
+
+
+class Section(NamedTuple):
+    title: str
+    items: Sequence[Prose | Values | Table | Images]
+
+
+def write(path: str | Path, title: str, sections: Sequence[Section], *, lead: str = "") -> None:
+    """Write the page; `lead` is the sentence under the title."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = importlib.resources.files("ddpm_jax.viz").joinpath("report.html.j2")
+    page = environment.from_string(template.read_text("utf-8")).render(
+        title=title,
+        lead=lead,
+        sections=[
+            {
+                "id": f"section-{i}",
+                "title": section.title,
+                "items": [_prepared(item) for item in section.items],
+            }
+            for i, section in enumerate(sections, 1)
+        ],
+    )
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(page, "utf-8")
+
+
+def _prepared(item: Prose | Values | Table | Images) -> dict:
+    """What the template needs to know of an item, with its type's name."""
+    known = {"type": type(item).__name__, **item._asdict()}
+    if isinstance(item, Prose):
+        if item.kind not in KINDS:
+            raise ValueError(f"prose of kind {item.kind!r}, wanted one of {KINDS}")
+        known["paragraphs"] = [part for part in re.split(r"\n\s*\n", item.text) if part.strip()]
+    elif isinstance(item, Table):
+        for row in item.rows:
+            if len(row) != len(item.columns):
+                raise ValueError(f"row {list(row)} has {len(row)} cells, not {len(item.columns)}")
+        known["numeric"] = [
+            bool(cells) and all(cell in NO_NUMBER or NUMBER.match(cell) for cell in cells)
+            for cells in ([row[i] for row in item.rows] for i in range(len(item.columns)))
+        ]
+    elif isinstance(item, Images):
+        known["images"] = [_embedded(image) for image in item.images]
+    return known
+
+
+def _embedded(image: Image) -> dict:
+    if not image.alt:
+        raise ValueError(f"{image.path} has no alt text")
+    with Pillow.open(image.path) as picture:
+        if picture.format not in MEDIA_TYPES:
+            raise ValueError(f"{image.path} is {picture.format}, wanted one of {[*MEDIA_TYPES]}")
+        media_type = MEDIA_TYPES[picture.format]
+        # A plot says how finely it was drawn; a picture made of pixels is shown as it is.
+        scale = 96 / picture.info.get("dpi", (96, 96))[0]
+        size = [round(side * scale) for side in picture.size]
+    content = base64.b64encode(Path(image.path).read_bytes()).decode("ascii")
+    source = f"data:{media_type};base64,{content}"
+    return {**image._asdict(), "source": source, "width": size[0], "height": size[1]}
