@@ -1,10 +1,11 @@
-"""The classifier alone, on any real source, with or without a synthetic set.
+r"""The classifier alone, on any real source, with or without a synthetic set.
 
-    python -m ddpm_jax.classify --config=configs/classifier.py --real=digits --synthetic=runs/digits/synthetic.npz
+python -m ddpm_jax.classify --config=configs/classifier.py --real=digits --synthetic=runs/digits/synthetic.npz
 """
 
-from configs import default
 from ml_collections import ConfigDict
+
+from configs import default
 
 
 def get_config():

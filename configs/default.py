@@ -1,7 +1,7 @@
 """Every field there is, with its meaning. The other configs start from here and change a few.
 
 A field is set on the command line by its dotted name: `--config.training.num_steps=500`. A name that does
-not exist is an error. Lists of choices are held to by `ddpm_jax/assembly.py`.
+not exist is an error. Lists of choices are held to by `ddpm_jax/assembly/`.
 """
 
 from ml_collections import ConfigDict
@@ -160,7 +160,8 @@ def classifier() -> ConfigDict:
     config.vmap_seeds = False
     # What to train on.
     config.arms = ("real", "synthetic", "real+synthetic", "real+duplicated", "real+augmented")
-    # Copies for the arm real+augmented: mirrored, rotated by up to so many degrees, shifted by up to so many pixels.
+    # Copies for the arm real+augmented: mirrored, rotated by up to so many degrees, shifted by up to
+    # so many pixels.
     config.augment = ConfigDict()
     config.augment.flip = False
     config.augment.rotation = 10.0

@@ -1,6 +1,6 @@
 """Scikit-learn's 1,797 handwritten digits, 8x8: no download, the whole chain in minutes on two CPU cores.
 
-    python -m ddpm_jax.main --config=configs/digits.py
+python -m ddpm_jax.main --config=configs/digits.py
 """
 
 from configs import default

@@ -12,7 +12,9 @@ from absl import flags
 from ddpm_jax import command_line
 
 REAL = flags.DEFINE_string(
-    "real", None, "Real images: digits, tfds:NAME, npz:PATH or folder:PATH; the config's, if not given."
+    "real",
+    None,
+    "Real images: digits, tfds:NAME, npz:PATH or folder:PATH; the config's, if not given.",
 )
 SYNTHETIC = flags.DEFINE_string(
     "synthetic", None, "Synthetic images, an .npz file; without it only real images are trained on."

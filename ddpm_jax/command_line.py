@@ -5,7 +5,7 @@ import runpy
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -50,13 +50,19 @@ def workdir() -> pathlib.Path:
     """--workdir, or runs/ and the config file's name."""
     if WORKDIR.value:
         return pathlib.Path(WORKDIR.value)
-    return pathlib.Path("runs") / pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    return (
+        pathlib.Path("runs")
+        / pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    )
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
     try:
         _check_overrides(argv)
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        if flags.FLAGS["verbosity"].using_default_value:
+            flags.FLAGS.verbosity = logging.WARNING  # at INFO, Orbax reports every file it moves
+        return rest
     except (ValueError, TypeError, OSError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_ERROR)
@@ -77,6 +83,10 @@ def _check_overrides(argv: Sequence[str]) -> None:
         section = known
         for part in name.split("."):
             if not isinstance(section, ConfigDict) or part not in section:
-                fields = ", ".join(sorted(section)) if isinstance(section, ConfigDict) else "none below it"
+                fields = (
+                    ", ".join(sorted(section))
+                    if isinstance(section, ConfigDict)
+                    else "none below it"
+                )
                 raise ValueError(f"{arg}: no field {part!r} in {name!r}; there are: {fields}")
             section = section[part]

@@ -21,13 +21,19 @@ OTHERS = ()
 
 MODE = flags.DEFINE_enum("mode", "all", ["all", *CHAIN, *OTHERS], "What to do.")
 DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "Join the other processes that SLURM, MPI or Kubernetes started with this one."
+    "distributed",
+    False,
+    "Join the other processes that SLURM, MPI or Kubernetes started with this one.",
 )
 COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "HOST:PORT of process 0; joins the processes without a cluster's help."
 )
-NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With --coordinator: how many there are.")
-PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator: which one this is, from 0.")
+NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "With --coordinator: how many there are."
+)
+PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "With --coordinator: which one this is, from 0."
+)
 flags.adopt_module_key_flags(command_line)
 flags.mark_flag_as_required("config")
 

@@ -16,6 +16,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+# What the parameters depend on, and the fields among it that may change under a run.
+MODEL_SECTIONS = ("data", "augment", "schedule", "net", "loss", "optim", "training")
+FREE = {
+    "data.data_dir",
+    "data.manual_dir",
+    "data.memory_mib",
+    "training.eval_every",
+    "training.eval_images",
+    "training.keep",
+    "training.log_every",
+    "training.sample_every",
+    "training.save_every",
+}
 VERSIONS_OF = ("ddpm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
 
 
@@ -57,7 +70,9 @@ def read_json(path: pathlib.Path) -> Any:
     try:
         return json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); remove it to make it anew") from error
+        raise ValueError(
+            f"{path} is not valid JSON ({error}); remove it to make it anew"
+        ) from error
 
 
 def digest(content: Any) -> str:
@@ -66,32 +81,42 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def claim(
-    workdir: pathlib.Path, config: Mapping[str, Any], fixed: Sequence[str], free: Sequence[str]
-) -> None:
-    """Write `config.json`, unless the run in this directory was made with a config that differs.
+def model_inputs(
+    config: Mapping[str, Any], sections: Sequence[str] = MODEL_SECTIONS
+) -> dict[str, Any]:
+    """The part of a config that the trained parameters depend on."""
+    return {
+        section: {
+            name: value
+            for name, value in config[section].items()
+            if f"{section}.{name}" not in FREE
+        }
+        for section in sections
+    } | {"seed": config["seed"]}
 
-    `fixed` are the sections that its results depend on, `free` the dotted fields in them that may change.
+
+def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
+    """Write `config.json`, unless this directory holds a model that was made with another config.
+
     Raises ValueError listing the fields that differ.
     """
     path = workdir / "config.json"
     if path.exists():
-        before, now = read_json(path)["config"], json.loads(json.dumps(config, default=_plain))
+        before = model_inputs(read_json(path)["config"])
+        now = json.loads(json.dumps(model_inputs(config), default=_plain))
         differing = [
-            f"{name}: was {old!r}, is {new!r}"
-            for name, old, new in differences(before, now)
-            if name.split(".")[0] in fixed and name not in free
+            f"{name}: was {old!r}, is {new!r}" for name, old, new in differences(before, now)
         ]
         if differing:
             raise ValueError(
-                f"{workdir} holds a run with another config; give another --workdir, or the same config. "
-                "Fields that differ:\n  " + "\n  ".join(differing)
+                f"{workdir} holds a run with another config; give another --workdir, or the same "
+                "config. Fields that differ:\n  " + "\n  ".join(differing)
             )
     write_json(
         path,
         {
             "config": config,
-            "seed": config.get("seed"),
+            "seed": config["seed"],
             "versions": versions(),
             "git_revision": git_revision(),
             "command": command(),

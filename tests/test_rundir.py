@@ -72,16 +72,28 @@ def test_a_broken_result_file_is_named(tmp_path):
         rundir.result(tmp_path, "train")
 
 
-def test_a_config_that_matters_is_refused_and_listed(tmp_path):
-    config = {"seed": 0, "net": {"width": 8}, "training": {"log_every": 10}, "sampling": {"n": 1}}
-    rundir.claim(tmp_path, config, fixed=["net", "training"], free=["training.log_every"])
-    harmless = config | {"training": {"log_every": 20}, "sampling": {"n": 2}}
-    rundir.claim(tmp_path, harmless, fixed=["net", "training"], free=["training.log_every"])
-    with pytest.raises(ValueError, match=r"net\.width: was 8, is 16"):
-        rundir.claim(
-            tmp_path, config | {"net": {"width": 16}}, fixed=["net"], free=["training.log_every"]
-        )
-    assert rundir.read_json(tmp_path / "config.json")["config"]["net"] == {"width": 8}
+@pytest.fixture
+def config():
+    sections = dict.fromkeys(rundir.MODEL_SECTIONS, {})
+    changing = {"net": {"multipliers": (1, 2)}, "training": {"log_every": 10}, "sampling": {"n": 1}}
+    return sections | changing | {"seed": 0}
+
+
+def test_a_config_that_does_not_matter_to_the_model_is_let_through(tmp_path, config):
+    rundir.claim(tmp_path, config)
+    rundir.claim(tmp_path, config)
+    changed = config | {"training": {"log_every": 20}, "sampling": {"n": 2}}
+    rundir.claim(tmp_path, changed)
+    assert rundir.read_json(tmp_path / "config.json")["config"]["sampling"] == {"n": 2}
+
+
+def test_a_config_that_matters_is_refused_and_its_differences_are_listed(tmp_path, config):
+    rundir.claim(tmp_path, config)
+    with pytest.raises(
+        ValueError, match=r"net\.multipliers: was \[1, 2\], is \[1, 4\]\n  seed: was 0"
+    ):
+        rundir.claim(tmp_path, config | {"net": {"multipliers": (1, 4)}, "seed": 1})
+    assert rundir.read_json(tmp_path / "config.json")["config"]["net"] == {"multipliers": [1, 2]}
 
 
 def test_what_json_has_no_form_for_is_an_error(tmp_path):

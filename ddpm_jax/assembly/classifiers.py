@@ -1,0 +1,135 @@
+"""Classifiers trained on arrays in memory, several seeds at once or one after another."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int32, Key
+from ml_collections import ConfigDict
+
+from ddpm_jax import pixels
+from ddpm_jax.assembly.choice import choose, key_for
+from ddpm_jax.data import order, source
+from ddpm_jax.nets import classifier
+from ddpm_jax.training import devices, loop, optim, state, step
+from ddpm_jax.types import Batch, LossFn, Params, Pixels, Scalars
+
+
+class Trainer(NamedTuple):
+    """One compiled program for all arms of a study.
+
+    `fit(images, labels, seeds) -> params` with a leading axis for the seeds;
+    `predict(params, images) -> probabilities [S, N, K]`; `features(params, images) -> [S, N, D]`.
+    """
+
+    fit: Callable[[Pixels, Int32[np.ndarray, "N"], Sequence[int]], Params]
+    predict: Callable[[Params, Pixels], Float[np.ndarray, "S N K"]]
+    features: Callable[[Params, Pixels], Float[np.ndarray, "S N D"]]
+
+
+def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
+    known = {
+        "conv4": lambda: classifier.four_conv(num_classes, dropout=config.dropout),
+        "resnet": lambda: classifier.resnet(num_classes, dropout=config.dropout),
+    }
+    return choose("classifier.net", config.net, known)()
+
+
+def build_loss(net: nn.Module) -> LossFn:
+    """Cross-entropy, summed over the seeds, whose gradients do not touch each other.
+
+    Parameters have a leading axis [S], a batch is `image` [B, S, H, W, C] and `label` [B, S].
+    """
+
+    def one(params: Params, image: Array, label: Array, key: Key[Array, ""]) -> tuple[Array, Array]:
+        logits = net.apply(params, pixels.to_float(image), train=True, rngs={"dropout": key})
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
+        return loss, jnp.mean(jnp.argmax(logits, -1) == label)
+
+    def loss_fn(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Array, Scalars]:
+        keys = jax.random.split(key, batch["label"].shape[1])
+        loss, accuracy = jax.vmap(one, (0, 1, 1, 0))(params, batch["image"], batch["label"], keys)
+        return loss.sum(), {"accuracy": accuracy.mean()}
+
+    return loss_fn
+
+
+def build_trainer(
+    config: ConfigDict, seed: int, image_shape: tuple[int, int, int], num_classes: int
+) -> Trainer:
+    """`config` is the classifier section; `seed` the run's, into which each training's is folded."""
+    placement = devices.place()
+    net = build_net(config, num_classes)
+    loss_fn = build_loss(net)
+    rate = optim.warmup_cosine(
+        config.learning_rate, num_steps=config.num_steps, warmup_steps=config.warmup_steps
+    )
+    optimizer = optim.adamw(rate, weight_decay=config.weight_decay)
+    train_step = devices.compile_step(
+        placement, step.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.0))
+    )
+
+    @jax.jit
+    def init(keys: Key[Array, "S"]) -> Params:
+        return jax.vmap(lambda key: net.init(key, jnp.zeros((1, *image_shape))))(keys)
+
+    def fit(images: Pixels, labels: Int32[np.ndarray, "N"], seeds: Sequence[int]) -> Params:
+        keys = [jax.random.fold_in(key_for(seed, "classifier"), s) for s in seeds]
+        shape = (config.batch_size, len(seeds))
+        shapes = {
+            "image": jax.ShapeDtypeStruct((*shape, *image_shape), jnp.uint8),
+            "label": jax.ShapeDtypeStruct(shape, jnp.int32),
+        }
+        begin = state.create(init(jnp.stack(keys)), optimizer, loss_fn, shapes)
+        read = _batches(placement, config.batch_size, images, labels, seeds)
+        end = loop.run(
+            train_step,
+            devices.replicate(placement, begin),
+            (devices.put_batch(placement, batch) for batch in read),
+            key=jax.random.fold_in(keys[0], 1),
+            num_steps=config.num_steps,
+            log_every=config.num_steps,
+            on_log=lambda done, values: None,
+        )
+        return end.params
+
+    def apply(method: str, x: Array, params: Params) -> Array:
+        return jax.vmap(lambda p: net.apply(p, x, method=method), out_axes=1)(params)
+
+    def probabilities(params: Params, rows: Batch) -> Float[Array, "B S K"]:
+        return jax.nn.softmax(apply("__call__", pixels.to_float(rows["image"]), params))
+
+    def features(params: Params, rows: Batch) -> Float[Array, "B S D"]:
+        return apply("features", pixels.to_float(rows["image"]), params)
+
+    return Trainer(fit, _over_batches(placement, probabilities), _over_batches(placement, features))
+
+
+def _batches(placement, batch_size, images, labels, seeds):
+    """Each seed in an order of its own, side by side on axis 1."""
+    whole = source.from_arrays(images, labels, [str(i) for i in range(labels.max() + 1)], "arrays")
+    rows = devices.local_rows(placement, batch_size)
+    orders = [order.batches(whole, batch_size, seed, rows=rows) for seed in seeds]
+    for several in zip(*orders, strict=True):
+        yield {name: np.stack([b[name] for b in several], axis=1) for name in ("image", "label")}
+
+
+def _over_batches(placement, function, batch_size: int = 512):
+    """`function(params, batch)` over all images, the last batch filled up: [S, N, ...]."""
+    compiled = devices.spread(placement, function)
+    size = -(-batch_size // placement.num_devices) * placement.num_devices
+    mine = devices.local_rows(placement, size)
+
+    def run(params: Params, images: Pixels) -> np.ndarray:
+        results = []
+        for start in range(0, len(images), size):
+            rows = np.take(images, np.arange(start, start + size), axis=0, mode="clip")
+            batch = devices.put_batch(placement, {"image": rows[mine]})
+            results.append(devices.gather(compiled(params, batch)))
+        return np.concatenate(results)[: len(images)].swapaxes(0, 1)
+
+    return run

@@ -1,0 +1,45 @@
+"""From the data section to images."""
+
+from ml_collections import ConfigDict
+
+from ddpm_jax.assembly.choice import choose
+from ddpm_jax.data import digits, folder, npz, source, tfds
+
+
+def build_splits(config: ConfigDict, seed: int) -> source.Splits:
+    """Train, validation and test images in the config's size, channels and classes; disjoint.
+
+    Decoded once where they fit into `memory_mib`.
+    """
+    kind, _, where = config.source.partition(":")
+    shares = {"validation": config.validation_fraction, "test": config.test_fraction, "seed": seed}
+
+    def whole(read: source.Source) -> source.Splits:
+        fractions = (
+            1 - shares["validation"] - shares["test"],
+            shares["validation"],
+            shares["test"],
+        )
+        return source.Splits(*source.split(read, fractions, seed))
+
+    loaders = {
+        "digits": lambda: digits.load(**shares),
+        "tfds": lambda: tfds.load(
+            where, data_dir=config.data_dir or None, manual_dir=config.manual_dir or None, **shares
+        ),
+        "npz": lambda: whole(npz.load(where)),
+        "folder": lambda: whole(folder.load(where)),
+    }
+    splits = choose("data.source", kind, loaders)()
+    return source.Splits(*(_prepare(config, split) for split in splits))
+
+
+def _prepare(config: ConfigDict, split: source.Source) -> source.Source:
+    if config.classes:
+        split = source.keep_classes(split, config.classes)
+    split = source.resize(split, config.image_size, config.channels)
+    return source.in_memory(split) if source.fits(split, config.memory_mib << 20) else split
+
+
+def image_shape(config: ConfigDict) -> tuple[int, int, int]:
+    return config.data.image_size, config.data.image_size, config.data.channels

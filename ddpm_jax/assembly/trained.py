@@ -1,0 +1,91 @@
+"""A trained model from its checkpoint, and images from it in batches of any size."""
+
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jaxtyping import Array
+from ml_collections import ConfigDict
+
+from ddpm_jax import pixels
+from ddpm_jax.assembly import denoising
+from ddpm_jax.assembly.choice import key_for
+from ddpm_jax.diffusion import schedules
+from ddpm_jax.training import checkpoints, devices, retention
+from ddpm_jax.types import Params, Pixels
+
+
+class Model(NamedTuple):
+    """A trained model, for the jobs that use one."""
+
+    net: nn.Module
+    params: Params
+    """The averaged weights."""
+    table: schedules.Level
+    class_names: tuple[str, ...]
+    facts: Mapping[str, Any]
+    """Of the checkpoint: see `checkpoints.Restored`."""
+
+
+def newest_step(directory: pathlib.Path) -> int:
+    """Raises FileNotFoundError where there is no checkpoint yet."""
+    return _newest_facts(directory)["step"]
+
+
+def _newest_facts(directory: pathlib.Path) -> dict[str, Any]:
+    sound = retention.sound(directory)
+    if not sound:
+        raise FileNotFoundError(f"{directory} holds no checkpoint; run --mode=train first")
+    return sound[max(sound)]
+
+
+def load_model(config: ConfigDict, directory: pathlib.Path) -> Model:
+    """The newest good checkpoint's averaged weights, on all devices.
+
+    Raises FileNotFoundError where there is no checkpoint yet.
+    """
+    class_names = tuple(_newest_facts(directory)["extra"]["class_names"])
+    net = denoising.build_net(config.net, config.data.channels, len(class_names))
+    shapes = jax.eval_shape(lambda: denoising.init_net(net, config.data, jax.random.key(0)))
+    restored = checkpoints.restore_params(directory, devices.abstract(devices.place(), shapes))
+    assert restored is not None  # there was one a moment ago, and the newest is never removed
+    return Model(
+        net, restored.params, denoising.build_levels(config.schedule), class_names, restored.facts
+    )
+
+
+def build_draw(
+    config: ConfigDict, net: nn.Module, table: schedules.Level, purpose: str
+) -> Callable[..., Iterator[Pixels]]:
+    """`draw(params, labels, first=0)` yields the images `first`, `first + 1`, ... in batches.
+
+    Image i is a function of (seed, purpose, i) and its label: not of the batch, nor of the devices,
+    which share each batch. All batches have one shape, so that there is one compiled program.
+    """
+    placement = devices.place()
+    sampler = denoising.build_sampler(config, net, table)
+    stream = key_for(config.seed, purpose)
+
+    def sample(params: Params, rows: Mapping[str, Array]) -> Array:
+        keys = jax.vmap(lambda i: jax.random.fold_in(stream, i))(rows["index"])
+        return pixels.to_uint8(sampler(params, rows["label"], keys))
+
+    compiled = devices.spread(placement, sample)
+
+    def draw(params: Params, labels: np.ndarray, first: int = 0) -> Iterator[Pixels]:
+        wanted = min(config.sampling.batch_size, len(labels))
+        size = -(-wanted // placement.num_devices) * placement.num_devices
+        mine = devices.local_rows(placement, size)
+        for start in range(0, len(labels), size):
+            rows = np.arange(start, start + size)
+            batch = {
+                "index": (first + rows).astype(np.int32)[mine],
+                "label": np.take(labels, rows, mode="clip").astype(np.int32)[mine],
+            }
+            images = devices.gather(compiled(params, devices.put_batch(placement, batch)))
+            yield images[: len(labels) - start]
+
+    return draw

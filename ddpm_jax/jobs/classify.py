@@ -1,0 +1,215 @@
+"""--mode=classify: what a synthetic set is worth to a classifier, on real test images.
+
+Each arm is a training set. The test images are those of the real source's test split, which neither a
+classifier nor, with the same data section, the generator has seen.
+"""
+
+import hashlib
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddpm_jax import progress, rundir
+from ddpm_jax.assembly import choice, classifiers, datasets
+from ddpm_jax.data import augment, npz, source
+from ddpm_jax.evaluation import worth
+from ddpm_jax.training import devices
+from ddpm_jax.types import Pixels
+
+AUGMENTED_AT_ONCE = 1024
+
+
+class Images(NamedTuple):
+    image: Pixels
+    label: np.ndarray
+    """int32 [N]"""
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    if not rundir.synthetic(workdir).exists():
+        raise FileNotFoundError(f"{rundir.synthetic(workdir)} is missing; run --mode=export first")
+    return run_on(config, workdir, rundir.synthetic(workdir))
+
+
+def run_on(
+    config: ConfigDict, workdir: pathlib.Path, synthetic: pathlib.Path | None
+) -> dict[str, Any]:
+    """`config` needs the sections `data` and `classifier`, and `seed`, only."""
+    inputs = {
+        "data": rundir.model_inputs(config.to_dict(), sections=("data",)),
+        "classifier": config.classifier.to_dict(),
+        "synthetic": synthetic and hashlib.sha256(synthetic.read_bytes()).hexdigest(),
+    }
+    return rundir.stage(
+        workdir, "classify", inputs, lambda: classify(config, workdir, synthetic, inputs)
+    )
+
+
+def classify(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    synthetic: pathlib.Path | None,
+    inputs: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The fields of `results/classify.json`. What an interrupted call has trained is not trained again."""
+    splits = datasets.build_splits(config.data, config.seed)
+    names = splits.train.class_names
+    real, test = (Images(source.decode(s), s.labels) for s in (splits.train, splits.test))
+    made = read_synthetic(synthetic, names, real.image.shape[1:]) if synthetic else None
+    training_sets = build_arms(config, real, made)
+    trainer = classifiers.build_trainer(
+        config.classifier, config.seed, real.image.shape[1:], len(names)
+    )
+    kept = workdir / "results" / "classify.partial.json"
+    outcomes = restore(kept, rundir.digest(inputs))
+    groups = list(seed_groups(config.classifier))
+    total = len(training_sets) * config.classifier.num_seeds
+    with progress.bar("classify", total, "classifiers") as show:
+        for arm, images in training_sets.items():
+            done = outcomes.setdefault(arm, [])
+            for seeds in groups:
+                if seeds[-1] >= len(done):
+                    done += measure(trainer, images, test, seeds, len(names))
+                    save(kept, rundir.digest(inputs), outcomes)
+                show(sum(map(len, outcomes.values())))
+    kept.unlink(missing_ok=True)
+    arms = {
+        arm: summarize(outcomes[arm], outcomes["real"], len(images.label))
+        for arm, images in training_sets.items()
+    }
+    return {
+        "arms": arms,
+        "class_names": names,
+        "n_test": len(test.label),
+        "tested_on": f"test split of {splits.test.name}",
+        "test_sha256": source.fingerprint(splits.test),
+        "classifier": config.classifier.to_dict(),
+        "synthetic": str(synthetic) if synthetic else None,
+        "seed": config.seed,
+    }
+
+
+def read_synthetic(
+    path: pathlib.Path, class_names: tuple[str, ...], image_shape: tuple[int, ...]
+) -> Images:
+    """Labels are matched to the real classes by name; a set may hold some of them only."""
+    made = npz.load(path)
+    images = source.decode(made)
+    if images.shape[1:] != image_shape:
+        raise ValueError(
+            f"{path} holds images of {images.shape[1:]}, the real ones are {image_shape}"
+        )
+    unknown = [name for name in made.class_names if name not in class_names]
+    if unknown:
+        raise ValueError(
+            f"{path} holds classes {', '.join(unknown)}, which the real images do not have; "
+            f"they have {', '.join(class_names)}"
+        )
+    where = np.array([class_names.index(name) for name in made.class_names], np.int32)
+    return Images(images, where[made.labels])
+
+
+def build_arms(config: ConfigDict, real: Images, synthetic: Images | None) -> dict[str, Images]:
+    """Arm -> training set. The controls have the size of real + synthetic, without a synthetic image."""
+    num_more = len(synthetic.label) if synthetic else len(real.label)
+    again = np.resize(np.random.default_rng(config.seed).permutation(len(real.label)), num_more)
+    more = Images(real.image[again], real.label[again])
+    known = {"real": lambda: real}
+    if synthetic:
+        known["synthetic"] = lambda: synthetic
+        known["real+synthetic"] = lambda: join(real, synthetic)
+    known["real+duplicated"] = lambda: join(real, more)
+    known["real+augmented"] = lambda: join(real, augmented(config, more))
+    wanted = [arm for arm in config.classifier.arms if synthetic or "synthetic" not in arm]
+    if "real" not in wanted:
+        raise ValueError(
+            f"classifier.arms is {wanted}; it must hold 'real', the baseline of the others"
+        )
+    return {arm: choice.choose("classifier.arms", arm, known)() for arm in wanted}
+
+
+def join(first: Images, second: Images) -> Images:
+    return Images(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+
+
+def augmented(config: ConfigDict, images: Images) -> Images:
+    """A changed copy of each image."""
+    wanted = config.classifier.augment
+    steps = []
+    if wanted.flip:
+        steps.append(augment.horizontal_flip)
+    if wanted.rotation:
+        steps.append(lambda keys, x: augment.rotate(keys, x, degrees=wanted.rotation))
+    if wanted.shift:
+        steps.append(lambda keys, x: augment.pad_crop(keys, x, padding=wanted.shift))
+    change = jax.jit(augment.compose(*steps))
+    key = choice.key_for(config.seed, "augmented copies")
+    parts = []
+    for start in range(0, len(images.label), AUGMENTED_AT_ONCE):
+        rows = np.arange(start, start + AUGMENTED_AT_ONCE)
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rows)
+        parts.append(np.asarray(change(keys, jnp.take(images.image, rows, axis=0, mode="clip"))))
+    return Images(np.concatenate(parts)[: len(images.label)], images.label)
+
+
+def seed_groups(config: ConfigDict) -> Iterator[list[int]]:
+    """The seeds that are trained at once."""
+    seeds = list(range(config.num_seeds))
+    return iter([seeds] if config.vmap_seeds else [[seed] for seed in seeds])
+
+
+def measure(
+    trainer: classifiers.Trainer, images: Images, test: Images, seeds: list[int], num_classes: int
+) -> list[dict[str, Any]]:
+    """Train on `images`, then look at every test image once."""
+    params = trainer.fit(images.image, images.label, seeds)
+    return [
+        {
+            "confusion": worth.confusion(
+                test.label, probabilities.argmax(axis=1).astype(np.int32), num_classes
+            ).tolist(),
+            "calibration_error": worth.calibration_error(probabilities, test.label),
+        }
+        for probabilities in trainer.predict(params, test.image)
+    ]
+
+
+def summarize(
+    outcomes: list[dict[str, Any]], baseline: list[dict[str, Any]], n_train: int
+) -> dict[str, Any]:
+    """Means and 95 % t-intervals over seeds; the gain over real is paired by seed."""
+    accuracies, reference = (
+        np.array([np.trace(o["confusion"]) / np.sum(o["confusion"]) for o in several])
+        for several in (outcomes, baseline)
+    )
+    mean, half_width = worth.mean_interval(accuracies)
+    gain, gain_half_width = worth.paired_difference(accuracies, reference)
+    counts = np.sum([outcome["confusion"] for outcome in outcomes], axis=0)
+    return {
+        "accuracy": mean,
+        "ci95": half_width,
+        "seeds": len(outcomes),
+        "n_train": n_train,
+        "accuracies": accuracies,
+        "gain_over_real": gain,
+        "gain_ci95": gain_half_width,
+        "per_class_accuracy": worth.per_class_accuracy(counts),
+        "confusion": counts,
+        "calibration_error": float(np.mean([o["calibration_error"] for o in outcomes])),
+    }
+
+
+def restore(path: pathlib.Path, made_from: str) -> dict[str, list[dict[str, Any]]]:
+    if path.exists() and (before := rundir.read_json(path))["inputs"] == made_from:
+        return before["outcomes"]
+    return {}
+
+
+def save(path: pathlib.Path, made_from: str, outcomes: Mapping[str, Any]) -> None:
+    if devices.is_writer():
+        rundir.write_json(path, {"inputs": made_from, "outcomes": outcomes})

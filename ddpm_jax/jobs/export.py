@@ -1,0 +1,139 @@
+"""--mode=export: a trained model to a labelled synthetic dataset, `synthetic.npz`.
+
+Image i is a function of (seed, i) and the model. Images are appended to a plain file as they are made,
+so that an interrupted export goes on; the `.npz` appears whole or not at all.
+"""
+
+import hashlib
+import pathlib
+import shutil
+import sys
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddpm_jax import progress, rundir
+from ddpm_jax.assembly import datasets, trained
+from ddpm_jax.data import npz
+from ddpm_jax.training import devices, signals
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    rundir.claim(workdir, config.to_dict())
+    inputs = made_from(config, trained.newest_step(rundir.checkpoints(workdir)))
+    outputs = [rundir.synthetic(workdir)]
+    return rundir.stage(workdir, "export", inputs, lambda: export(config, workdir), outputs)
+
+
+def made_from(config: ConfigDict, step: int) -> dict[str, Any]:
+    """All that the images depend on; the batch size is not among it."""
+    sampling = config.sampling.to_dict()
+    for name in ("batch_size", "images_per_class"):
+        del sampling[name]
+    return {
+        "model": rundir.model_inputs(config.to_dict()),
+        "step": step,
+        "sampling": sampling,
+        "export": config.export.to_dict(),
+        "seed": config.seed,
+    }
+
+
+def export(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    model = trained.load_model(config, rundir.checkpoints(workdir))
+    labels = choose_labels(config, len(model.class_names), model.facts["extra"]["num_images"])
+    shape = (len(labels), *datasets.image_shape(config))
+    identity = made_from(config, model.facts["step"])
+    partial = workdir / "synthetic.partial"
+    file = begin(partial, rundir.digest(identity))
+    draw(config, model, labels, file)
+    devices.barrier("export")
+    images = np.memmap(file, np.uint8, "r", shape=shape)
+    meta = identity | {
+        "checkpoint": model.facts["step"],
+        "solver": config.sampling.solver,
+        "num_steps": config.sampling.num_steps,
+        "guidance_scale": config.sampling.guidance_scale,
+        "versions": rundir.versions(),
+    }
+    sha256 = hashlib.sha256(images).hexdigest()
+    if devices.is_writer():
+        npz.save(
+            rundir.synthetic(workdir),
+            images,
+            labels,
+            model.class_names,
+            meta,
+            arr_keys=config.export.openai_keys,
+        )
+        shutil.rmtree(partial)
+    return {
+        "checkpoint": model.facts["step"],
+        "num_images": len(labels),
+        "class_counts": np.bincount(labels, minlength=len(model.class_names)),
+        "image_sha256": sha256,
+        "seed": config.seed,
+    }
+
+
+def choose_labels(config: ConfigDict, num_classes: int, num_real: int) -> np.ndarray:
+    """int32 [n], the classes in turn, so that the first images of a set are balanced as well.
+
+    Raises ValueError where the counts do not fit the classes, or the model knows no labels.
+    """
+    if not config.net.class_conditional and num_classes > 1:
+        raise ValueError(
+            f"a model of {num_classes} classes without net.class_conditional cannot make labelled "
+            "images; train it with net.class_conditional=True, or on one class (data.classes)"
+        )
+    counts = config.export.class_counts
+    if not counts:
+        num = config.export.num_images or num_real
+        return (np.arange(num) % num_classes).astype(np.int32)
+    if len(counts) != num_classes or min(counts) < 0 or sum(counts) == 0:
+        raise ValueError(
+            f"export.class_counts is {tuple(counts)}, wanted {num_classes} counts that are not all 0"
+        )
+    turns = np.concatenate([np.arange(count) for count in counts])
+    classes = np.repeat(np.arange(num_classes), counts)
+    return classes[np.lexsort((classes, turns))].astype(np.int32)
+
+
+def begin(partial: pathlib.Path, identity: str) -> pathlib.Path:
+    """The file to append to; what another model or sampler left there is removed."""
+    file = partial / f"{identity}.u8"
+    if devices.is_writer():
+        if partial.exists() and not file.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    devices.barrier("export begins")
+    return file
+
+
+def draw(config: ConfigDict, model: trained.Model, labels: np.ndarray, file: pathlib.Path) -> None:
+    """Append the images that are not there yet. A signal ends the program; what was made stays."""
+    size = int(np.prod(datasets.image_shape(config)))
+    done = min(file.stat().st_size // size, len(labels))
+    batches = trained.build_draw(config, model.net, model.table, "export")
+    with (
+        file.open("r+b") as out,
+        progress.bar("export", len(labels), "images", done) as show,
+        signals.deferred() as received,
+    ):
+        out.truncate(done * size)
+        out.seek(done * size)
+        for images in batches(model.params, labels[done:], done) if done < len(labels) else ():
+            if devices.is_writer():
+                out.write(images.tobytes())
+                out.flush()
+            done += len(images)
+            show(done)
+            if received():
+                print(
+                    f"{received()}: stopped at {done} of {len(labels)} images; run the same command "
+                    "to go on",
+                    file=sys.stderr,
+                )
+                sys.exit(signals.STOPPED)

@@ -1,0 +1,127 @@
+"""--mode=sample: a trained model to pictures: samples by class, the way there, and the way back."""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddpm_jax import pixels, rundir
+from ddpm_jax.assembly import choice, datasets, denoising, trained
+from ddpm_jax.diffusion import process, schedules, solvers
+from ddpm_jax.training import devices
+from ddpm_jax.types import Pixels
+from ddpm_jax.viz import pictures
+
+FRAMES_OF_STRIP = 9
+FRAMES_OF_GIF = 40
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    rundir.claim(workdir, config.to_dict())
+    inputs = {
+        "step": trained.newest_step(rundir.checkpoints(workdir)),
+        "sampling": config.sampling.to_dict(),
+        "model": rundir.model_inputs(config.to_dict()),
+    }
+    names = ("classes.png", "reverse.png", "reverse.gif", "forward.png")
+    outputs = [rundir.figures(workdir) / name for name in names]
+    return rundir.stage(workdir, "sample", inputs, lambda: sample(config, workdir), outputs)
+
+
+def sample(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    model = trained.load_model(config, rundir.checkpoints(workdir))
+    figures = rundir.figures(workdir)
+    labels = np.repeat(np.arange(len(model.class_names)), config.sampling.images_per_class)
+    draw = trained.build_draw(config, model.net, model.table, "sample")
+    images = np.concatenate(list(draw(model.params, labels)))
+    levels = denoising.build_steps(config.sampling, model.table)
+    x, x0_hat = reverse(config, model, levels)
+    if devices.is_writer():
+        save_grid(figures / "classes.png", config, model, images)
+        save_reverse(figures, model, levels, x, x0_hat)
+        save_forward(figures / "forward.png", config, model)
+    return {
+        "checkpoint": model.facts["step"],
+        "num_images": len(images),
+        "sampling": config.sampling.to_dict(),
+        "seed": config.seed,
+    }
+
+
+def save_grid(path: pathlib.Path, config: ConfigDict, model: trained.Model, images: Pixels) -> None:
+    title = f"{config.sampling.num_steps} steps of {config.sampling.solver}"
+    columns = config.sampling.images_per_class
+    pictures.save(path, pictures.grid(images, columns, row_labels=model.class_names, title=title))
+
+
+def reverse(
+    config: ConfigDict, model: trained.Model, levels: schedules.Level
+) -> tuple[Pixels, Pixels]:
+    """One image of each class on its way from noise, and what it was thought to become: uint8."""
+    labels = jnp.arange(len(model.class_names))
+    keys = jax.random.split(choice.key_for(config.seed, "reverse"), len(labels))
+    solver = denoising.build_solver(config.sampling)
+
+    @jax.jit
+    def walk(params):
+        denoise = denoising.build_denoiser(config, model.net, params, labels)
+        x = solvers.starting_noise(levels, keys, datasets.image_shape(config))
+        states = solvers.trajectory(solver, denoise, levels, x, keys)
+        return pixels.to_uint8(states.x), pixels.to_uint8(states.x0_hat)
+
+    x, x0_hat = walk(model.params)
+    return np.asarray(x), np.asarray(x0_hat)
+
+
+def save_reverse(
+    figures: pathlib.Path,
+    model: trained.Model,
+    levels: schedules.Level,
+    x: Pixels,
+    x0_hat: Pixels,
+) -> None:
+    """A strip of the first class and the last (x_t above, the estimate of x0 below), and a GIF of all."""
+    frames = np.linspace(0, len(x0_hat) - 1, FRAMES_OF_STRIP).astype(int)
+    t = np.asarray(levels.t)
+    shown = sorted({0, len(model.class_names) - 1})
+    rows = [array[frames, c] for c in shown for array in (x, x0_hat)]
+    row_labels = [
+        f"{model.class_names[c]}: {what}" for c in shown for what in ("x_t", "x0 estimate")
+    ]
+    strip = pictures.strip(
+        np.stack(rows),
+        [f"t = {t[frame]:.0f}" for frame in frames],
+        row_labels=row_labels,
+        title="From noise to an image",
+    )
+    pictures.save(figures / "reverse.png", strip)
+    steps = np.unique(np.linspace(0, len(x) - 1, FRAMES_OF_GIF).astype(int))
+    columns = -(-len(model.class_names) // 2) if len(model.class_names) > 4 else None
+    pictures.gif(
+        figures / "reverse.gif",
+        [
+            pictures.grid(x[i], columns, captions=model.class_names, title=f"t = {t[i]:.0f}")
+            for i in steps
+        ],
+    )
+
+
+def save_forward(path: pathlib.Path, config: ConfigDict, model: trained.Model) -> None:
+    """Real validation images on their way into noise."""
+    splits = datasets.build_splits(config.data, config.seed)
+    num = min(3, len(splits.validation.labels))
+    x0 = pixels.to_float(jnp.stack([splits.validation.read(i) for i in range(num)]))
+    eps = jax.random.normal(choice.key_for(config.seed, "forward"), x0.shape)
+    rows = np.linspace(0, model.table.num_steps, FRAMES_OF_STRIP).astype(int)
+    frames = [pixels.to_uint8(process.noise(x0, model.table[row], eps)) for row in rows]
+    names = [model.class_names[label] for label in splits.validation.labels[:num]]
+    strip = pictures.strip(
+        np.stack([np.asarray(frame) for frame in frames], axis=1),
+        [f"t = {row}" for row in rows],
+        row_labels=names,
+        title="From an image to noise",
+    )
+    pictures.save(path, strip)

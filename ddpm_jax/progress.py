@@ -1,0 +1,46 @@
+"""How far a long stage is: a bar on a terminal, now and then a plain line elsewhere."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextlib.contextmanager
+def bar(what: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
+    """Yields `show(done, **numbers)`; `done` of `total` were there before, and count for no speed."""
+    if sys.stderr.isatty():
+        with tqdm(
+            desc=what, total=total, unit=f" {unit}", initial=done, dynamic_ncols=True
+        ) as drawn:
+
+            def show(done: int, **numbers: float) -> None:
+                drawn.set_postfix(numbers, refresh=False)
+                drawn.update(done - drawn.n)
+
+            yield show
+    else:
+        yield _lines(what, total, unit, done)
+
+
+def _lines(what: str, total: int, unit: str, before: int) -> Callable[..., None]:
+    started = time.monotonic()
+    last = -SECONDS_BETWEEN_LINES
+
+    def show(done: int, **numbers: float) -> None:
+        nonlocal last
+        elapsed = time.monotonic() - started
+        if done < total and elapsed - last < SECONDS_BETWEEN_LINES:
+            return
+        last = elapsed
+        left = elapsed / max(done - before, 1) * (total - done)
+        texts = [f"{name} {number:.4g}" for name, number in numbers.items()]
+        print(
+            ", ".join([f"{what} {done}/{total} {unit}", *texts, f"{left:.0f} s left"]), flush=True
+        )
+
+    return show
