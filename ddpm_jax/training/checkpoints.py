@@ -104,12 +104,6 @@ def saver(
             orbax.close()
 
 
-def newest_facts(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The manifest of the newest checkpoint that has a sound one; None where there is none."""
-    found = _manifests(directory)
-    return found[max(found)] if found else None
-
-
 def restore(directory: str | os.PathLike[str], target: TrainState) -> Restored | None:
     """The newest good checkpoint, or None where there has never been one.
 
@@ -194,9 +188,7 @@ def _read(
     folder: pathlib.Path, step: int, items: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     path = folder / str(step)
-    facts = manifest.verify(path, items)
-    if facts["step"] != step:
-        raise Damaged(f"{manifest.NAME} is that of step {facts['step']}")
+    facts = _verified(path, step, items)
     _refuse_other_arrays(step, {name: facts["arrays"][name] for name in items}, items)
     wanted = {name: ocp.args.StandardRestore(tree) for name, tree in items.items()}
     try:
@@ -205,6 +197,20 @@ def _read(
     except Exception as error:  # Orbax and TensorStore raise many kinds
         raise Damaged(f"it cannot be read: {error}") from error
     return {name: stored[name] for name in items}, facts
+
+
+def _verified(path: pathlib.Path, step: int, items: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts. All processes read one checkpoint or none: Orbax waits for all of them."""
+    fault, facts = None, {}
+    try:
+        facts = manifest.verify(path, items)
+        if facts["step"] != step:
+            fault = Damaged(f"{manifest.NAME} is that of step {facts['step']}")
+    except Damaged as damaged:
+        fault = damaged
+    if devices.in_any(fault is not None):
+        raise fault or Damaged("another process found it damaged")
+    return facts
 
 
 def _refuse_other_arrays(

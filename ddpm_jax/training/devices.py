@@ -109,6 +109,13 @@ def barrier(name: str) -> None:
     multihost_utils.sync_global_devices(name)
 
 
+def in_any(fact: bool) -> bool:
+    """Whether it holds in any of the processes, all of which ask."""
+    if num_processes() == 1:
+        return fact
+    return bool(multihost_utils.process_allgather(np.array(fact)).any())
+
+
 def local_rows(placement: Placement, batch_size: int) -> slice:
     """The rows of a global batch that this process loads."""
     per_device = _rows_per_device(placement, batch_size)

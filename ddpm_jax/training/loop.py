@@ -19,8 +19,10 @@ IN_FLIGHT = 2
 
 
 class Action(NamedTuple):
-    """`run(step, state)` after every `every`-th step. The state's arrays are gone after the next
-    step, so nothing may keep them."""
+    """`run(step, state)` after every `every`-th step, for which the loop waits.
+
+    The state's arrays are gone after the next step, so nothing may keep them.
+    """
 
     every: int
     run: Callable[[int, TrainState], None]
@@ -58,7 +60,7 @@ def run(
     done = int(state.step)
     batches = iter(batches)
     flags: deque[Array] = deque()
-    unread: deque[tuple[int, Totals]] = deque()
+    unread: deque[tuple[int, Totals, Array]] = deque()
     while done < num_steps and not stop():
         state = step(state, _next(batches, done, num_steps), key)
         done += 1
@@ -68,7 +70,7 @@ def run(
         _report(unread, on_log)
         if done % log_every == 0 or done == num_steps:
             totals, state = states.take_totals(state)
-            unread.append((done, totals))
+            unread.append((done, totals, states.ema_distance(state)))
         due = [action for action in actions if done % action.every == 0]
         if due:
             _raise_if_set(state.nonfinite_step, state)
@@ -110,8 +112,8 @@ def _raise_if_set(flag: Array, state: TrainState) -> None:
 
 
 def _report(
-    unread: deque[tuple[int, Totals]], on_log: Callable[[int, dict[str, float]], None]
+    unread: deque[tuple[int, Totals, Array]], on_log: Callable[[int, dict[str, float]], None]
 ) -> None:
     while unread:
-        step, totals = unread.popleft()
-        on_log(step, states.log_values(totals))
+        step, totals, distance = unread.popleft()
+        on_log(step, states.log_values(totals) | {"ema_distance": float(distance)})

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from ddpm_jax.types import LossFn, Params
 
 # The step adds these to whatever metrics the loss returns.
-STEP_METRICS = ("loss", "grad_norm", "update_norm", "ema_distance")
+STEP_METRICS = ("loss", "grad_norm")
 # A mean over a log period hides a spike of one step, so these are logged as maxima too.
 PEAKS = ("loss", "grad_norm")
 
@@ -80,6 +80,16 @@ def add_to_totals(totals: Totals, metrics: dict[str, Array]) -> Totals:
             for name, peak in totals.peaks.items()
         },
     )
+
+
+@jax.jit
+def ema_distance(state: TrainState) -> Float[Array, ""]:
+    """Of the average from the parameters, relative to these.
+
+    Small while the average follows; a dead one (a decay of 1, a lost restore) is left behind.
+    """
+    difference = jax.tree.map(jnp.subtract, state.ema_params, state.params)
+    return optax.tree.norm(difference) / jnp.maximum(optax.tree.norm(state.params), 1e-12)
 
 
 def log_values(totals: Totals) -> dict[str, float]:

@@ -45,12 +45,7 @@ def make_train_step(
         ema_params = jax.tree.map(
             lambda ema, new: ema + (1.0 - decay) * (new - ema), state.ema_params, params
         )
-        metrics = metrics | {
-            "loss": loss,
-            "grad_norm": optax.tree.norm(grads),
-            "update_norm": optax.tree.norm(updates),
-            "ema_distance": _relative_distance(ema_params, params),
-        }
+        metrics = metrics | {"loss": loss, "grad_norm": optax.tree.norm(grads)}
         moved = state.replace(
             step=state.step + 1,
             params=params,
@@ -58,7 +53,7 @@ def make_train_step(
             opt_state=opt_state,
             totals=add_to_totals(state.totals, metrics),
         )
-        finite = jnp.isfinite(loss + metrics["grad_norm"] + metrics["update_norm"])
+        finite = jnp.isfinite(loss) & jnp.isfinite(metrics["grad_norm"])
         if skip_nonfinite:
             return _select(finite, moved, _skipped(state))
         frozen = _frozen(state)
@@ -115,12 +110,6 @@ def _device_key(key: Key[Array, ""], axis_name: str | None) -> Key[Array, ""]:
 
 def _mean(tree: Any, axis_name: str | None) -> Any:
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
-
-
-def _relative_distance(ema_params: Params, params: Params) -> Float[Array, ""]:
-    """Small while the EMA follows; a dead one (a decay of 1, a lost restore) is left behind."""
-    difference = jax.tree.map(jnp.subtract, ema_params, params)
-    return optax.tree.norm(difference) / jnp.maximum(optax.global_norm(params), 1e-12)
 
 
 def _select(condition: Array, yes: TrainState, no: TrainState) -> TrainState:
