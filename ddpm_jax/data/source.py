@@ -42,12 +42,13 @@ def from_arrays(
     return Source(images.__getitem__, labels, tuple(class_names), name, images)
 
 
-def take(source: Source, indices: Int[np.ndarray, "M"]) -> Source:
+def take(source: Source, indices: Int[np.ndarray, "M"] | Sequence[int]) -> Source:
     """The images at `indices`, in that order."""
-    labels = source.labels[indices]
+    rows = np.asarray(indices, np.int64)
+    labels = source.labels[rows]
     if source.images is not None:
-        return from_arrays(source.images[indices], labels, source.class_names, source.name)
-    return source._replace(read=lambda i: source.read(int(indices[i])), labels=labels)
+        return from_arrays(source.images[rows], labels, source.class_names, source.name)
+    return source._replace(read=lambda i: source.read(int(rows[i])), labels=labels)
 
 
 def keep_classes(source: Source, classes: Sequence[str | int]) -> Source:

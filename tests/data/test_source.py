@@ -21,6 +21,11 @@ def numbers(source):
     return images[:, 0] * 256 + images[:, 1]
 
 
+@pytest.mark.parametrize("indices", [range(1, 4), (1, 2, 3), np.array([1, 2, 3], np.int32)])
+def test_take_takes_any_sequence_of_indices(indices):
+    np.testing.assert_array_equal(numbers(sources.take(numbered([0] * 5), indices)), [1, 2, 3])
+
+
 @pytest.mark.parametrize("decoded", [True, False])
 def test_take_keeps_image_and_label_together(decoded):
     source = numbered([0, 1, 2, 0, 1, 2], decoded=decoded)
