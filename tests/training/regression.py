@@ -1,5 +1,7 @@
 """A small regression that draws noise: it stands in for the diffusion loss in these tests."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,19 +51,24 @@ def fresh(loss_fn=noisy_loss):
     return states.create(params(), adam(), loss_fn, batch(0))
 
 
+@functools.cache
+def compiled_step(placement, loss_fn, **options):
+    step = steps.make_train_step(
+        loss_fn, adam(), ema_decay=DECAY, axis_name=placement.axis_name, **options
+    )
+    return devices.compile_step(placement, step)
+
+
 def train(
     placement, num_steps, *, state=None, loss_fn=noisy_loss, log_every=10, batches=batch, **options
 ):
     """Returns the state and the log lines; `options` go to the step, or else to the loop."""
     to_loop = {name: options.pop(name) for name in ("actions", "stop") if name in options}
-    step = steps.make_train_step(
-        loss_fn, adam(), ema_decay=DECAY, axis_name=placement.axis_name, **options
-    )
     state = devices.replicate(placement, fresh(loss_fn)) if state is None else state
     rows = devices.local_rows(placement, 24)
     lines = []
     state = loop.run(
-        devices.compile_step(placement, step),
+        compiled_step(placement, loss_fn, **options),
         state,
         (
             devices.put_batch(placement, {name: a[rows] for name, a in batches(i).items()})

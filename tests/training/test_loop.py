@@ -48,11 +48,8 @@ def stop_after(num_steps):
 def test_the_lines_before_an_action_are_written_before_it(one_device):
     story = []
     state = devices.replicate(one_device, regression.fresh())
-    step = steps.make_train_step(
-        regression.noisy_loss, regression.adam(), ema_decay=regression.DECAY
-    )
     loop.run(
-        devices.compile_step(one_device, step),
+        regression.compiled_step(one_device, regression.noisy_loss),
         state,
         (devices.put_batch(one_device, regression.batch(i)) for i in range(9)),
         key=jax.random.key(0),
@@ -72,11 +69,8 @@ def test_without_an_action_a_line_is_written_one_step_later(one_device):
             story.append(f"batch {number}")
             yield devices.put_batch(one_device, regression.batch(number))
 
-    step = steps.make_train_step(
-        regression.noisy_loss, regression.adam(), ema_decay=regression.DECAY
-    )
     loop.run(
-        devices.compile_step(one_device, step),
+        regression.compiled_step(one_device, regression.noisy_loss),
         devices.replicate(one_device, regression.fresh()),
         batches(),
         key=jax.random.key(0),
@@ -124,12 +118,9 @@ def test_a_run_told_to_skip_goes_on_and_says_how_many(one_device):
 
 
 def test_batches_that_end_too_early_are_an_error(one_device):
-    step = steps.make_train_step(
-        regression.noisy_loss, regression.adam(), ema_decay=regression.DECAY
-    )
     with pytest.raises(ValueError, match="the batches ended after step 3 of 5"):
         loop.run(
-            devices.compile_step(one_device, step),
+            regression.compiled_step(one_device, regression.noisy_loss),
             devices.replicate(one_device, regression.fresh()),
             [devices.put_batch(one_device, regression.batch(i)) for i in range(3)],
             key=jax.random.key(0),

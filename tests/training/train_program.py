@@ -14,7 +14,6 @@ import jax
 import regression
 
 from ddpm_jax.training import checkpoints, devices, fingerprint, lock, loop, signals
-from ddpm_jax.training import step as steps
 
 
 def main(folder, num_steps, seconds_a_step):
@@ -31,12 +30,7 @@ def main(folder, num_steps, seconds_a_step):
         state = restored.state if restored else start
         log = open_log(folder / "metrics.jsonl", int(state.step)) if writer else None
         state = loop.run(
-            devices.compile_step(
-                placement,
-                steps.make_train_step(
-                    regression.noisy_loss, regression.adam(), ema_decay=regression.DECAY
-                ),
-            ),
+            regression.compiled_step(placement, regression.noisy_loss),
             state,
             batches(placement, int(state.step), seconds_a_step),
             key=jax.random.key(regression.KEY_SEED),
