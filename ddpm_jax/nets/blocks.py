@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -16,6 +17,7 @@ CONDITIONING = ("add", "film")
 init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 conv1x1 = partial(nn.Conv, kernel_size=(1, 1), kernel_init=init)
 conv3x3 = partial(nn.Conv, kernel_size=(3, 3), kernel_init=init)
+zero_conv1x1 = partial(nn.Conv, kernel_size=(1, 1), kernel_init=nn.initializers.zeros)
 zero_conv3x3 = partial(nn.Conv, kernel_size=(3, 3), kernel_init=nn.initializers.zeros)
 
 
@@ -35,7 +37,7 @@ class ResidualBlock(nn.Module):
     @nn.compact
     def __call__(
         self, x: Features, embedding: Float[Array, "B E"], *, train: bool = False
-    ) -> Float[Array, "B H W features"]:
+    ) -> Float[Array, "B H W {self.features}"]:
         if self.conditioning not in CONDITIONING:
             known = ", ".join(CONDITIONING)
             raise ValueError(f"unknown conditioning {self.conditioning!r}; known: {known}")
@@ -84,6 +86,30 @@ class Upsample(nn.Module):
         return conv3x3(x.shape[-1], dtype=self.dtype, name="conv")(x)
 
 
+def check_halvings(x: Array, num_levels: int, patch_size: int = 1) -> None:
+    """Raise unless the levels divide the image's sides."""
+    height, width = x.shape[1:3]
+    multiple = patch_size * 2 ** (num_levels - 1)
+    if height % multiple or width % multiple:
+        raise ValueError(
+            f"a {height}x{width} image does not halve over {num_levels} levels"
+            f" (patch_size {patch_size}): its sides must be multiples of {multiple}"
+        )
+
+
+def bilinear(x: Features) -> Float[Array, "B 2*H 2*W C"]:
+    """Double the sides, interpolating between the centers of pixels and repeating the edges."""
+    for axis in (1, 2):
+        last = x.shape[axis] - 1
+        first = jax.lax.slice_in_dim(x, 0, 1, axis=axis)
+        before = jnp.concatenate([first, jax.lax.slice_in_dim(x, 0, last, axis=axis)], axis)
+        final = jax.lax.slice_in_dim(x, last, last + 1, axis=axis)
+        after = jnp.concatenate([jax.lax.slice_in_dim(x, 1, last + 1, axis=axis), final], axis)
+        pairs = jnp.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis + 1)
+        x = pairs.reshape(*x.shape[:axis], 2 * (last + 1), *x.shape[axis + 1 :])
+    return x
+
+
 def nearest(x: Features) -> Float[Array, "B 2*H 2*W C"]:
     """Every pixel becomes 2x2 equal ones."""
     batch, height, width, channels = x.shape
@@ -100,7 +126,7 @@ def space_to_depth(x: Features, factor: int) -> Float[Array, "B h w D"]:
     )
 
 
-def depth_to_space(x: Features, factor: int) -> Float[Array, "B H2 W2 D"]:
+def depth_to_space(x: Features, factor: int) -> Float[Array, "B h w D"]:
     """The inverse of `space_to_depth`."""
     batch, height, width, channels = x.shape
     channels //= factor * factor

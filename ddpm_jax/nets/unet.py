@@ -27,7 +27,7 @@ class UNet(nn.Module):
     attention: the kind at all of them, or one kind for each; `none` is also a kind.
     middle_attention: the kind between the two blocks at the bottom.
     num_classes: K; labels are then wanted, 0..K-1 or K, the null class. 0 is unconditional.
-    time_embedding: `sinusoidal` for t in steps, `mlp` for a noise level of order one.
+    time_embedding: `sinusoidal` of t, or `mlp` of t / max_t (max_t: the number of steps).
     patch_size: side of the pixel blocks folded into channels before the net, and unfolded after it.
     dtype: of the computation; parameters, statistics, last convolution and output are float32.
     """
@@ -49,6 +49,7 @@ class UNet(nn.Module):
     resampling: str = "conv"
     time_embedding: str = "sinusoidal"
     max_period: float = 10_000.0
+    max_t: float = 1.0
     patch_size: int = 1
     dtype: DTypeLike = jnp.float32
 
@@ -60,7 +61,7 @@ class UNet(nn.Module):
         label: Int[Array, "B"] | None = None,
         *,
         train: bool = False,
-    ) -> Float[Array, "B H W out"]:
+    ) -> Float[Array, "B H W {self.out_channels}"]:
         attention = self._attention(x)
         norm = self._norm()
         embedding = nn.silu(
@@ -70,6 +71,7 @@ class UNet(nn.Module):
                 num_classes=self.num_classes,
                 kind=self.time_embedding,
                 max_period=self.max_period,
+                max_t=self.max_t,
                 dtype=self.dtype,
                 name="conditioning",
             )(t, label)
@@ -137,12 +139,7 @@ class UNet(nn.Module):
             raise ValueError(f"unknown resampling {self.resampling!r}; known: {known}")
         height, width = x.shape[1:3]
         num_levels = len(self.multipliers)
-        multiple = self.patch_size * 2 ** (num_levels - 1)
-        if height % multiple or width % multiple:
-            raise ValueError(
-                f"a {height}x{width} image does not halve over {num_levels} levels"
-                f" (patch_size {self.patch_size}): its sides must be multiples of {multiple}"
-            )
+        blocks.check_halvings(x, num_levels, self.patch_size)
         rows = [height // self.patch_size // 2**level for level in range(num_levels)]
         if missing := set(self.attention_resolutions) - set(rows):
             raise ValueError(
