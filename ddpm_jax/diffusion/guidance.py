@@ -13,6 +13,8 @@ from ddpm_jax.diffusion.predictions import Denoiser, Prediction
 from ddpm_jax.diffusion.schedules import Level
 from ddpm_jax.types import Images
 
+Scale = float | Float[Array, ""]
+
 DenoisePair = Callable[[Images, Level], tuple[Prediction, Prediction]]
 """`(xt, level) -> (with the label, without)`."""
 
@@ -20,7 +22,7 @@ LogProb = Callable[[Images, Level], Float[Array, "B"]]
 """`(xt, level) -> log p(y | xt)` of each image and the class wanted for it."""
 
 
-def classifier_free(cond: Denoiser, uncond: Denoiser, scale: float) -> Denoiser:
+def classifier_free(cond: Denoiser, uncond: Denoiser, scale: Scale) -> Denoiser:
     """uncond + scale (cond - uncond): 1 is conditional, 0 unconditional, above 1 is guidance.
 
     Ho & Salimans 2022, eq. 6, whose w is scale - 1. With another class's denoiser for `uncond`, it
@@ -33,7 +35,7 @@ def classifier_free(cond: Denoiser, uncond: Denoiser, scale: float) -> Denoiser:
     return classifier_free_pair(denoise_pair, scale)
 
 
-def classifier_free_pair(denoise_pair: DenoisePair, scale: float) -> Denoiser:
+def classifier_free_pair(denoise_pair: DenoisePair, scale: Scale) -> Denoiser:
     """`classifier_free` from one function that gives both predictions, such as `doubled`'s."""
 
     def denoise(xt: Images, level: Level) -> Prediction:
@@ -62,7 +64,7 @@ def doubled(denoise: Denoiser) -> DenoisePair:
     return denoise_pair
 
 
-def classifier(denoise: Denoiser, log_prob: LogProb, scale: float) -> Denoiser:
+def classifier(denoise: Denoiser, log_prob: LogProb, scale: Scale) -> Denoiser:
     """Towards images that a classifier of noised images takes for the wanted class.
 
     eps - scale sigma grad log p(y | xt) (Dhariwal & Nichol 2021, alg. 2, whose sqrt(1 - alpha_bar)

@@ -147,7 +147,8 @@ def edm_stochastic(
         active = (ratio >= sigma_min) & (ratio <= sigma_max)
         raised = schedules.at_log_snr(table, now.log_snr - 2.0 * math.log1p(churn))
         raised_ratio = raised.sigma / raised.alpha
-        active = active & (raised_ratio > ratio)
+        # At the table's end nothing is raised; a rounding error would come back as its square root.
+        active = active & (raised_ratio > 1.0001 * ratio)
         raised = jax.tree.map(lambda a, b: jnp.where(active, a, b), raised, now)
         added = jnp.sqrt(jnp.where(active, raised_ratio**2 - ratio**2, 0.0)) * noise_scale
         noise = process.gaussian(keys, x.shape[1:])

@@ -86,3 +86,19 @@ def test_clipping_moves_the_image_and_never_xt():
     np.testing.assert_allclose(process.noise(got.x0, level, got.eps), xt, rtol=1e-6)
     narrow = predictions.clipped(denoise, low=0.0, high=0.15)(xt, level)
     np.testing.assert_allclose(narrow.x0.ravel(), [0.0, 0.15, 0.15])
+
+
+def test_a_second_half_of_the_channels_is_the_variance(images):
+    x0, eps = images
+    level = LEVELS["variance-preserving"]
+    xt = process.noise(x0, level, eps)
+
+    def predict(xt, t):
+        return jnp.concatenate([eps, jnp.zeros_like(eps)], axis=-1)
+
+    got = predictions.denoiser_with_variance(predict, "eps")(xt, level)
+    np.testing.assert_allclose(got.x0, x0, atol=1e-5)
+    np.testing.assert_array_equal(got.eps, eps)
+    np.testing.assert_array_equal(got.variance_fraction, 0.5)
+    kept = predictions.clipped(predictions.denoiser_with_variance(predict, "eps"))(xt, level)
+    np.testing.assert_array_equal(kept.variance_fraction, 0.5)

@@ -97,3 +97,54 @@ def test_the_oracle_is_bayes_rule():
     density = np.exp(log_density - log_density.max())
     x0_hat = oracle.x0_hat(jnp.full((1, 1, 1, 1), xt), level)
     assert x0_hat[0, 0, 0, 0] == pytest.approx(np.sum(grid * density) / np.sum(density), abs=1e-5)
+
+
+def test_offset_noise_varies_the_mean_of_each_channel(key):
+    keys = jax.random.split(key, 1000)
+    plain = process.offset_gaussian(keys, (8, 8, 2), 0.0)
+    offset = process.offset_gaussian(keys, (8, 8, 2), 0.5)
+    np.testing.assert_array_equal(plain, process.gaussian(process.fold_in(keys, 0), (8, 8, 2)))
+    # Of a channel's mean: 1 / 64 from the pixels, 0.25 from the offset; nothing within a channel.
+    means = offset.mean(axis=(1, 2))
+    np.testing.assert_allclose(means.var(axis=0), 0.25 + 1 / 64, rtol=0.15)
+    assert np.corrcoef(means.T)[0, 1] == pytest.approx(0.0, abs=0.15)
+    np.testing.assert_allclose((offset - plain).std(axis=(1, 2)), 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("t", [2, 500, 1000])
+def test_reverse_variances_are_those_of_ho_et_al(t):
+    betas = np.linspace(1e-4, 0.02, 1000)
+    alpha_bar = np.cumprod(1 - betas)
+    beta = betas[t - 1]
+    small = (1 - alpha_bar[t - 2]) / (1 - alpha_bar[t - 1]) * beta  # eq. 7
+    got = {
+        name: float(process.reverse_log_variance(name, TABLE[t], TABLE[t - 1]))
+        for name in ("posterior", "beta")
+    }
+    assert np.exp(got["beta"]) == pytest.approx(beta, rel=1e-3)
+    assert np.exp(got["posterior"]) == pytest.approx(small, rel=1e-3)
+    fraction = jnp.array([0.0, 0.5, 1.0]).reshape(3, 1, 1, 1)
+    learned = process.reverse_log_variance("learned", TABLE[t], TABLE[t - 1], fraction)
+    wanted = [np.log(small), (np.log(small) + np.log(beta)) / 2, np.log(beta)]
+    np.testing.assert_allclose(learned.ravel(), wanted, atol=1e-3)
+
+
+def test_the_decoder_has_the_width_of_beta():
+    for name in ("posterior", "beta"):
+        log_variance = process.reverse_log_variance(name, TABLE[1], TABLE[0])
+        assert np.exp(log_variance) == pytest.approx(1e-4, rel=1e-4)
+
+
+def test_bad_requests_for_a_variance_are_refused():
+    with pytest.raises(ValueError, match=r"variance 'tiny'; known are posterior, beta, learned"):
+        process.reverse_log_variance("tiny", TABLE[2], TABLE[1])
+    with pytest.raises(ValueError, match=r"needs predictions\.denoiser_with_variance"):
+        process.reverse_log_variance("learned", TABLE[2], TABLE[1])
+
+
+def test_kl_of_gaussians_by_hand():
+    zero, one = jnp.float32(0.0), jnp.float32(1.0)
+    assert process.gaussian_kl(zero, zero, one, zero) == pytest.approx(0.5)
+    # N(0, 4) from N(0, 1): (4 - 1 - log 4) / 2.
+    assert process.gaussian_kl(zero, jnp.log(4.0), zero, zero) == pytest.approx((3 - np.log(4)) / 2)
+    assert process.gaussian_kl(one, one, one, one) == 0.0

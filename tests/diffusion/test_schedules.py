@@ -136,3 +136,76 @@ def test_every_spacing_descends_to_the_clean_image(spacing, num_steps):
     assert np.all(np.diff(levels.sigma / levels.alpha) < 0)
     assert levels.t[-1] == levels.sigma[-1] == 0.0 and levels.alpha[-1] == 1.0
     np.testing.assert_allclose(levels.alpha**2 + levels.sigma**2, 1.0, atol=1e-6)
+
+
+def test_sigmoid_beta_has_its_known_alpha_bar():
+    # Computed for the same schedule elsewhere: 0.84, 0.62, 0.30 at t = 300, 400, 500, 4e-5 at T.
+    alpha_bar = schedules.sigmoid_beta(1000).alpha ** 2
+    np.testing.assert_allclose(alpha_bar[jnp.array([300, 400, 500])], [0.84, 0.62, 0.30], atol=5e-3)
+    assert alpha_bar[1000] == pytest.approx(4e-5, rel=0.05)
+
+
+def test_sigmoid_beta_ends_near_its_two_betas():
+    table = schedules.sigmoid_beta(2, beta_start=0.1, beta_end=0.3, span=50.0)
+    np.testing.assert_allclose(table.alpha[1:] ** 2, [0.9, 0.9 * 0.7], rtol=1e-6)
+
+
+def test_sigmoid_alpha_bar_is_a_normalized_sigmoid():
+    """By hand at the middle of -3 to 3, where the sigmoid is 1/2, and at a quarter."""
+    alpha_bar = schedules.sigmoid_alpha_bar(1000).alpha ** 2
+    assert alpha_bar[500] == pytest.approx(0.5, rel=1e-4)
+    low, high, quarter = (1 / (1 + np.exp(-x)) for x in (-3.0, 3.0, -1.5))
+    assert alpha_bar[250] == pytest.approx((high - quarter) / (high - low), rel=1e-4)
+    assert alpha_bar[1000] == pytest.approx(1e-3 * float(alpha_bar[999]), rel=1e-4)
+    steep = schedules.sigmoid_alpha_bar(1000, start=0.0, end=3.0, temperature=0.5).alpha ** 2
+    low, high, quarter = (1 / (1 + np.exp(-x)) for x in (0.0, 6.0, 1.5))
+    assert steep[250] == pytest.approx((high - quarter) / (high - low), rel=1e-4)
+
+
+def test_blend_weighs_image_and_noise_to_one():
+    table = schedules.blend(10)
+    np.testing.assert_allclose(table.alpha + table.sigma, 1.0, atol=1e-6)
+    assert table.sigma[10] == pytest.approx(1 - np.cos(0.2 * np.pi), rel=1e-5)  # 0.191
+    assert schedules.blend(4, reach=1.0).alpha[4] == pytest.approx(0.0, abs=1e-7)
+
+
+def test_levels_from_log_snr_have_that_log_snr():
+    wanted = np.linspace(8.0, -8.0, 33)
+    table = schedules.from_log_snr(wanted)
+    np.testing.assert_allclose(table.log_snr[1:], wanted, atol=1e-5)
+    np.testing.assert_allclose(table.alpha**2 + table.sigma**2, 1.0, atol=1e-6)
+    with pytest.raises(ValueError, match="log_snr must fall"):
+        schedules.from_log_snr(wanted[::-1])
+
+
+def test_karras_levels_follow_equation_5():
+    # rho = 2 from 1 to 100: square roots 1, 5.5, 10.
+    table = schedules.karras(3, sigma_min=1.0, sigma_max=100.0, rho=2.0)
+    np.testing.assert_allclose(table.sigma, [0, 1, 30.25, 100], rtol=1e-6)
+    np.testing.assert_array_equal(table.t, table.sigma)
+    np.testing.assert_array_equal(table.alpha, 1.0)
+
+
+def test_a_level_is_found_by_its_log_snr():
+    table = schedules.cosine(50)
+    found = schedules.at_log_snr(table, table.log_snr[20])
+    for got, wanted in zip(jax.tree.leaves(found), jax.tree.leaves(table[20]), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4)
+    halfway = schedules.at_log_snr(table, (table.log_snr[20] + table.log_snr[21]) / 2)
+    assert halfway.t == pytest.approx(20.5, abs=1e-3)
+    assert schedules.at_log_snr(table, jnp.float32(-99.0)).t == 50
+    assert schedules.at_log_snr(table, jnp.float32(99.0)).t == 1
+
+
+def test_a_level_of_the_blend_is_found_at_its_own_scale():
+    table = schedules.blend(10)
+    found = schedules.at_log_snr(table, table.log_snr[4])
+    np.testing.assert_allclose(
+        [found.alpha, found.sigma], [table.alpha[4], table.sigma[4]], rtol=1e-4
+    )
+
+
+def test_a_step_goes_to_the_row_before():
+    now, nxt = schedules.step_to(schedules.linear(10), jnp.array([1, 10]))
+    np.testing.assert_array_equal(now.t, [1, 10])
+    np.testing.assert_array_equal(nxt.t, [0, 9])
