@@ -9,8 +9,9 @@ import pytest
 from ddpm_jax.diffusion import predictions, process, schedules, solvers
 
 SCHEDULES = {"linear": schedules.linear(1000), "cosine": schedules.cosine(1000)}
+ANCESTRAL = solvers.ancestral("posterior")
 STOCHASTIC = {
-    "ancestral": (solvers.ancestral("posterior"), 200),
+    "ancestral": (ANCESTRAL, 200),
     "ancestral, beta": (solvers.ancestral("beta"), 200),
     "ddim, eta 1": (solvers.ddim(1.0), 200),
     "ddim, eta 0.5": (solvers.ddim(0.5), 200),
@@ -26,6 +27,9 @@ SHAPE = (4, 4, 1)
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def run(solver, denoise, levels, x, keys):
     return solvers.sample(solver, denoise, levels, x, keys)
+
+
+run_all = jax.jit(solvers.trajectory, static_argnums=(0, 1))
 
 
 def draw(solver, levels, key, num=1500, denoise=oracle.denoise):
@@ -59,8 +63,8 @@ def test_image_i_does_not_depend_on_the_batch_it_is_sampled_in(key):
     levels = schedules.descending(SCHEDULES["cosine"], 10)
     keys = jax.random.split(key, 5)
     x = solvers.starting_noise(levels, keys, SHAPE)
-    together = solvers.sample(solvers.ancestral(), oracle.denoise, levels, x, keys)
-    alone = solvers.sample(solvers.ancestral(), oracle.denoise, levels, x[3:4], keys[3:4])
+    together = run(ANCESTRAL, oracle.denoise, levels, x, keys)
+    alone = run(ANCESTRAL, oracle.denoise, levels, x[3:4], keys[3:4])
     np.testing.assert_array_equal(together[3:4], alone)
 
 
@@ -69,7 +73,7 @@ def test_the_last_step_adds_no_noise(solver, num_steps, key):
     levels = schedules.descending(SCHEDULES["linear"], 1000)[-2:]
     keys = jax.random.split(key, 2)
     x = process.gaussian(keys, SHAPE)
-    got = solvers.sample(solver, oracle.denoise, levels, x, keys)
+    got = run(solver, oracle.denoise, levels, x, keys)
     np.testing.assert_allclose(got, oracle.denoise(x, levels[0]).x0, atol=1e-5)
 
 
@@ -78,7 +82,7 @@ def test_the_state_is_not_clipped_on_the_way(key):
     keys = jax.random.split(key, 8)
     x = solvers.starting_noise(levels, keys, SHAPE)
     clip = predictions.clipped(oracle.denoise)
-    path = solvers.trajectory(solvers.ancestral(), clip, levels, x, keys)
+    path = run_all(ANCESTRAL, clip, levels, x, keys)
     assert jnp.max(jnp.abs(path.x[:10])) > 2.0
     assert jnp.max(jnp.abs(path.x0_hat)) == 1.0
     assert jnp.max(jnp.abs(path.x[-1])) <= 1.0
@@ -88,11 +92,11 @@ def test_a_trajectory_is_the_path_of_the_sample(key):
     levels = schedules.descending(SCHEDULES["cosine"], 6)
     keys = jax.random.split(key, 2)
     x = solvers.starting_noise(levels, keys, SHAPE)
-    path = solvers.trajectory(solvers.ancestral(), oracle.denoise, levels, x, keys)
+    path = run_all(ANCESTRAL, oracle.denoise, levels, x, keys)
     assert path.x.shape == (7, 2, *SHAPE) and path.x0_hat.shape == (6, 2, *SHAPE)
     np.testing.assert_array_equal(path.x[0], x)
     np.testing.assert_allclose(path.x0_hat[2], oracle.denoise(path.x[2], levels[2]).x0, rtol=1e-5)
-    x0 = solvers.sample(solvers.ancestral(), oracle.denoise, levels, x, keys)
+    x0 = run(ANCESTRAL, oracle.denoise, levels, x, keys)
     np.testing.assert_allclose(path.x[-1], x0, rtol=1e-5)
 
 
@@ -120,13 +124,13 @@ def test_halving_the_step_shows_the_order_of_convergence(name, lowest, highest, 
 @pytest.mark.parametrize("spacing", schedules.SPACINGS)
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_deterministic_solvers_follow_the_flow_to_the_clean_image(name, spacing, key):
-    levels = schedules.descending(SCHEDULES["linear"], 200, spacing)
-    assert error_of(DETERMINISTIC[name], levels, key) < 0.02
+    levels = schedules.descending(SCHEDULES["linear"], 80, spacing)
+    assert error_of(DETERMINISTIC[name], levels, key) < 0.03
 
 
-def test_twenty_second_order_steps_beat_fifty_first_order_ones(key):
-    few = schedules.descending(SCHEDULES["cosine"], 20, "karras")
-    many = schedules.descending(SCHEDULES["cosine"], 50, "karras")
+def test_forty_second_order_steps_beat_eighty_first_order_ones(key):
+    few = schedules.descending(SCHEDULES["cosine"], 40, "karras")
+    many = schedules.descending(SCHEDULES["cosine"], 80, "karras")
     first_order = error_of(DETERMINISTIC["ddim"], many, key)
     assert error_of(DETERMINISTIC["heun"], few, key) < first_order
     assert error_of(DETERMINISTIC["dpm_solver_pp_2m"], few, key) < first_order
@@ -134,7 +138,7 @@ def test_twenty_second_order_steps_beat_fifty_first_order_ones(key):
 
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_solvers_walk_levels_with_alpha_one(name, key):
-    assert error_of(DETERMINISTIC[name], schedules.karras(200)[::-1], key) < 0.02
+    assert error_of(DETERMINISTIC[name], schedules.karras(80)[::-1], key) < 0.03
 
 
 def test_dpm_solver_starts_and_ends_as_ddim(key):
@@ -206,7 +210,7 @@ def test_iterative_x0_feeds_its_estimate_back(key):
     keys = jax.random.split(key, 500)
     x = process.gaussian(keys, SHAPE)
     solver = solvers.iterative_x0(noise=0.05, above_t=7.0)
-    path = solvers.trajectory(solver, oracle.denoise, levels, x, keys)
+    path = run_all(solver, oracle.denoise, levels, x, keys)
     stds = jnp.std(path.x[1:] - path.x0_hat, axis=(1, 2, 3, 4))
     np.testing.assert_allclose(stds, [0.05] * 3 + [0.0] * 7, atol=0.002)
 
