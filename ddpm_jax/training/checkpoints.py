@@ -78,6 +78,8 @@ def saver(
         step = int(state.step)
         if step in saved:
             return
+        if int(state.nonfinite_step) >= 0:
+            raise FloatingPointError(f"step {step} is not finite, and is not saved")
         if validation_loss is not None and not math.isfinite(validation_loss):
             raise FloatingPointError(f"the validation loss at step {step} is {validation_loss}")
         finish()
@@ -100,8 +102,10 @@ def saver(
         try:
             yield save
         finally:
-            finish()
-            orbax.close()
+            try:
+                finish()
+            finally:
+                orbax.close()
 
 
 def restore(directory: str | os.PathLike[str], target: TrainState) -> Restored | None:
@@ -204,7 +208,9 @@ def _verified(path: pathlib.Path, step: int, items: Mapping[str, Any]) -> dict[s
     fault, facts = None, {}
     try:
         facts = manifest.verify(path, items)
-        if facts["step"] != step:
+        if not {"step", "arrays", "validation_loss"} <= facts.keys():
+            fault = Damaged(f"{manifest.NAME} lacks what a checkpoint has to say")
+        elif facts["step"] != step:
             fault = Damaged(f"{manifest.NAME} is that of step {facts['step']}")
     except Damaged as damaged:
         fault = damaged

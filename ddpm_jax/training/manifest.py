@@ -54,7 +54,7 @@ def read(directory: pathlib.Path) -> dict[str, Any]:
     try:
         content = json.loads(text)
         content.pop("sha256")
-        whole = _text(content) == text
+        whole = _text(content) == text and isinstance(content["files"], dict)
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         whole = False
     if not whole:

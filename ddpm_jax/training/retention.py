@@ -70,7 +70,10 @@ def tidy(folder: pathlib.Path, newest: int, keep: int) -> None:
 
 
 def discard(folder: pathlib.Path, step: int) -> None:
-    """What a failed save has left: if the disk is full, the next one needs the room."""
+    """What a failed save has left: if the disk is full, the next one needs the room.
+
+    Orbax may still be writing another part of it; what then remains goes with the next `tidy`.
+    """
     for path in folder.glob(f"{step}.saving*"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -81,4 +84,4 @@ def sound(directory: str | os.PathLike[str]) -> dict[int, dict[str, Any]]:
     for step in steps(directory):
         with contextlib.suppress(Damaged):
             facts[step] = manifest.read(pathlib.Path(directory) / str(step))
-    return facts
+    return {step: content for step, content in facts.items() if "validation_loss" in content}

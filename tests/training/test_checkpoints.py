@@ -120,6 +120,14 @@ def test_a_validation_loss_that_is_not_finite_is_refused(tmp_path):
     assert retention.steps(tmp_path) == []
 
 
+def test_a_frozen_state_is_refused(tmp_path):
+    frozen = numbered.state_at(3).replace(nonfinite_step=jnp.int32(3))
+    with pytest.raises(FloatingPointError, match="step 3 is not finite, and is not saved"):
+        with checkpoints.saver(tmp_path, keep=1) as save:
+            save(frozen)
+    assert retention.steps(tmp_path) == []
+
+
 def test_a_reader_does_not_mind_that_the_trainer_removes_what_it_reads(tmp_path, monkeypatch):
     numbered.save_steps(tmp_path, 1, 2)
     whole = manifest.verify

@@ -71,7 +71,7 @@ def test_a_full_disk_is_named_and_costs_no_good_checkpoint(tmp_path):
     assert f"checkpoint 2 was not saved in {tmp_path}" in done.stdout, done.stderr
     assert "File too large" in done.stdout
     assert done.stdout.endswith("the newest one before it is 1\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    assert retention.steps(tmp_path) == [1]
     assert int(checkpoints.restore(tmp_path, numbered.target()).state.step) == 1
 
 
@@ -88,6 +88,15 @@ def test_a_checkpoint_under_the_name_of_another_step_is_damaged(tmp_path):
     numbered.save_steps(tmp_path, 1)
     shutil.copytree(tmp_path / "1", tmp_path / "9")
     assert int(checkpoints.restore(tmp_path, numbered.target()).state.step) == 1
+
+
+def test_a_manifest_of_something_else_is_damage_too(tmp_path, caplog):
+    numbered.save_steps(tmp_path, 1, 2)
+    (tmp_path / "2" / manifest.NAME).unlink()
+    manifest.write(tmp_path / "2", {"title": "my diary"})
+    assert int(checkpoints.restore(tmp_path, numbered.target()).state.step) == 1
+    assert "manifest.json lacks what a checkpoint has to say" in caplog.text
+    assert retention.best_step(tmp_path) is None
 
 
 def test_files_that_orbax_cannot_read_are_damage_too(tmp_path, caplog):

@@ -37,6 +37,7 @@ def parameters(folder):
     return np.concatenate(json.loads((folder / "result.json").read_text())["params"])
 
 
+@pytest.mark.slow
 def test_two_processes_agree_with_one_that_has_two_devices(tmp_path):
     pair = start_pair(tmp_path / "pair", seconds_a_step=0.0)
     for process in pair:
