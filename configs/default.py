@@ -56,6 +56,8 @@ def get_config() -> ConfigDict:
     config.net.attention_resolutions = ()
     config.net.num_heads = 1
     config.net.dropout = 0.0
+    # Groups that share a mean and a variance in GroupNorm; must divide every width.
+    config.net.num_groups = 32
     # Side of the square of pixels that the network takes as one position (space-to-depth); 1: none.
     config.net.patch_size = 1
     # Give the network the label; needed for guidance and for a labelled synthetic set of several classes.

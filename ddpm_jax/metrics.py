@@ -7,6 +7,7 @@ TensorFlow is missing, a writer with the same methods puts the same events into 
 import importlib.util
 import io
 import json
+import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -86,6 +87,8 @@ def keep_until(path: pathlib.Path, step: int) -> None:
 def _event_writer(directory: str) -> Any:
     if importlib.util.find_spec("tensorflow") is None:
         return EventWriter(directory)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # or it says on stderr that they are on
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")

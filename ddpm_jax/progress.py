@@ -31,12 +31,14 @@ def _lines(what: str, total: int, unit: str, before: int) -> Callable[..., None]
     started = time.monotonic()
     last = -SECONDS_BETWEEN_LINES
 
+    shown = None
+
     def show(done: int, **numbers: float) -> None:
-        nonlocal last
+        nonlocal last, shown
         elapsed = time.monotonic() - started
-        if done < total and elapsed - last < SECONDS_BETWEEN_LINES:
+        if done == shown or (done < total and elapsed - last < SECONDS_BETWEEN_LINES):
             return
-        last = elapsed
+        last, shown = elapsed, done
         left = elapsed / max(done - before, 1) * (total - done)
         texts = [f"{name} {number:.4g}" for name, number in numbers.items()]
         print(

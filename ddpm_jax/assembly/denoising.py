@@ -40,6 +40,7 @@ def build_net(config: ConfigDict, channels: int, num_classes: int) -> nn.Module:
         attention_resolutions=config.attention_resolutions,
         num_heads=config.num_heads,
         dropout=config.dropout,
+        num_groups=config.num_groups,
         patch_size=config.patch_size,
         num_classes=num_classes if config.class_conditional else 0,
         dtype=choose("net.dtype", config.dtype, DTYPES),

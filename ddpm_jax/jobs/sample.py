@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels, rundir
@@ -14,6 +15,8 @@ from ddpm_jax.diffusion import process, schedules, solvers
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
 from ddpm_jax.viz import pictures
+
+Frames = UInt8[np.ndarray, "_ B H W C"]
 
 FRAMES_OF_STRIP = 9
 FRAMES_OF_GIF = 40
@@ -59,7 +62,7 @@ def save_grid(path: pathlib.Path, config: ConfigDict, model: trained.Model, imag
 
 def reverse(
     config: ConfigDict, model: trained.Model, levels: schedules.Level
-) -> tuple[Pixels, Pixels]:
+) -> tuple[Frames, Frames]:
     """One image of each class on its way from noise, and what it was thought to become: uint8."""
     labels = jnp.arange(len(model.class_names))
     keys = jax.random.split(choice.key_for(config.seed, "reverse"), len(labels))
@@ -80,8 +83,8 @@ def save_reverse(
     figures: pathlib.Path,
     model: trained.Model,
     levels: schedules.Level,
-    x: Pixels,
-    x0_hat: Pixels,
+    x: Frames,
+    x0_hat: Frames,
 ) -> None:
     """A strip of the first class and the last (x_t above, the estimate of x0 below), and a GIF of all."""
     frames = np.linspace(0, len(x0_hat) - 1, FRAMES_OF_STRIP).astype(int)

@@ -39,7 +39,11 @@ class AddLabel(nn.Module):
             return h
         if not self.num_classes:
             raise ValueError("an unconditional network (num_classes=0) takes no label")
-        table = nn.Embed(self.num_classes + 1, h.shape[-1], dtype=self.dtype, name="table")
+        # Of the size of the time embedding it is added to; Flax's default would be a tenth of that.
+        init = nn.initializers.normal(1.0)
+        table = nn.Embed(
+            self.num_classes + 1, h.shape[-1], dtype=self.dtype, embedding_init=init, name="table"
+        )
         return h + table(label)
 
 

@@ -1,0 +1,102 @@
+"""The synthetic set: balanced or as asked, the same bytes in any batches, whole or not there."""
+
+import numpy as np
+import pytest
+
+from ddpm_jax import rundir
+from ddpm_jax.assembly import trained
+from ddpm_jax.jobs import export, train
+
+
+def images(workdir):
+    with np.load(rundir.synthetic(workdir), allow_pickle=False) as made:
+        return made["image"], made["label"]
+
+
+def test_batches_of_64_and_of_250_give_the_same_bytes(config, model):
+    config.export.num_images = 1000
+    found = {}
+    for size in (64, 250):
+        config.sampling.batch_size = size
+        rundir.result_path(model, "export").unlink(missing_ok=True)
+        export.run(config, model)
+        found[size] = images(model)[0].tobytes()
+    assert found[64] == found[250]
+
+
+def test_a_smaller_set_is_the_beginning_of_a_larger_one(config, model):
+    export.run(config, model)
+    larger, _ = images(model)
+    config.export.num_images = 37
+    export.run(config, model)
+    smaller, labels = images(model)
+    np.testing.assert_array_equal(smaller, larger[:37])
+    assert labels.tolist() == [i % 10 for i in range(37)]
+
+
+def test_an_interrupted_export_goes_on_and_ends_in_the_same_bytes(config, model, monkeypatch):
+    whole = export.run(config, model)
+    expected = rundir.synthetic(model).read_bytes()
+    rundir.result_path(model, "export").unlink()
+    rundir.synthetic(model).unlink()
+
+    drawn = []
+    build = trained.build_draw
+
+    def dies_after_one_batch(*arguments):
+        draw = build(*arguments)
+
+        def some(params, labels, first):
+            for number, batch in enumerate(draw(params, labels, first)):
+                if number == 1 and not drawn:
+                    drawn.append(first)
+                    raise KeyboardInterrupt
+                yield batch
+
+        return some
+
+    monkeypatch.setattr(export.trained, "build_draw", dies_after_one_batch)
+    with pytest.raises(KeyboardInterrupt):
+        export.run(config, model)
+    assert not rundir.synthetic(model).exists()
+    (partial,) = (model / "synthetic.partial").iterdir()
+    assert partial.stat().st_size == 64 * 8 * 8  # the first batch is kept
+
+    assert export.run(config, model)["image_sha256"] == whole["image_sha256"]
+    assert rundir.synthetic(model).read_bytes() == expected
+    assert not (model / "synthetic.partial").exists()
+
+
+def test_class_counts_are_kept(config, model):
+    config.export.class_counts = (3, 0, 1, 0, 0, 0, 0, 0, 0, 5)
+    assert export.run(config, model)["class_counts"].tolist() == [3, 0, 1, 0, 0, 0, 0, 0, 0, 5]
+    assert images(model)[1].tolist() == [0, 2, 9, 0, 9, 0, 9, 9, 9]
+
+
+@pytest.mark.parametrize("counts", [(1, 2), (0,) * 10, (-1, *[1] * 9)])
+def test_class_counts_that_do_not_fit_are_refused(config, model, counts):
+    config.export.class_counts = counts
+    with pytest.raises(ValueError, match="wanted 10 counts"):
+        export.run(config, model)
+
+
+def test_openai_keys(config, model):
+    config.export.openai_keys = True
+    export.run(config, model)
+    with np.load(rundir.synthetic(model), allow_pickle=False) as made:
+        assert made["arr_0"].shape == (100, 8, 8, 1) and made["arr_1"].shape == (100,)
+
+
+def test_an_unconditional_model_of_several_classes_cannot_make_labelled_images(config, tmp_path):
+    config.net.class_conditional = False
+    train.run(config, tmp_path)
+    with pytest.raises(ValueError, match=r"net\.class_conditional=True"):
+        export.run(config, tmp_path)
+
+
+def test_an_unconditional_model_of_one_class_makes_that_class(config, tmp_path):
+    config.net.class_conditional = False
+    config.data.classes = ("3",)
+    train.run(config, tmp_path)
+    export.run(config, tmp_path)
+    assert set(images(tmp_path)[1]) == {0}
