@@ -1,6 +1,6 @@
-"""Scikit-learn's 1,797 handwritten digits, 8x8: no download, the whole chain in minutes on two CPU cores.
+"""Scikit-learn's 1,797 handwritten digits, 8x8: no download, the whole chain in minutes on two cores.
 
-python -m ddpm_jax.main --config=configs/digits.py
+    python -m ddpm_jax.main --config=configs/digits.py
 """
 
 from configs import default
@@ -9,6 +9,9 @@ from configs import default
 def get_config():
     config = default.get_config()
     config.net.base_channels = 32
-    config.training.num_steps = 1000
+    config.training.num_steps = 500
+    config.training.sample_every = 250
+    config.sampling.num_steps = 25
     config.export.num_images = 2000
+    config.classifier.num_steps = 250
     return config

@@ -19,6 +19,7 @@ TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an 
 # What a user's input or machine can bring about; anything else is a bug and shows its traceback.
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError, ImportError)
 EXIT_ERROR = 2
+REPOSITORY = pathlib.Path(__file__).parents[1]
 
 
 def run(main: Callable[[], int | None], config_default: str | None = None) -> None:
@@ -26,7 +27,8 @@ def run(main: Callable[[], int | None], config_default: str | None = None) -> No
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:
-            sys.exit(f"error: {argv[1]!r} is no flag; flags begin with --")
+            print(f"error: {argv[1]!r} is no flag; flags begin with --", file=sys.stderr)
+            sys.exit(EXIT_ERROR)
         try:
             status = main()
         except EXPECTED_ERRORS as error:
@@ -37,9 +39,7 @@ def run(main: Callable[[], int | None], config_default: str | None = None) -> No
             status = EXIT_ERROR
         sys.exit(status or 0)
 
-    if config_default:
-        CONFIG.default = config_default
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=lambda argv: _parse(argv, config_default))
 
 
 def config() -> ConfigDict:
@@ -56,7 +56,9 @@ def workdir() -> pathlib.Path:
     )
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def _parse(argv: Sequence[str], config_default: str | None) -> list[str]:
+    if config_default and not any(arg.startswith(("--config=", "-config=")) for arg in argv):
+        argv = [argv[0], f"--config={REPOSITORY / config_default}", *argv[1:]]
     try:
         _check_overrides(argv)
         rest = flags.FLAGS(argv)
