@@ -59,7 +59,10 @@ def inpainted(solver, num_resamples, levels, known, mask, keys):
     return solvers.sample(solver, correlated, levels, x, keys)
 
 
-@pytest.mark.parametrize("solver", [solvers.ancestral(), solvers.dpm_solver_pp_2m()])
+ANCESTRAL = solvers.ancestral()
+
+
+@pytest.mark.parametrize("solver", [ANCESTRAL, solvers.dpm_solver_pp_2m()])
 def test_inpainting_keeps_what_is_known_and_agrees_with_it(solver, key):
     """The conditional mean of the second pixel is 0.9 times the first; resampling approaches it."""
     num = 2000
@@ -74,6 +77,16 @@ def test_inpainting_keeps_what_is_known_and_agrees_with_it(solver, key):
     errors = [abs(float(got[:, :, 1].mean()) - 0.72) for got in (once, often)]
     assert errors[1] < 0.08
     assert errors[1] < errors[0]
+
+
+def test_resampling_with_nothing_known_still_lands_on_the_data(key):
+    """Going back is by the forward process: any other amount of noise would change the spread."""
+    num = 4000
+    levels = schedules.descending(TABLE, 300)
+    nothing = jnp.zeros((num, 1, 2, 1))
+    keys = jax.random.split(key, num)
+    got = inpainted(ANCESTRAL, 3, levels, nothing, nothing, keys).reshape(num, 2)
+    np.testing.assert_allclose(np.cov(got.T), COVARIANCE, atol=0.03)
 
 
 def test_inpainting_needs_at_least_one_pass():
