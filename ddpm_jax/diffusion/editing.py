@@ -81,10 +81,11 @@ def slerp(first: Images, second: Images, weight: Float[Array, "B"]) -> Images:
     # Images in (nearly) one direction: the circle is a line.
     parallel = jnp.sin(angle) < 1e-4
     angle = jnp.where(parallel, 1.0, angle)
-    arc = (jnp.sin((1.0 - weight) * angle) * first + jnp.sin(weight * angle) * second) / jnp.sin(
-        angle
-    )
-    return jnp.where(parallel, (1.0 - weight) * first + weight * second, arc)
+
+    def share(part):
+        return jnp.where(parallel, part, jnp.sin(part * angle) / jnp.sin(angle))
+
+    return share(1.0 - weight) * first + share(weight) * second
 
 
 def interpolate(

@@ -89,7 +89,7 @@ def through_denoiser(denoise: Denoiser, log_prob: Callable[[Images], Float[Array
 
 
 def interval(guided: Denoiser, plain: Denoiser, sigma_low: float, sigma_high: float) -> Denoiser:
-    """Guide only where sigma_low < sigma / alpha <= sigma_high (Kynkaanniemi et al. 2024, eq. 6).
+    """Guide only where sigma_low < sigma / alpha <= sigma_high (Kynkäänniemi et al. 2024).
 
     For scalar levels, as solvers give them: outside the interval `guided` is not evaluated.
     """

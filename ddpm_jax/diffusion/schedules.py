@@ -97,8 +97,12 @@ def blend(num_steps: int = 10, reach: float = 0.4) -> Level:
 
 def from_log_snr(log_snr: Float[np.ndarray, "T"]) -> Level:
     """The variance-preserving table whose rows 1 to T have these log-SNRs."""
-    if not np.all(np.diff(log_snr) < 0.0):
-        raise ValueError("log_snr must fall from row 1 to row T")
+    rising = np.flatnonzero(np.diff(log_snr) >= 0.0)
+    if rising.size:
+        first = rising[0]
+        raise ValueError(
+            f"log_snr {log_snr[first]} is followed by {log_snr[first + 1]}; it must fall"
+        )
     half = log_snr.astype(np.float64) / 2
     return _table(1.0 / np.hypot(1.0, np.exp(-half)), 1.0 / np.hypot(1.0, np.exp(half)))
 
@@ -108,13 +112,8 @@ def karras(
 ) -> Level:
     """alpha is 1, time is the noise level itself, t = sigma (Karras et al. 2022, eq. 5)."""
     ends = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
-    sigma = np.linspace(*ends, num_steps) ** rho
-    return _cast(
-        *(
-            np.concatenate([[first], rest])
-            for first, rest in ((0.0, sigma), (1.0, np.ones(num_steps)), (0.0, sigma))
-        )
-    )
+    sigma = np.append(0.0, np.linspace(*ends, num_steps) ** rho)
+    return _cast(sigma, np.ones_like(sigma), sigma)
 
 
 def from_betas(betas: Float[np.ndarray, "T"]) -> Level:
@@ -214,7 +213,7 @@ def _at_rows(table: Level, rows: Float[np.ndarray, "N"]) -> Level:
 def _table(alpha: Float[np.ndarray, "T"], sigma: Float[np.ndarray, "T"]) -> Level:
     """Row 0, the clean image, put before rows 1 to T."""
     t = np.arange(len(alpha) + 1, dtype=np.float64)
-    return _cast(t, np.concatenate([[1.0], alpha]), np.concatenate([[0.0], sigma]))
+    return _cast(t, np.append(1.0, alpha), np.append(0.0, sigma))
 
 
 def _cast(*parts: Float[np.ndarray, "rows"]) -> Level:

@@ -43,7 +43,7 @@ def test_the_network_sees_unit_variance_and_a_quarter_of_log_sigma(key):
 
 
 def test_an_untrained_network_has_a_loss_of_one_at_every_level(key):
-    """Eq. 144 of the paper: the effective target of the network has unit variance."""
+    """App. B.6 of the paper: the effective target of the network has unit variance."""
     x0_key, eps_key = jax.random.split(key)
     x0 = 0.5 * jax.random.normal(x0_key, (3, 40, 40, 2))
     level = schedules.karras(18)[jnp.array([2, 9, 18])]
