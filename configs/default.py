@@ -20,8 +20,12 @@ def get_config() -> ConfigDict:
     config.data.data_dir = ""
     # Archives that you already have, for TFDS to prepare a dataset from without a network.
     config.data.manual_dir = ""
+    # What a TFDS dataset is classified by, such as "species" or "attributes/Smiling".
+    config.data.label = "label"
     # Classes to keep, by name or index, relabelled 0.. in this order; empty: all.
     config.data.classes = ()
+    # Classes made of several, instead: `config.data.groups.cat = ("Bengal", "Birman")`; empty: none.
+    config.data.groups = ConfigDict()
     # Side in pixels: the shorter side is resized to it, the middle of the longer one kept.
     config.data.image_size = 8
     # 1 (grayscale) or 3 (RGB); images are converted.
@@ -36,17 +40,28 @@ def get_config() -> ConfigDict:
     config.augment = ConfigDict()
     # Mirror half of the images; wrong for digits and letters.
     config.augment.flip = False
+    # Smallest area of a random crop, as a share of the image's, brought back to its size; 1: no crop.
+    config.augment.crop_scale = 1.0
+    # The crop's width to height, from 1 / crop_ratio to crop_ratio.
+    config.augment.crop_ratio = 1.0
+    # Rotated by up to so many degrees, and shifted by up to so many pixels, either way.
+    config.augment.rotation = 0.0
+    config.augment.shift = 0
 
     config.schedule = ConfigDict()
-    # "linear" (Ho et al. 2020) or "cosine" (Nichol & Dhariwal 2021).
+    # "linear" (Ho et al. 2020), "cosine" (Nichol & Dhariwal 2021), "sigmoid_beta", "sigmoid_alpha_bar"
+    # (Jabri et al. 2022), "blend" (alpha + sigma = 1) or "karras" (alpha = 1, Karras et al. 2022).
     config.schedule.name = "cosine"
     # T, the number of noising steps.
     config.schedule.num_steps = 1000
-    # First and last beta of the linear schedule.
+    # First and last beta of "linear" and "sigmoid_beta".
     config.schedule.beta_start = 1e-4
     config.schedule.beta_end = 0.02
+    # How far "blend" goes: 1 is noise.
+    config.schedule.blend_reach = 1.0
 
     config.net = ConfigDict()
+    # "unet" (Ho et al. 2020), "double_conv" or "patch".
     config.net.name = "unet"
     # Channels at full resolution, and their multiples level by level; each level halves the image.
     config.net.base_channels = 64
@@ -54,8 +69,29 @@ def get_config() -> ConfigDict:
     config.net.num_res_blocks = 2
     # Side lengths in pixels at which there is self-attention; empty: none.
     config.net.attention_resolutions = ()
+    # "softmax", "linear_softmax", "linear_elu" or "none": one kind, or one for each resolution.
+    # "double_conv" and "patch" attend with the one kind at all levels but the first.
+    config.net.attention = ("softmax",)
+    # The kind at the bottom of "unet".
+    config.net.middle_attention = "softmax"
     config.net.num_heads = 1
+    # Channels of a head of "unet"; 0: its share of the width.
+    config.net.head_channels = 0
     config.net.dropout = 0.0
+    # How time and class act on a block of "unet": "add" or "film" (scale and shift).
+    config.net.conditioning = "add"
+    # "group" or "rms", of "unet"; how it changes resolution: "conv" or "pool".
+    config.net.norm = "group"
+    config.net.resampling = "conv"
+    # "sinusoidal", or "mlp" of t / T; the longest period of the sines. Not of "double_conv".
+    config.net.time_embedding = "sinusoidal"
+    config.net.max_period = 10_000.0
+    # Of "double_conv": "gelu" or "relu".
+    config.net.activation = "gelu"
+    # Of "patch": side of the patches between its levels, the smallest feature map, refining blocks.
+    config.net.patch_sizes = (2, 2, 2)
+    config.net.min_side = 2
+    config.net.num_refine_blocks = 2
     # Groups that share a mean and a variance in GroupNorm; must divide every width.
     config.net.num_groups = 32
     # Side of the square of pixels that the network takes as one position (space-to-depth); 1: none.
@@ -66,15 +102,33 @@ def get_config() -> ConfigDict:
     config.net.dtype = "float32"
 
     config.loss = ConfigDict()
-    # What the network predicts: "eps", "x0" or "v" (Salimans & Ho 2022).
+    # What the network predicts: "eps", "x0", "v" (Salimans & Ho 2022), or "edm" (Karras et al. 2022),
+    # which is preconditioned and has a weight of its own.
     config.loss.prediction = "v"
+    # "mse", "squared_norm" (the sum over an image), "l1", "huber", "combined" (MSE, L1 and cosine),
+    # "scheduled" (MSE giving way to L1), or with a learned variance "hybrid" or "variational"
+    # (Nichol & Dhariwal 2021), which "ancestral" with `variance="learned"` samples from.
+    config.loss.kind = "mse"
+    config.loss.huber_delta = 1.0
+    config.loss.combined_weights = (0.7, 0.15, 0.15)
+    # Weight by noise level: "none", "snr", "truncated_snr", "min_snr" or "p2".
+    config.loss.weight = "none"
+    config.loss.min_snr_gamma = 5.0
+    config.loss.p2_gamma = 1.0
+    # How noise levels are drawn: "uniform", "stratified", "beta" (Beta(a, b) of t / T), or, for "edm"
+    # only, "log_normal".
+    config.loss.draw = "uniform"
+    config.loss.beta = (0.5, 0.5)
+    # Strength of noise that is one number a channel and image; 0.1 is usual.
+    config.loss.offset_noise = 0.0
     # Share of training examples whose label is replaced by the null class (Ho & Salimans 2022).
     config.loss.label_dropout = 0.1
 
     config.optim = ConfigDict()
     # "adam" or "adamw".
     config.optim.name = "adamw"
-    # Peak learning rate, and its course after the warm-up: "constant" or "cosine" (to zero).
+    # Peak learning rate, and its course after the warm-up: "constant", "cosine" (to zero), or
+    # "one_cycle" (Smith & Topin 2018), whose own warm-up takes `warmup_steps`.
     config.optim.learning_rate = 1e-3
     config.optim.schedule = "cosine"
     # Steps in which the learning rate rises from zero.
@@ -108,17 +162,30 @@ def get_config() -> ConfigDict:
     config.training.eval_images = 1024
 
     config.sampling = ConfigDict()
-    # "ancestral" (Ho et al. 2020) or "ddim" (Song et al. 2021).
+    # "ancestral" (Ho et al. 2020), "ddim" (Song et al. 2021), "dpm_solver_pp_2m" (Lu et al. 2022),
+    # "heun" and "edm_stochastic" (Karras et al. 2022; two calls a step), or "iterative_x0".
     config.sampling.solver = "ddim"
-    # Steps of the solver, at most `schedule.num_steps`, and how they are laid over 0..T.
+    # Steps of the solver, at most `schedule.num_steps`, and how they are laid over 0..T: "uniform",
+    # "quadratic", "karras" or "log_snr".
     config.sampling.num_steps = 50
     config.sampling.spacing = "uniform"
     # DDIM's eta: 0 deterministic, 1 ancestral.
     config.sampling.eta = 0.0
-    # Ancestral variance: "posterior" (beta tilde) or "beta".
+    # Ancestral variance: "posterior" (beta tilde), "beta" or "learned".
     config.sampling.variance = "posterior"
+    # Share by which edm_stochastic raises the noise before each step, at most 0.41.
+    config.sampling.churn = 0.1
+    # Noise that iterative_x0 adds, and above which share of T.
+    config.sampling.iterative_noise = 0.05
+    config.sampling.iterative_above = 0.7
     # Classifier-free guidance: 1 is the plain conditional model, 0 the unconditional one.
     config.sampling.guidance_scale = 1.0
+    # What guidance leans away from: "unlabelled", or "next_class", of two classes the other one.
+    config.sampling.guidance_from = "unlabelled"
+    # Guide only where sigma / alpha lies in (low, high] (Kynkaanniemi et al. 2024); empty: everywhere.
+    config.sampling.guidance_interval = ()
+    # Guidance by the classifier of `--mode=train_classifier` (Dhariwal & Nichol 2021); 0: none.
+    config.sampling.classifier_scale = 0.0
     # Clip the estimate of x0 (never x_t) to [-1, 1].
     config.sampling.clip = True
     # Images denoised at once.
@@ -137,6 +204,45 @@ def get_config() -> ConfigDict:
     config.evaluation = ConfigDict()
     # Synthetic images compared with the real test images; 0: as many as these.
     config.evaluation.num_images = 0
+    # File with the Inception weights of FID: pytorch-fid's .pth, or this project's .npz; empty: the
+    # project's own classifier, trained on the real training split, gives the features.
+    config.evaluation.inception_weights = ""
+    # Features by a function of yours, "package.module:function", uint8 [B, H, W, C] -> [B, D].
+    config.evaluation.features = ""
+    # Where features are kept, by content; empty: in the work directory.
+    config.evaluation.cache_dir = ""
+    # Test images whose bits/dim is measured, 0: none; over so many steps, 0: all of `schedule.num_steps`.
+    config.evaluation.likelihood_images = 64
+    config.evaluation.likelihood_steps = 100
+
+    # The classifier that samples are guided by.
+    config.guide = ConfigDict()
+    # "conv4" or "resnet".
+    config.guide.net = "conv4"
+    # Trained on noised images with t as an input; else on clean ones, and it judges the estimate of x0.
+    config.guide.noised = True
+    config.guide.num_steps = 1000
+    config.guide.batch_size = 128
+    config.guide.learning_rate = 1e-3
+
+    # The modes that begin with real images: denoise, interpolate, inpaint, reconstruct.
+    config.editing = ConfigDict()
+    # Images edited, taken class by class, and the split they are from: "validation" or "test".
+    config.editing.num_images = 8
+    config.editing.split = "validation"
+    # Shares of T to which denoise noises an image, and to which interpolate does.
+    config.editing.starts = (0.2, 0.4, 0.6, 0.8)
+    config.editing.mix_at = 0.5
+    # Images in a row from the one to the other, both included.
+    config.editing.num_mixes = 7
+    # The part to paint anew: "center", "right" or "bottom"; and how often each step is taken.
+    config.editing.hole = "center"
+    config.editing.num_resamples = 5
+
+    # --mode=sweep: a grid for every pair of these.
+    config.sweep = ConfigDict()
+    config.sweep.guidance_scales = (1.0, 2.0, 4.0)
+    config.sweep.num_steps = (5, 10, 20, 50)
 
     config.classifier = classifier()
     return config

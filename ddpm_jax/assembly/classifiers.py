@@ -106,7 +106,12 @@ def build_trainer(
     def features(params: Params, rows: Batch) -> Float[Array, "B S D"]:
         return apply("features", pixels.to_float(rows["image"]), params)
 
-    return Trainer(fit, _over_batches(placement, probabilities), _over_batches(placement, features))
+    predict, extract = (over_batches(placement, f, 512) for f in (probabilities, features))
+    return Trainer(
+        fit,
+        lambda params, images: predict(params, images).swapaxes(0, 1),
+        lambda params, images: extract(params, images).swapaxes(0, 1),
+    )
 
 
 def _batches(placement, batch_size, images, labels, seeds):
@@ -118,8 +123,10 @@ def _batches(placement, batch_size, images, labels, seeds):
         yield {name: np.stack([b[name] for b in several], axis=1) for name in ("image", "label")}
 
 
-def _over_batches(placement, function, batch_size: int = 512):
-    """`function(params, batch)` over all images, the last batch filled up: [S, N, ...]."""
+def over_batches(
+    placement: devices.Placement, function: Callable[[Params, Batch], Array], batch_size: int
+) -> Callable[[Params, Pixels], Float[np.ndarray, "N ..."]]:
+    """`function(params, batch)` over all images, the last batch filled up, on all devices."""
     compiled = devices.spread(placement, function)
     size = -(-batch_size // placement.num_devices) * placement.num_devices
     mine = devices.local_rows(placement, size)
@@ -130,6 +137,6 @@ def _over_batches(placement, function, batch_size: int = 512):
             rows = np.take(images, np.arange(start, start + size), axis=0, mode="clip")
             batch = devices.put_batch(placement, {"image": rows[mine]})
             results.append(devices.gather(compiled(params, batch)))
-        return np.concatenate(results)[: len(images)].swapaxes(0, 1)
+        return np.concatenate(results)[: len(images)]
 
     return run

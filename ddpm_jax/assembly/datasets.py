@@ -25,7 +25,11 @@ def build_splits(config: ConfigDict, seed: int) -> source.Splits:
     loaders = {
         "digits": lambda: digits.load(**shares),
         "tfds": lambda: tfds.load(
-            where, data_dir=config.data_dir or None, manual_dir=config.manual_dir or None, **shares
+            where,
+            data_dir=config.data_dir or None,
+            manual_dir=config.manual_dir or None,
+            label=config.label,
+            **shares,
         ),
         "npz": lambda: whole(npz.load(where)),
         "folder": lambda: whole(folder.load(where)),
@@ -35,8 +39,12 @@ def build_splits(config: ConfigDict, seed: int) -> source.Splits:
 
 
 def _prepare(config: ConfigDict, split: source.Source) -> source.Source:
+    if config.classes and config.groups:
+        raise ValueError("data.classes and data.groups are both given; give one of them")
     if config.classes:
         split = source.keep_classes(split, config.classes)
+    if config.groups:
+        split = source.group_classes(split, config.groups)
     split = source.resize(split, config.image_size, config.channels)
     return source.in_memory(split) if source.fits(split, config.memory_mib << 20) else split
 

@@ -1,112 +1,85 @@
-"""From a config to the network, its loss, and how it is sampled."""
+"""From a config to noise levels, and to how a trained network is sampled."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels
+from ddpm_jax.assembly import guides
 from ddpm_jax.assembly.choice import choose
 from ddpm_jax.assembly.datasets import image_shape
-from ddpm_jax.data import augment
-from ddpm_jax.diffusion import guidance, losses, predictions, process, schedules, solvers
-from ddpm_jax.nets import unet
-from ddpm_jax.types import Batch, Images, Keys, Labels, LossFn, Params, Scalars
+from ddpm_jax.assembly.networks import build_predict, build_reader
+from ddpm_jax.diffusion import guidance, predictions, process, schedules, solvers
+from ddpm_jax.types import Images, Keys, Labels, Params
 
 Sampler = Callable[[Params, Labels, Keys], Images]
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+class Guided(NamedTuple):
+    """Parameters of a denoising network and of the classifier that guides it."""
+
+    net: Params
+    guide: Params
 
 
 def build_levels(config: ConfigDict) -> schedules.Level:
     """The table of T+1 levels."""
+    num_steps, betas = config.num_steps, (config.beta_start, config.beta_end)
     known = {
-        "linear": lambda: schedules.linear(config.num_steps, config.beta_start, config.beta_end),
-        "cosine": lambda: schedules.cosine(config.num_steps),
+        "linear": lambda: schedules.linear(num_steps, *betas),
+        "cosine": lambda: schedules.cosine(num_steps),
+        "sigmoid_beta": lambda: schedules.sigmoid_beta(num_steps, *betas),
+        "sigmoid_alpha_bar": lambda: schedules.sigmoid_alpha_bar(num_steps),
+        "blend": lambda: schedules.blend(num_steps, config.blend_reach),
+        "karras": lambda: schedules.karras(num_steps),
     }
     return choose("schedule.name", config.name, known)()
-
-
-def build_net(config: ConfigDict, channels: int, num_classes: int) -> nn.Module:
-    known = {"unet": unet.UNet}
-    return choose("net.name", config.name, known)(
-        out_channels=channels,
-        base_channels=config.base_channels,
-        multipliers=config.multipliers,
-        num_res_blocks=config.num_res_blocks,
-        attention_resolutions=config.attention_resolutions,
-        num_heads=config.num_heads,
-        dropout=config.dropout,
-        num_groups=config.num_groups,
-        patch_size=config.patch_size,
-        num_classes=num_classes if config.class_conditional else 0,
-        dtype=choose("net.dtype", config.dtype, DTYPES),
-    )
-
-
-def init_net(net: nn.Module, config: ConfigDict, key: Key[Array, ""]) -> Params:
-    """Parameters for images of the data section's size; raises where the levels do not divide it."""
-    size, channels = config.image_size, config.channels
-    label = jnp.zeros(1, jnp.int32) if net.num_classes else None
-    return jax.jit(net.init)(key, jnp.zeros((1, size, size, channels)), jnp.zeros(1), label)
-
-
-def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:
-    """The training loss: noise an image to a random level, ask the network, compare."""
-
-    def loss_fn(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Array, Scalars]:
-        augment_key, t_key, eps_key, label_key, dropout_key = jax.random.split(key, 5)
-        x0 = pixels.to_float(batch["image"])
-        if config.augment.flip:
-            x0 = augment.horizontal_flip(jax.random.split(augment_key, len(x0)), x0)
-        label = batch["label"]
-        if net.num_classes:
-            unlabelled = jax.random.bernoulli(label_key, config.loss.label_dropout, label.shape)
-            label = jnp.where(unlabelled, net.num_classes, label)
-        t = jax.random.randint(t_key, label.shape, 1, table.num_steps + 1)
-        eps = jax.random.normal(eps_key, x0.shape)
-        predict = _predict(net, params, label, train=True, rngs={"dropout": dropout_key})
-        loss = losses.denoising(predict, x0, table[t], eps, config.loss.prediction).mean()
-        return loss, {}
-
-    return loss_fn
-
-
-def build_validation_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:
-    """No augmentation, no dropout, every label kept."""
-
-    def loss_fn(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Array, Scalars]:
-        t_key, eps_key = jax.random.split(key)
-        x0 = pixels.to_float(batch["image"])
-        t = jax.random.randint(t_key, (len(x0),), 1, table.num_steps + 1)
-        eps = jax.random.normal(eps_key, x0.shape)
-        predict = _predict(net, params, batch["label"])
-        return losses.denoising(predict, x0, table[t], eps, config.loss.prediction).mean(), {}
-
-    return loss_fn
 
 
 def build_denoiser(
     config: ConfigDict, net: nn.Module, params: Params, label: Labels
 ) -> predictions.Denoiser:
-    """The network with its labels bound, guided and clipped as the sampling section says."""
-    kind, scale = config.loss.prediction, config.sampling.guidance_scale
-    if scale == 1.0 or not net.num_classes:
-        denoise = predictions.denoiser(_predict(net, params, label), kind)
-    else:
-        both = jnp.concatenate([label, jnp.full_like(label, net.num_classes)])
-        pair = guidance.doubled(predictions.denoiser(_predict(net, params, both), kind))
-        denoise = guidance.classifier_free_pair(pair, scale)
-    return predictions.clipped(denoise) if config.sampling.clip else denoise
+    """The network with its labels bound, guided and clipped as the sampling section says.
+
+    A classifier guides where `params` are `Guided`.
+    """
+    sampling = config.sampling
+    own = params.net if isinstance(params, Guided) else params
+    plain = build_reader(config, build_predict(net, own, label))
+    denoise = plain
+    if net.num_classes and sampling.guidance_scale != 1.0:
+        both = jnp.concatenate([label, leaned_from(sampling, label, net.num_classes)])
+        pair = guidance.doubled(build_reader(config, build_predict(net, own, both)))
+        denoise = guidance.classifier_free_pair(pair, sampling.guidance_scale)
+    if isinstance(params, Guided):
+        log_prob = guides.build_log_prob(config.guide, params.guide, label, plain)
+        denoise = guidance.classifier(denoise, log_prob, sampling.classifier_scale)
+    if sampling.guidance_interval and denoise is not plain:
+        denoise = guidance.interval(denoise, plain, *sampling.guidance_interval)
+    return predictions.clipped(denoise) if sampling.clip else denoise
 
 
-def build_solver(config: ConfigDict) -> solvers.Solver:
+def leaned_from(config: ConfigDict, label: Labels, num_classes: int) -> Labels:
+    """The labels that classifier-free guidance leans away from."""
+    known = {
+        "unlabelled": lambda: jnp.full_like(label, num_classes),
+        "next_class": lambda: (label + 1) % num_classes,
+    }
+    return choose("sampling.guidance_from", config.guidance_from, known)()
+
+
+def build_solver(config: ConfigDict, table: schedules.Level) -> solvers.Solver:
     known = {
         "ancestral": lambda: solvers.ancestral(config.variance),
         "ddim": lambda: solvers.ddim(config.eta),
+        "dpm_solver_pp_2m": solvers.dpm_solver_pp_2m,
+        "heun": solvers.heun,
+        "edm_stochastic": lambda: solvers.edm_stochastic(table, config.churn),
+        "iterative_x0": lambda: solvers.iterative_x0(
+            config.iterative_noise, config.iterative_above * table.num_steps
+        ),
     }
     return choose("sampling.solver", config.solver, known)()
 
@@ -118,7 +91,7 @@ def build_steps(config: ConfigDict, table: schedules.Level) -> schedules.Level:
 
 def build_sampler(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Sampler:
     """`(params, label, keys) -> images in [-1, 1]`; image i depends on label[i] and keys[i] alone."""
-    levels, solver = build_steps(config.sampling, table), build_solver(config.sampling)
+    levels, solver = build_steps(config.sampling, table), build_solver(config.sampling, table)
 
     def sample(params: Params, label: Labels, keys: Keys) -> Images:
         denoise = build_denoiser(config, net, params, label)
@@ -127,10 +100,3 @@ def build_sampler(config: ConfigDict, net: nn.Module, table: schedules.Level) ->
         return solvers.sample(solver, denoise, levels, x, chain_keys)
 
     return sample
-
-
-def _predict(net: nn.Module, params: Params, label: Labels, **options: Any) -> predictions.Predict:
-    def predict(xt: Images, t: Array) -> Images:
-        return net.apply(params, xt, t, label if net.num_classes else None, **options)
-
-    return predict

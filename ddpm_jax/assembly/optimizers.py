@@ -13,6 +13,11 @@ def build_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransfo
         "cosine": lambda: optim.warmup_cosine(
             config.learning_rate, num_steps=num_steps, warmup_steps=config.warmup_steps
         ),
+        "one_cycle": lambda: optim.one_cycle(
+            config.learning_rate,
+            num_steps=num_steps,
+            warmup_fraction=config.warmup_steps / num_steps,
+        ),
     }
     rate = choose("optim.schedule", config.schedule, rates)()
     shared = {"b1": config.beta1, "b2": config.beta2, "clip_norm": config.clip_norm or None}

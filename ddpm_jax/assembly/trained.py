@@ -11,8 +11,9 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels
-from ddpm_jax.assembly import denoising
+from ddpm_jax.assembly import denoising, guides, networks
 from ddpm_jax.assembly.choice import key_for
+from ddpm_jax.assembly.datasets import image_shape
 from ddpm_jax.diffusion import schedules
 from ddpm_jax.training import checkpoints, devices, retention
 from ddpm_jax.types import Params, Pixels
@@ -23,7 +24,7 @@ class Model(NamedTuple):
 
     net: nn.Module
     params: Params
-    """The averaged weights."""
+    """The averaged weights, with those of a classifier (`denoising.Guided`) if one guides."""
     table: schedules.Level
     class_names: tuple[str, ...]
     facts: Mapping[str, Any]
@@ -45,16 +46,39 @@ def _newest_facts(directory: pathlib.Path) -> dict[str, Any]:
 def load_model(config: ConfigDict, directory: pathlib.Path) -> Model:
     """The newest good checkpoint's averaged weights, on all devices.
 
-    Raises FileNotFoundError where there is no checkpoint yet.
+    Raises FileNotFoundError where there is no checkpoint yet, or none of the classifier that
+    `sampling.classifier_scale` asks for.
     """
     class_names = tuple(_newest_facts(directory)["extra"]["class_names"])
-    net = denoising.build_net(config.net, config.data.channels, len(class_names))
-    shapes = jax.eval_shape(lambda: denoising.init_net(net, config.data, jax.random.key(0)))
+    net = networks.build_net(config, len(class_names))
+    shapes = jax.eval_shape(lambda: networks.init_net(net, config.data, jax.random.key(0)))
     restored = checkpoints.restore_params(directory, devices.abstract(devices.place(), shapes))
     assert restored is not None  # there was one a moment ago, and the newest is never removed
-    return Model(
-        net, restored.params, denoising.build_levels(config.schedule), class_names, restored.facts
+    params = restored.params
+    if config.sampling.classifier_scale:
+        guide = load_guide(config, guide_directory(directory), len(class_names))
+        params = denoising.Guided(params, guide)
+    return Model(net, params, denoising.build_levels(config.schedule), class_names, restored.facts)
+
+
+def guide_directory(directory: pathlib.Path) -> pathlib.Path:
+    """Where the guiding classifier's checkpoint is, beside those of the model it guides."""
+    return directory.with_name("guide")
+
+
+def load_guide(config: ConfigDict, directory: pathlib.Path, num_classes: int) -> Params:
+    """The guiding classifier's parameters, on all devices."""
+    if not retention.sound(directory):
+        raise FileNotFoundError(
+            f"{directory} holds no classifier; run --mode=train_classifier first"
+        )
+    net = guides.build_net(config.guide, num_classes)
+    shapes = jax.eval_shape(
+        lambda: guides.init_net(net, config.guide, jax.random.key(0), image_shape(config))
     )
+    restored = checkpoints.restore_params(directory, devices.abstract(devices.place(), shapes))
+    assert restored is not None
+    return restored.params
 
 
 def build_draw(

@@ -66,7 +66,7 @@ def reverse(
     """One image of each class on its way from noise, and what it was thought to become: uint8."""
     labels = jnp.arange(len(model.class_names))
     keys = jax.random.split(choice.key_for(config.seed, "reverse"), len(labels))
-    solver = denoising.build_solver(config.sampling)
+    solver = denoising.build_solver(config.sampling, model.table)
 
     @jax.jit
     def walk(params):
@@ -119,7 +119,7 @@ def save_forward(path: pathlib.Path, config: ConfigDict, model: trained.Model) -
     x0 = pixels.to_float(jnp.stack([splits.validation.read(i) for i in range(num)]))
     eps = jax.random.normal(choice.key_for(config.seed, "forward"), x0.shape)
     rows = np.linspace(0, model.table.num_steps, FRAMES_OF_STRIP).astype(int)
-    frames = [pixels.to_uint8(process.noise(x0, model.table[row], eps)) for row in rows]
+    frames = [pixels.to_uint8(process.noise(x0, model.table[int(row)], eps)) for row in rows]
     names = [model.class_names[label] for label in splits.validation.labels[:num]]
     strip = pictures.strip(
         np.stack([np.asarray(frame) for frame in frames], axis=1),

@@ -14,7 +14,15 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, progress, rundir
-from ddpm_jax.assembly import choice, datasets, denoising, optimizers, trained
+from ddpm_jax.assembly import (
+    choice,
+    datasets,
+    denoising,
+    networks,
+    objective,
+    optimizers,
+    trained,
+)
 from ddpm_jax.data import order, source
 from ddpm_jax.training import (
     checkpoints,
@@ -126,9 +134,9 @@ def assemble(config: ConfigDict) -> Parts:
     placement = devices.place(config.training.parallel)
     splits = datasets.build_splits(config.data, config.seed)
     table = denoising.build_levels(config.schedule)
-    net = denoising.build_net(config.net, config.data.channels, len(splits.train.class_names))
-    params = denoising.init_net(net, config.data, choice.key_for(config.seed, "init"))
-    loss_fn = denoising.build_loss(config, net, table)
+    net = networks.build_net(config, len(splits.train.class_names))
+    params = networks.init_net(net, config.data, choice.key_for(config.seed, "init"))
+    loss_fn = objective.build_loss(config, net, table)
     optimizer = optimizers.build_optimizer(config.optim, config.training.num_steps)
     size = config.training.batch_size
     shapes = {
@@ -144,7 +152,7 @@ def assemble(config: ConfigDict) -> Parts:
         axis_name=placement.axis_name,
     )
     eval_step = step.make_eval_step(
-        denoising.build_validation_loss(config, net, table), axis_name=placement.axis_name
+        objective.build_validation_loss(config, net, table), axis_name=placement.axis_name
     )
     return Parts(
         splits,

@@ -1,0 +1,108 @@
+"""What images are compared by: the Inception of FID, a function of the user's, or our own classifier."""
+
+import functools
+import hashlib
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+from ddpm_jax.assembly import classifiers
+from ddpm_jax.data import source
+from ddpm_jax.evaluation import inception, inception_weights
+from ddpm_jax.training import devices, fingerprint
+from ddpm_jax.types import Pixels
+
+Probabilities = Callable[[Pixels, Float[np.ndarray, "N D"]], Float[np.ndarray, "N K"]]
+INCEPTION_BATCH = 64  # its first layers take 20 MiB an image
+
+
+class Network(NamedTuple):
+    """`probabilities(images, features)`, for the Inception Score, is None where there are none."""
+
+    name: str
+    digest: str
+    about: str
+    features: Callable[[Pixels], Float[np.ndarray, "B D"]]
+    probabilities: Probabilities | None
+    batch_size: int
+    official: bool = False
+    """Whether its distances may be called FID and KID."""
+
+
+def build_network(
+    config: ConfigDict, train: source.Source, image_shape: tuple[int, int, int]
+) -> Network:
+    """As the evaluation section says; raises ValueError where it names two."""
+    weights, function = config.evaluation.inception_weights, config.evaluation.features
+    if weights and function:
+        raise ValueError(
+            f"evaluation.inception_weights is {weights!r} and evaluation.features is {function!r}; "
+            "name one of them"
+        )
+    if weights:
+        return inception_2015(weights)
+    if function:
+        return named_function(function, image_shape)
+    return own_classifier(config, train)
+
+
+def inception_2015(path: str) -> Network:
+    """With the preprocessing of the original TensorFlow graph, which the papers used."""
+    weights = inception_weights.load(path)
+    net = inception.Inception()
+
+    def apply(params: Any, rows: Any) -> Any:
+        return net.apply({"params": params}, inception.preprocess_tensorflow(rows["image"]))
+
+    run = classifiers.over_batches(devices.place(), apply, INCEPTION_BATCH)
+    return Network(
+        "inception2015" if weights.official else "inception_unofficial",
+        hashlib.sha256(f"{weights.sha256} tensorflow".encode()).hexdigest(),
+        f"Inception of 2015, weights {weights.sha256[:8]}..., TensorFlow's preprocessing",
+        functools.partial(run, weights.params),
+        lambda images, features: inception_weights.probabilities(features, weights),
+        INCEPTION_BATCH,
+        official=weights.official,
+    )
+
+
+def named_function(where: str, image_shape: tuple[int, int, int]) -> Network:
+    """`package.module:function`, from uint8 [B, H, W, C] to [B, D], with rows that are independent.
+
+    It is known by what it makes of fixed noise, so that other weights are another network.
+    """
+    module, _, name = where.partition(":")
+    if not module or not name:
+        raise ValueError(f"evaluation.features is {where!r}, wanted 'package.module:function'")
+    function = getattr(importlib.import_module(module), name, None)
+    if function is None:
+        raise ValueError(f"evaluation.features is {where!r}; {module} has no {name}")
+    probe = np.random.default_rng(0).integers(0, 256, (8, *image_shape), np.uint8)
+    made = np.asarray(function(probe), np.float32)
+    if made.ndim != 2 or len(made) != len(probe):
+        raise ValueError(f"{where} gave {made.shape} for {probe.shape}, wanted ({len(probe)}, D)")
+    digest = hashlib.sha256(f"{where} {made.shape}".encode() + made.tobytes()).hexdigest()
+    return Network(name, digest, f"the function {where}", function, None, 256)
+
+
+def own_classifier(config: ConfigDict, train: source.Source) -> Network:
+    """The classifier of this project, trained on the real training split."""
+    images = source.decode(train)
+    trainer = classifiers.build_trainer(
+        config.classifier, config.seed, images.shape[1:], len(train.class_names)
+    )
+    params = jax.block_until_ready(trainer.fit(images, train.labels, [0]))
+    return Network(
+        config.classifier.net,
+        fingerprint.sha256(params),
+        f"{config.classifier.net}, this project's classifier, trained on the train split of "
+        f"{train.name}",
+        lambda images: trainer.features(params, images)[0],
+        lambda images, features: trainer.predict(params, images)[0],
+        512,
+    )

@@ -1,0 +1,105 @@
+"""From a config to the network that denoises, and to the function that a loss or a solver asks."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+from ml_collections import ConfigDict
+
+from ddpm_jax.assembly.choice import choose
+from ddpm_jax.diffusion import edm, predictions
+from ddpm_jax.nets import double_conv_unet, patches, unet
+from ddpm_jax.types import Images, Labels, Params
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
+    """`config` is the whole of it: time is counted by the schedule, a variance asked for by the loss."""
+    channels = config.data.channels * (2 if learns_variance(config) else 1)
+    # EDM's network sees log(sigma) / 4, which is of the order of 1, in the place of t.
+    max_t = 1.0 if config.loss.prediction == "edm" else float(config.schedule.num_steps)
+    net = config.net
+    shared = {
+        "out_channels": channels,
+        "base_channels": net.base_channels,
+        "multipliers": net.multipliers,
+        "num_heads": net.num_heads,
+        "num_classes": num_classes if net.class_conditional else 0,
+        "dtype": choose("net.dtype", net.dtype, DTYPES),
+    }
+    known = {
+        "unet": lambda: unet.UNet(**shared, **_unet_fields(net, max_t)),
+        "double_conv": lambda: double_conv_unet.DoubleConvUNet(
+            **shared, attention=_one_kind(net), activation=net.activation
+        ),
+        "patch": lambda: patches.PatchUNet(
+            **shared,
+            attention=_one_kind(net),
+            patch_sizes=net.patch_sizes,
+            min_side=net.min_side,
+            time_embedding=net.time_embedding,
+            max_t=max_t,
+            num_refine_blocks=net.num_refine_blocks,
+        ),
+    }
+    return choose("net.name", net.name, known)()
+
+
+def _unet_fields(net: ConfigDict, max_t: float) -> dict[str, Any]:
+    return {
+        "num_res_blocks": net.num_res_blocks,
+        "attention_resolutions": net.attention_resolutions,
+        "attention": net.attention[0] if len(net.attention) == 1 else net.attention,
+        "middle_attention": net.middle_attention,
+        "head_channels": net.head_channels or None,
+        "dropout": net.dropout,
+        "conditioning": net.conditioning,
+        "norm": net.norm,
+        "num_groups": net.num_groups,
+        "resampling": net.resampling,
+        "time_embedding": net.time_embedding,
+        "max_period": net.max_period,
+        "max_t": max_t,
+        "patch_size": net.patch_size,
+    }
+
+
+def _one_kind(net: ConfigDict) -> str:
+    if len(net.attention) != 1:
+        raise ValueError(f"net.attention is {net.attention}; {net.name!r} takes one kind")
+    return net.attention[0]
+
+
+def init_net(net: nn.Module, config: ConfigDict, key: Key[Array, ""]) -> Params:
+    """Parameters for images of the data section's size; raises where the levels do not divide it."""
+    size, channels = config.image_size, config.channels
+    label = jnp.zeros(1, jnp.int32) if net.num_classes else None
+    return jax.jit(net.init)(key, jnp.zeros((1, size, size, channels)), jnp.zeros(1), label)
+
+
+def build_predict(
+    net: nn.Module, params: Params, label: Labels, **options: Any
+) -> predictions.Predict:
+    """The network with its parameters and labels bound."""
+
+    def predict(xt: Images, t: Array) -> Images:
+        return net.apply(params, xt, t, label if net.num_classes else None, **options)
+
+    return predict
+
+
+def build_reader(config: ConfigDict, predict: predictions.Predict) -> predictions.Denoiser:
+    """The denoiser that the network's output stands for."""
+    kind = config.loss.prediction
+    if kind == "edm":
+        return edm.denoiser(predict)
+    if learns_variance(config):
+        return predictions.denoiser_with_variance(predict, kind)
+    return predictions.denoiser(predict, kind)
+
+
+def learns_variance(config: ConfigDict) -> bool:
+    return config.loss.kind in ("hybrid", "variational")

@@ -1,0 +1,93 @@
+"""From a config to all that a training run is made of."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ddpm_jax.assembly import choice, datasets, denoising, optimizers, trained
+from ddpm_jax.data import order, source
+from ddpm_jax.training import devices, loop, optim, step
+from ddpm_jax.training import state as states
+from ddpm_jax.types import Batch, Pixels
+
+
+class Parts(NamedTuple):
+    """What a training run is made of."""
+
+    splits: source.Splits
+    placement: devices.Placement
+    state: states.TrainState
+    train_step: step.TrainStep
+    eval_step: step.EvalStep
+    draw: Callable[..., Iterator[Pixels]]
+
+
+def build_parts(config: ConfigDict) -> Parts:
+    placement = devices.place(config.training.parallel)
+    splits = datasets.build_splits(config.data, config.seed)
+    table = denoising.build_levels(config.schedule)
+    net = networks.build_net(config, len(splits.train.class_names))
+    params = networks.init_net(net, config.data, choice.key_for(config.seed, "init"))
+    loss_fn = objective.build_loss(config, net, table)
+    optimizer = optimizers.build_optimizer(config.optim, config.training.num_steps)
+    size = config.training.batch_size
+    shapes = {
+        "image": jax.ShapeDtypeStruct((size, *datasets.image_shape(config)), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((size,), jnp.int32),
+    }
+    train_step = step.make_train_step(
+        loss_fn,
+        optimizer,
+        ema_decay=optim.ema_decay(config.optim.ema_decay),
+        accumulate=config.training.accumulate,
+        unroll=placement.platform == "cpu",
+        skip_nonfinite=config.training.skip_nonfinite,
+        axis_name=placement.axis_name,
+    )
+    eval_step = step.make_eval_step(
+        objective.build_validation_loss(config, net, table), axis_name=placement.axis_name
+    )
+    return Parts(
+        splits,
+        placement,
+        devices.replicate(placement, states.create(params, optimizer, loss_fn, shapes)),
+        devices.compile_step(placement, train_step),
+        devices.compile_eval(placement, eval_step),
+        trained.build_draw(config, net, table, "progress"),
+    )
+
+
+def batches(config: ConfigDict, parts: Parts, first: int) -> Iterator[Batch]:
+    """Batch i of the run is a function of (seed, i) alone."""
+    rows = devices.local_rows(parts.placement, config.training.batch_size)
+    for batch in order.batches(
+        parts.splits.train, config.training.batch_size, config.seed, first, rows
+    ):
+        yield devices.put_batch(parts.placement, batch)
+
+
+def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) -> float:
+    """Of the averaged weights, on the same images and with the same noise each time."""
+    held_out = parts.splits.validation
+    num = min(config.training.eval_images, len(held_out.labels))
+    # Equal batches: at most as large as the training's, each a multiple of the devices.
+    per_device = min(config.training.batch_size, num) // parts.placement.num_devices
+    if per_device == 0:
+        raise ValueError(
+            f"{num} validation images do not fill {parts.placement.num_devices} devices; "
+            "raise data.validation_fraction"
+        )
+    size = per_device * parts.placement.num_devices
+    rows = devices.local_rows(parts.placement, size)
+    chosen = source.take(held_out, range(num // size * size))
+    read = (
+        devices.put_batch(
+            parts.placement, {"image": batch["image"][rows], "label": batch["label"][rows]}
+        )
+        for batch in order.sequential(chosen, size)
+    )
+    key = choice.key_for(config.seed, "validation")
+    return loop.evaluate(parts.eval_step, state.ema_params, read, key)["loss"]
