@@ -1,0 +1,106 @@
+"""No test image reaches a training set: neither the generator's, nor any arm's of the classifier."""
+
+import numpy as np
+import pytest
+
+from ddpm_jax.assembly import datasets
+from ddpm_jax.data import npz, source
+from ddpm_jax.jobs import classify, evaluate, train
+
+
+@pytest.fixture
+def marked(config, tmp_path):
+    """Real images that can be told apart: the first two pixels of image i are its number."""
+    num = 400
+    images = np.random.default_rng(0).integers(0, 256, (num, 8, 8, 1)).astype(np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 1, 0] = divmod(np.arange(num), 256)
+    labels = (np.arange(num) % 2).astype(np.int32)
+    npz.save(tmp_path / "marked.npz", images, labels, ["even", "odd"], {})
+    config.data.source = f"npz:{tmp_path / 'marked.npz'}"
+    config.data.validation_fraction = 0.2
+    config.classifier.augment.rotation = 0.0
+    config.classifier.augment.shift = 0
+    return config
+
+
+def numbers(images):
+    return set((images[:, 0, 0, 0].astype(int) * 256 + images[:, 0, 1, 0]).tolist())
+
+
+def test_the_generator_sees_the_training_split_alone(marked, monkeypatch):
+    splits = datasets.build_splits(marked.data, marked.seed)
+    held_out = numbers(source.decode(splits.test)) | numbers(source.decode(splits.validation))
+    parts = train.assemble(marked)
+    seen = set()
+    batches = train.batches(marked, parts, first=0)
+    for _ in range(40):  # more than four epochs
+        seen |= numbers(np.asarray(next(batches)["image"]))
+    assert len(held_out) == 160 and len(seen) == 240
+    assert not seen & held_out
+
+
+def test_no_arm_of_the_classifier_is_trained_on_a_test_image(marked, monkeypatch, tmp_path):
+    made = np.random.default_rng(1).integers(0, 256, (100, 8, 8, 1)).astype(np.uint8)
+    made[:, 0, 0, 0] = 255  # no number of a real image
+    npz.save(tmp_path / "made.npz", made, np.arange(100, dtype=np.int32) % 2, ["even", "odd"], {})
+    trained_on = {}
+    build = classify.classifiers.build_trainer
+
+    def watched(*arguments):
+        trainer = build(*arguments)
+
+        def fit(images, labels, seeds):
+            trained_on[len(trained_on)] = numbers(images)
+            return trainer.fit(images, labels, seeds)
+
+        return trainer._replace(fit=fit)
+
+    monkeypatch.setattr(classify.classifiers, "build_trainer", watched)
+    classify.run_on(marked, tmp_path / "run", tmp_path / "made.npz")
+    test = numbers(source.decode(datasets.build_splits(marked.data, marked.seed).test))
+    assert len(test) == 80 and len(trained_on) == 5 * marked.classifier.num_seeds
+    assert not any(seen & test for seen in trained_on.values())
+
+
+def test_the_features_of_the_evaluation_are_learnt_from_the_training_split_alone(marked):
+    splits = datasets.build_splits(marked.data, marked.seed)
+    images = source.decode(splits.train)
+    assert not numbers(images) & numbers(source.decode(splits.test))
+    network = evaluate.own_classifier(marked, splits.train, images)
+    assert network.trained_on.startswith("train split")
+    assert network.features(images[:3]).shape == (3, 128)
+
+
+def test_synthetic_labels_are_matched_by_name(marked, tmp_path):
+    images = np.zeros((3, 8, 8, 1), np.uint8)
+    npz.save(tmp_path / "made.npz", images, np.array([0, 0, 1], np.int32), ["odd", "even"], {})
+    made = classify.read_synthetic(tmp_path / "made.npz", ("even", "odd"), (8, 8, 1))
+    assert made.label.tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("names", "shape", "message"),
+    [
+        (["even", "cat"], (8, 8, 1), "holds classes cat, which the real images do not have"),
+        (["even", "odd"], (8, 8, 3), r"holds images of \(8, 8, 1\), the real ones are \(8, 8, 3\)"),
+    ],
+)
+def test_a_synthetic_set_that_does_not_fit_is_refused(tmp_path, names, shape, message):
+    images = np.zeros((2, 8, 8, 1), np.uint8)
+    npz.save(tmp_path / "made.npz", images, np.array([0, 1], np.int32), names, {})
+    with pytest.raises(ValueError, match=message):
+        classify.read_synthetic(tmp_path / "made.npz", ("even", "odd"), shape)
+
+
+def test_an_unknown_arm_is_refused(marked):
+    marked.classifier.arms = ("real", "fake")
+    images = classify.Images(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
+    with pytest.raises(ValueError, match="'fake'; known: real, real"):
+        classify.build_arms(marked, images, None)
+
+
+def test_the_baseline_cannot_be_left_out(marked):
+    marked.classifier.arms = ("real+augmented",)
+    images = classify.Images(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
+    with pytest.raises(ValueError, match="must hold 'real'"):
+        classify.build_arms(marked, images, None)
