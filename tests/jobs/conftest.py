@@ -30,6 +30,7 @@ TINY = {
     "sampling.images_per_class": 2,
     "sampling.batch_size": 64,
     "export.num_images": 100,
+    "evaluation.likelihood_images": 0,
     "classifier.num_steps": 6,
     "classifier.warmup_steps": 2,
     "classifier.num_seeds": 2,
@@ -91,7 +92,14 @@ def program():
 def command(*arguments):
     """Of `ddpm_jax.main` on the tiny config."""
     fields = [f"--config.{name}={value}" for name, value in TINY.items()]
-    return [sys.executable, "-m", "ddpm_jax.main", "--config=configs/digits.py", *fields, *arguments]
+    return [
+        sys.executable,
+        "-m",
+        "ddpm_jax.main",
+        "--config=configs/digits.py",
+        *fields,
+        *arguments,
+    ]
 
 
 def environment(devices):

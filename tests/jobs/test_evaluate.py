@@ -1,0 +1,194 @@
+"""What is measured on samples: under which name, against what, and that copies are found."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from ddpm_jax.assembly import datasets, feature_networks, likelihoods, trained
+from ddpm_jax.data import npz, source
+from ddpm_jax.evaluation import frechet, inception, inception_weights
+from ddpm_jax.jobs import evaluate
+
+HALVES = """
+calls = []
+def halves(images):
+    calls.append(len(images))
+    return images.reshape(len(images), 2, -1).mean(axis=2) / 255.0
+def flat(images):
+    return images.mean()
+"""
+
+
+@pytest.fixture
+def function(config, tmp_path, monkeypatch):
+    """Features that need no training, by a module of the user's; yields that module."""
+    (tmp_path / "of_the_user.py").write_text(HALVES)
+    monkeypatch.syspath_prepend(tmp_path)
+    config.evaluation.features = "of_the_user:halves"
+    config.evaluation.likelihood_images = 0
+    yield __import__("of_the_user")
+    del sys.modules["of_the_user"]
+
+
+def real(config):
+    splits = datasets.build_splits(config.data, config.seed)
+    return source.decode(splits.train), source.decode(splits.test), splits
+
+
+def test_every_number_says_what_it_was_measured_on(finished):
+    found = json.loads((finished / "results/evaluate.json").read_text())
+    assert (found["n"], found["n_floor"], found["n_train"], found["n_reference"]) == (
+        100, 100, 1258, 359,
+    )  # fmt: skip
+    assert found["features"] == "conv4" and "train split of digits" in found["features_about"]
+    for name in ("features_sha256", "reference_sha256", "image_sha256"):
+        assert len(found[name]) == 64
+    assert "fid" not in found and "kid" not in found and "inception_score" not in found
+    assert {"frechet_conv4", "kernel_conv4", "inception_score_conv4"} < set(found)
+    assert found["frechet_conv4"]["at_infinity"] is None  # 100 images for 128 features
+    assert found["likelihood"] is None
+    for name in ("closest", "closest-features", "nearest", "nearest-features"):
+        assert (finished / f"figures/{name}.png").exists()
+
+
+def test_a_function_of_the_users_gives_the_features(finished, config, function):
+    _, test, _ = real(config)
+    found = evaluate.evaluate(config, finished)
+    samples = npz.load(finished / "synthetic.npz").images
+    wanted = frechet.distance(
+        *(frechet.moments(function.halves(images)) for images in (samples, test))
+    )
+    assert found["frechet_halves"]["value"] == pytest.approx(wanted, rel=1e-6)
+    # The bias of 100 images and 2 features is small, but the line is drawn.
+    assert found["frechet_halves"]["at_infinity"] == pytest.approx(wanted, rel=0.05)
+    assert len(found["frechet_halves"]["sizes"]) == 15
+    assert found["likelihood"] is None
+    assert not any(name.startswith("inception_score") for name in found)
+
+
+def test_kept_features_are_not_made_again(finished, config, function):
+    config.evaluation.cache_dir = str(finished / "elsewhere")
+    evaluate.evaluate(config, finished)
+    made = len(function.calls)
+    evaluate.evaluate(config, finished)
+    assert len(function.calls) == made + 1  # the probe that the function is known by
+
+
+def test_copies_of_training_images_are_found_and_said(finished, config, function, capsys):
+    train, _, splits = real(config)
+    labels = np.arange(100, dtype=np.int32) % 10
+    npz.save(finished / "synthetic.npz", train[:100], labels, splits.train.class_names, {})
+    memory = evaluate.evaluate(config, finished)["memorization"]
+    assert (
+        memory["copies"] and memory["pixels"]["share"] == 1.0 and memory["pixels"]["exact"] == 100
+    )
+    assert memory["pixels"]["duplicates"] == 0
+    assert "COPIES" in capsys.readouterr().out
+
+
+def test_real_test_images_raise_no_alarm_and_one_image_over_and_over_is_seen(
+    finished, config, function
+):
+    _, test, splits = real(config)
+    half = np.concatenate([test[:60], np.repeat(test[60:61], 40, axis=0)])
+    labels = np.arange(100, dtype=np.int32) % 10
+    npz.save(finished / "synthetic.npz", half, labels, splits.train.class_names, {})
+    memory = evaluate.evaluate(config, finished)["memorization"]
+    assert not memory["copies"] and memory["pixels"]["exact"] == 0
+    assert memory["pixels"]["duplicates"] == 40
+    assert memory["pixels"]["near_duplicates_share"] >= 0.4
+
+
+def test_few_test_images_say_why_copies_are_not_judged(finished, config, function):
+    config.data.test_fraction = 0.05
+    memory = evaluate.evaluate(config, finished)["memorization"]
+    assert memory["copies"] is None and "99 needed" in memory["why"]
+
+
+def test_fewer_images_than_wanted_is_said(finished, config, function, capsys):
+    config.evaluation.num_images = 5000
+    assert evaluate.evaluate(config, finished)["n"] == 100
+    assert "5000 synthetic images wanted, there are 100" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("of_the_user", "wanted 'package.module:function'"),
+        ("of_the_user:absent", "of_the_user has no absent"),
+        ("of_the_user:flat", r"gave \(\) for \(8, 8, 8, 1\), wanted \(8, D\)"),
+    ],
+)
+def test_a_function_that_cannot_give_features_is_refused(
+    finished, config, function, named, message
+):
+    config.evaluation.features = named
+    with pytest.raises(ValueError, match=message):
+        evaluate.evaluate(config, finished)
+
+
+def test_two_kinds_of_features_are_refused(finished, config, function):
+    config.evaluation.inception_weights = "weights.pth"
+    with pytest.raises(ValueError, match="name one of them"):
+        evaluate.evaluate(config, finished)
+
+
+@pytest.mark.parametrize(
+    ("sha256", "name", "key"),
+    [("6726825d" + 56 * "0", "inception2015", "fid"),
+     ("0" * 64, "inception_unofficial", "frechet_inception_unofficial")],
+)  # fmt: skip
+def test_only_the_official_weights_give_an_fid(sha256, name, key, monkeypatch):
+    weights = inception_weights.Weights({}, np.zeros((1008, 2048)), sha256)
+    monkeypatch.setattr(inception_weights, "load", lambda path: weights)
+    monkeypatch.setattr(inception.Inception, "apply", lambda self, variables, x: x[:, 0, :4, 0])
+    network = feature_networks.inception_2015("weights.npz")
+    assert network.name == name and evaluate.distance_name(network) == key
+    # A white image stays white: (255 - 128) / 128.
+    white = network.features(np.full((3, 8, 8, 1), 255, np.uint8))
+    np.testing.assert_allclose(white, np.full((3, 4), 127 / 128))
+    scores = network.probabilities(None, np.ones((3, 2048)))
+    np.testing.assert_allclose(scores, np.full((3, 1008), 1 / 1008))
+
+
+def test_official_features_give_the_names_of_the_papers(finished, config, function):
+    train, test, _ = real(config)
+    network = feature_networks.named_function("of_the_user:halves", (8, 8, 1))
+    network = network._replace(
+        official=True, probabilities=lambda images, found: np.full((len(images), 4), 0.25)
+    )
+    images = evaluate.Sets(train[100:200], train, train[:100], test)
+    seen = evaluate.extract_all(network, images, finished / "features")
+    found = evaluate.distances(network, images, seen, finished / "features")
+    assert set(found) == {"fid", "kid", "inception_score"}
+    assert found["inception_score"]["mean"] == pytest.approx(1.0)
+
+
+def test_the_bits_per_dim_of_test_images_are_given_with_their_errors(finished, config):
+    config.evaluation.likelihood_images, config.evaluation.likelihood_steps = 8, 4
+    _, _, splits = real(config)
+    found = evaluate.likelihood_fields(config, finished, splits.test)
+    assert (found["n"], found["num_steps"], found["checkpoint"]) == (8, 4, 6)
+    parts = [found[part]["mean"] for part in ("prior", "diffusion", "decoder")]
+    assert found["bound"]["mean"] == pytest.approx(sum(parts), rel=1e-5)
+    assert found["bound"]["standard_error"] > 0 and np.isfinite(found["flow"]["mean"])
+
+
+@pytest.mark.slow
+def test_the_likelihood_of_an_image_does_not_depend_on_the_others(finished, config):
+    config.evaluation.likelihood_steps = 4
+    _, test, splits = real(config)
+    model = trained.load_model(config, finished / "checkpoints")
+    labels = splits.test.labels
+    few = likelihoods.bits_per_dim(config, model, test[:3], labels[:3])
+    more = likelihoods.bits_per_dim(config, model, test[:9], labels[:9])
+    for one, other in zip(few, more, strict=True):
+        np.testing.assert_allclose(one, other[:3], rtol=1e-4)
+
+
+def test_missing_weights_are_named(finished, config):
+    config.evaluation.inception_weights = "absent.pth"
+    with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
+        evaluate.run(config, finished)
