@@ -160,6 +160,12 @@ def get_config() -> ConfigDict:
     config.training.keep = 2
     # Images (at most) that the validation loss is measured on.
     config.training.eval_images = 1024
+    # Leave out a step whose loss or gradient is not finite and count it, instead of stopping there.
+    config.training.skip_nonfinite = False
+    # Seconds after which the other processes end: not heard from one, or no step done (0: no limit).
+    # The second must be longer than compiling, a validation or a grid of samples takes.
+    config.training.heartbeat_seconds = 100
+    config.training.stall_seconds = 1800
 
     config.sampling = ConfigDict()
     # "ancestral" (Ho et al. 2020), "ddim" (Song et al. 2021), "dpm_solver_pp_2m" (Lu et al. 2022),
@@ -243,6 +249,17 @@ def get_config() -> ConfigDict:
     config.sweep = ConfigDict()
     config.sweep.guidance_scales = (1.0, 2.0, 4.0)
     config.sweep.num_steps = (5, 10, 20, 50)
+
+    # --mode=worth: accuracy over the number of real images, with and without synthetic ones.
+    config.worth = ConfigDict()
+    # Real images of each class; all there are is always the last size.
+    config.worth.sizes = (10, 30, 100, 300, 1000)
+    # Synthetic images for each real one, where there are as many.
+    config.worth.multiples = (1, 2, 5, 10)
+    # Independent trainings, each with its own real subset.
+    config.worth.num_seeds = 5
+    # Steps of each training; 0: those of the classifier section.
+    config.worth.num_steps = 0
 
     config.classifier = classifier()
     return config

@@ -1,6 +1,6 @@
 """Scikit-learn's 1,797 handwritten digits, 8x8: no download, the whole chain in minutes on two cores.
 
-    python -m ddpm_jax.main --config=configs/digits.py
+python -m ddpm_jax.main --config=configs/digits.py
 """
 
 from configs import default
@@ -14,4 +14,5 @@ def get_config():
     config.sampling.num_steps = 25
     config.export.num_images = 2000
     config.classifier.num_steps = 250
+    config.worth.num_steps = 150
     return config

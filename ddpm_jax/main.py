@@ -17,7 +17,16 @@ from absl import flags
 from ddpm_jax import command_line
 
 CHAIN = ("train", "sample", "export", "evaluate", "classify", "compare")
-OTHERS = ()
+OTHERS = (
+    "worth",
+    "denoise",
+    "interpolate",
+    "inpaint",
+    "reconstruct",
+    "analyze",
+    "sweep",
+    "train_classifier",
+)
 
 MODE = flags.DEFINE_enum("mode", "all", ["all", *CHAIN, *OTHERS], "What to do.")
 DISTRIBUTED = flags.DEFINE_bool(

@@ -1,0 +1,66 @@
+"""Labelled images in memory, and what a classifier trained on them does on others."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int32
+
+from ddpm_jax.assembly import classifiers
+from ddpm_jax.data import npz, source
+from ddpm_jax.evaluation import worth
+from ddpm_jax.types import Pixels
+
+
+class Images(NamedTuple):
+    image: Pixels
+    label: Int32[np.ndarray, "N"]
+
+
+def decode(split: source.Source) -> Images:
+    return Images(source.decode(split), split.labels)
+
+
+def join(first: Images, second: Images) -> Images:
+    return Images(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+
+
+def read_synthetic(
+    path: pathlib.Path, class_names: tuple[str, ...], image_shape: tuple[int, ...]
+) -> Images:
+    """Labels are matched to the real classes by name; a set may hold some of them only."""
+    made = npz.load(path)
+    images = source.decode(made)
+    if images.shape[1:] != image_shape:
+        raise ValueError(
+            f"{path} holds images of {images.shape[1:]}, the real ones are {image_shape}"
+        )
+    unknown = [name for name in made.class_names if name not in class_names]
+    if unknown:
+        raise ValueError(
+            f"{path} holds classes {', '.join(unknown)}, which the real images do not have; "
+            f"they have {', '.join(class_names)}"
+        )
+    where = np.array([class_names.index(name) for name in made.class_names], np.int32)
+    return Images(images, where[made.labels])
+
+
+def measure(
+    trainer: classifiers.Trainer,
+    images: Images,
+    test: Images,
+    seeds: Sequence[int],
+    num_classes: int,
+) -> list[dict[str, Any]]:
+    """Train on `images`; one outcome a seed, on every test image once."""
+    params = trainer.fit(images.image, images.label, seeds)
+    return [
+        {
+            "confusion": worth.confusion(
+                test.label, probabilities.argmax(axis=1).astype(np.int32), num_classes
+            ).tolist(),
+            "calibration_error": worth.calibration_error(probabilities, test.label),
+        }
+        for probabilities in trainer.predict(params, test.image)
+    ]
