@@ -285,10 +285,11 @@ def classifier() -> ConfigDict:
     config.vmap_seeds = False
     # What to train on.
     config.arms = ("real", "synthetic", "real+synthetic", "real+duplicated", "real+augmented")
-    # Copies for the arm real+augmented: mirrored, rotated by up to so many degrees, shifted by up to
-    # so many pixels.
+    # Copies for the arm real+augmented: the fields of the section `augment`.
     config.augment = ConfigDict()
     config.augment.flip = False
+    config.augment.crop_scale = 1.0
+    config.augment.crop_ratio = 1.0
     config.augment.rotation = 10.0
     config.augment.shift = 1
     return config

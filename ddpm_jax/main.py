@@ -26,7 +26,7 @@ OTHERS = (
     "analyze",
     "sweep",
     "train_classifier",
-)
+, "replay")
 
 MODE = flags.DEFINE_enum("mode", "all", ["all", *CHAIN, *OTHERS], "What to do.")
 DISTRIBUTED = flags.DEFINE_bool(
@@ -52,7 +52,12 @@ def main() -> int:
     if DISTRIBUTED.value or COORDINATOR.value:
         from ddpm_jax.training import devices
 
-        devices.initialize_distributed(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
+        devices.initialize_distributed(
+            COORDINATOR.value,
+            NUM_PROCESSES.value,
+            PROCESS_ID.value,
+            heartbeat_seconds=config.training.heartbeat_seconds,
+        )
     for mode in CHAIN if MODE.value == "all" else [MODE.value]:
         job = importlib.import_module(f"ddpm_jax.jobs.{mode}")
         job.run(config, workdir)

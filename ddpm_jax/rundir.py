@@ -18,16 +18,21 @@ from typing import Any
 
 # What the parameters depend on, and the fields among it that may change under a run.
 MODEL_SECTIONS = ("data", "augment", "schedule", "net", "loss", "optim", "training")
+# What a picture by a trained model depends on.
+SAMPLE_SECTIONS = (*MODEL_SECTIONS, "sampling", "guide", "editing")
 FREE = {
     "data.data_dir",
     "data.manual_dir",
     "data.memory_mib",
     "training.eval_every",
     "training.eval_images",
+    "training.heartbeat_seconds",
     "training.keep",
     "training.log_every",
     "training.sample_every",
     "training.save_every",
+    "training.skip_nonfinite",
+    "training.stall_seconds",
 }
 VERSIONS_OF = ("ddpm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
 
@@ -38,6 +43,11 @@ def checkpoints(workdir: pathlib.Path) -> pathlib.Path:
 
 def figures(workdir: pathlib.Path) -> pathlib.Path:
     return workdir / "figures"
+
+
+def nonfinite(workdir: pathlib.Path) -> pathlib.Path:
+    """What a step that was not finite left, for --mode=replay."""
+    return workdir / "nonfinite"
 
 
 def synthetic(workdir: pathlib.Path) -> pathlib.Path:
@@ -100,20 +110,9 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
 
     Raises ValueError listing the fields that differ.
     """
-    path = workdir / "config.json"
-    if path.exists():
-        before = model_inputs(read_json(path)["config"])
-        now = json.loads(json.dumps(model_inputs(config), default=_plain))
-        differing = [
-            f"{name}: was {old!r}, is {new!r}" for name, old, new in differences(before, now)
-        ]
-        if differing:
-            raise ValueError(
-                f"{workdir} holds a run with another config; give another --workdir, or the same "
-                "config. Fields that differ:\n  " + "\n  ".join(differing)
-            )
+    check(workdir, config)
     write_json(
-        path,
+        workdir / "config.json",
         {
             "config": config,
             "seed": config["seed"],
@@ -122,6 +121,21 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
             "command": command(),
         },
     )
+
+
+def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
+    """Raises ValueError listing the fields that differ, where a model was made with another config."""
+    path = workdir / "config.json"
+    if not path.exists():
+        return
+    before = model_inputs(read_json(path)["config"])
+    now = json.loads(json.dumps(model_inputs(config), default=_plain))
+    differing = [f"{name}: was {old!r}, is {new!r}" for name, old, new in differences(before, now)]
+    if differing:
+        raise ValueError(
+            f"{workdir} holds a run with another config; give another --workdir, or the same "
+            "config. Fields that differ:\n  " + "\n  ".join(differing)
+        )
 
 
 def differences(
@@ -142,8 +156,12 @@ def stage(
     inputs: Mapping[str, Any],
     run: Callable[[], Mapping[str, Any]],
     outputs: Sequence[pathlib.Path] = (),
+    write: bool = True,
 ) -> dict[str, Any]:
-    """The fields of `results/MODE.json`: as they stand when nothing changed, else what `run` returns."""
+    """The fields of `results/MODE.json`: as they stand when nothing changed, else what `run` returns.
+
+    `write` is false in those processes of a run that leave the files to another.
+    """
     made_from = digest(inputs)
     if (done := current(workdir, mode, made_from)) is not None:
         print(f"[{mode}] up to date: {result_path(workdir, mode)}", flush=True)
@@ -151,6 +169,8 @@ def stage(
     print(f"[{mode}] {workdir}", flush=True)
     started = time.monotonic()
     fields = dict(run())
+    if not write:
+        return fields
     fields.setdefault("seconds", round(time.monotonic() - started, 2))
     fields |= {
         "inputs": made_from,

@@ -1,5 +1,6 @@
 """From the data section to images."""
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly.choice import choose
@@ -51,3 +52,19 @@ def _prepare(config: ConfigDict, split: source.Source) -> source.Source:
 
 def image_shape(config: ConfigDict) -> tuple[int, int, int]:
     return config.data.image_size, config.data.image_size, config.data.channels
+
+
+def examples(config: ConfigDict) -> source.Source:
+    """The real images that the editing section names: the first of each class, then the second."""
+    splits = build_splits(config.data, config.seed)
+    known = {"validation": splits.validation, "test": splits.test}
+    return in_turn(choose("editing.split", config.editing.split, known), config.editing.num_images)
+
+
+def in_turn(split: source.Source, num: int) -> source.Source:
+    """At most `num` images, the classes taking turns."""
+    rank = np.empty(len(split.labels), np.int64)
+    for label in range(len(split.class_names)):
+        members = np.flatnonzero(split.labels == label)
+        rank[members] = np.arange(len(members))
+    return source.take(split, np.lexsort((split.labels, rank))[:num])

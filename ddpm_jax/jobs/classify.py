@@ -15,8 +15,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
-from ddpm_jax.assembly import choice, classifiers, datasets
-from ddpm_jax.data import augment, npz, source
+from ddpm_jax.assembly import augmentation, choice, classifiers, datasets
+from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import worth
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
@@ -139,15 +139,7 @@ def join(first: Images, second: Images) -> Images:
 
 def augmented(config: ConfigDict, images: Images) -> Images:
     """A changed copy of each image."""
-    wanted = config.classifier.augment
-    steps = []
-    if wanted.flip:
-        steps.append(augment.horizontal_flip)
-    if wanted.rotation:
-        steps.append(lambda keys, x: augment.rotate(keys, x, degrees=wanted.rotation))
-    if wanted.shift:
-        steps.append(lambda keys, x: augment.pad_crop(keys, x, padding=wanted.shift))
-    change = jax.jit(augment.compose(*steps))
+    change = jax.jit(augmentation.build_augmentation(config.classifier.augment))
     key = choice.key_for(config.seed, "augmented copies")
     parts = []
     for start in range(0, len(images.label), AUGMENTED_AT_ONCE):

@@ -1,0 +1,80 @@
+"""--mode=denoise: real images, noised part of the way and denoised again (SDEdit)."""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddpm_jax import pixels, rundir
+from ddpm_jax.assembly import choice, datasets, denoising, trained
+from ddpm_jax.data import source
+from ddpm_jax.diffusion import editing, process
+from ddpm_jax.evaluation import similarity
+from ddpm_jax.training import devices
+from ddpm_jax.types import Pixels
+from ddpm_jax.viz import pictures
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    rundir.claim(workdir, config.to_dict())
+    inputs = {
+        "step": trained.newest_step(rundir.checkpoints(workdir)),
+        "fields": rundir.model_inputs(config.to_dict(), rundir.SAMPLE_SECTIONS),
+    }
+    outputs = [rundir.figures(workdir) / "denoise.png"]
+    return rundir.stage(workdir, "denoise", inputs, lambda: denoise(config, workdir), outputs)
+
+
+def denoise(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    model = trained.load_model(config, rundir.checkpoints(workdir))
+    real = datasets.examples(config)
+    original = source.decode(real)
+    columns, names, likeness = [original], ["real"], {}
+    for share in config.editing.starts:
+        t, noised, denoised = from_share(config, model, share, original, real.labels)
+        columns += [noised, denoised]
+        names += [f"noised to t = {t:.0f}", "denoised"]
+        likeness[f"{t:.0f}"] = {
+            "psnr": similarity.psnr(denoised, original).mean(),
+            "ssim": similarity.ssim(denoised, original).mean(),
+        }
+    if devices.is_writer():
+        picture = pictures.strip(
+            np.stack(columns, axis=1),
+            names,
+            row_labels=[real.class_names[label] for label in real.labels],
+            title="Real images, noised part of the way and denoised again",
+        )
+        pictures.save(rundir.figures(workdir) / "denoise.png", picture)
+    return {
+        "checkpoint": model.facts["step"],
+        "from": real.name,
+        "n": len(original),
+        "likeness_by_t": likeness,
+        "seed": config.seed,
+    }
+
+
+def from_share(
+    config: ConfigDict, model: trained.Model, share: float, original: Pixels, label: np.ndarray
+) -> tuple[float, Pixels, Pixels]:
+    """The t that is `share` of T, the images there, and what becomes of them."""
+    levels = denoising.build_steps(config.sampling, model.table)
+    levels = editing.below(levels, share * float(levels.t[0]))
+    solver = denoising.build_solver(config.sampling, model.table)
+    keys = jax.random.split(choice.key_for(config.seed, "denoise"), len(label))
+
+    @jax.jit
+    def walk(params, image, label):
+        x0 = pixels.to_float(image)
+        ask = denoising.build_denoiser(config, model.net, params, label)
+        eps = process.gaussian(keys, x0.shape[1:])
+        noised = process.noise(x0, levels[0], eps)
+        result = editing.partial(solver, ask, levels, x0, keys)
+        return pixels.to_uint8(noised), pixels.to_uint8(result)
+
+    noised, result = walk(model.params, jnp.asarray(original), jnp.asarray(label))
+    return float(levels.t[0]), np.asarray(noised), np.asarray(result)
