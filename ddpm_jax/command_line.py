@@ -34,12 +34,29 @@ def run(main: Callable[[], int | None], config_default: str | None = None) -> No
         except EXPECTED_ERRORS as error:
             if TRACEBACK.value:
                 raise
-            print(f"error: {error}", file=sys.stderr)
-            print("(--traceback shows where)", file=sys.stderr)
-            status = EXIT_ERROR
+            status = _explain(str(error))
+        except RuntimeError as error:
+            # JAX's own error, in the words of its allocator.
+            if "RESOURCE_EXHAUSTED" not in str(error) or TRACEBACK.value:
+                raise
+            status = _explain(
+                "the device is out of memory; make training.batch_size or sampling.batch_size "
+                "smaller, or raise training.accumulate, which cuts a batch into parts with the same "
+                f"result ({str(error).splitlines()[0]})"
+            )
+        except MemoryError as error:
+            if TRACEBACK.value:
+                raise
+            status = _explain(f"out of memory ({error}); data.memory_mib bounds decoded images")
         sys.exit(status or 0)
 
     app.run(guarded, flags_parser=lambda argv: _parse(argv, config_default))
+
+
+def _explain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    print("(--traceback shows where)", file=sys.stderr)
+    return EXIT_ERROR
 
 
 def config() -> ConfigDict:

@@ -67,6 +67,16 @@ def open_writer(workdir: pathlib.Path, step: int) -> Writer:
     return Writer(scalars, speeds, pictures, close)
 
 
+def no_writer() -> Writer:
+    """For the processes of a run that leave the files to another."""
+    return Writer(
+        lambda step, values: None,
+        lambda step, values: None,
+        lambda step, images: None,
+        lambda: None,
+    )
+
+
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
     """The lines of a `metrics.jsonl`; a last line that a kill cut short is left out."""
     if not path.exists():

@@ -1,15 +1,26 @@
 """From a config to all that a training run is made of."""
 
+import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import choice, datasets, denoising, optimizers, trained
+from ddpm_jax.assembly import (
+    choice,
+    datasets,
+    denoising,
+    networks,
+    objective,
+    optimizers,
+    trained,
+)
 from ddpm_jax.data import order, source
-from ddpm_jax.training import devices, loop, optim, step
+from ddpm_jax.training import devices, loop, optim, stall, step
 from ddpm_jax.training import state as states
 from ddpm_jax.types import Batch, Pixels
 
@@ -37,6 +48,7 @@ def build_parts(config: ConfigDict) -> Parts:
     shapes = {
         "image": jax.ShapeDtypeStruct((size, *datasets.image_shape(config)), jnp.uint8),
         "label": jax.ShapeDtypeStruct((size,), jnp.int32),
+        "progress": jax.ShapeDtypeStruct((size,), jnp.float32),
     }
     train_step = step.make_train_step(
         loss_fn,
@@ -62,11 +74,17 @@ def build_parts(config: ConfigDict) -> Parts:
 
 def batches(config: ConfigDict, parts: Parts, first: int) -> Iterator[Batch]:
     """Batch i of the run is a function of (seed, i) alone."""
-    rows = devices.local_rows(parts.placement, config.training.batch_size)
-    for batch in order.batches(
-        parts.splits.train, config.training.batch_size, config.seed, first, rows
-    ):
-        yield devices.put_batch(parts.placement, batch)
+    size = config.training.batch_size
+    rows = devices.local_rows(parts.placement, size)
+    read = order.batches(parts.splits.train, size, config.seed, first, rows)
+    for number, batch in enumerate(read, first):
+        yield devices.put_batch(parts.placement, batch | progress(config, batch, number))
+
+
+def progress(config: ConfigDict, batch: order.HostBatch, number: int) -> order.HostBatch:
+    """The share of the run that is done before batch `number`: a loss may change with it."""
+    done = number / config.training.num_steps
+    return {"progress": np.full(len(batch["label"]), done, np.float32)}
 
 
 def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) -> float:
@@ -91,3 +109,11 @@ def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) 
     )
     key = choice.key_for(config.seed, "validation")
     return loop.evaluate(parts.eval_step, state.ema_params, read, key)["loss"]
+
+
+def watched(config: ConfigDict) -> AbstractContextManager[Callable[[], None]]:
+    """`stall.watched`, where there are other processes that this one could wait for in vain."""
+    limit = config.training.stall_seconds
+    if limit and devices.num_processes() > 1:
+        return stall.watched(limit)
+    return contextlib.nullcontext(lambda: None)

@@ -4,6 +4,7 @@ Image i is a function of (seed, i) and the model. Images are appended to a plain
 so that an interrupted export goes on; the `.npz` appears whole or not at all.
 """
 
+import contextlib
 import hashlib
 import pathlib
 import shutil
@@ -14,16 +15,20 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
-from ddpm_jax.assembly import datasets, trained
+from ddpm_jax.assembly import datasets, trained, training
 from ddpm_jax.data import npz
-from ddpm_jax.training import devices, signals
+from ddpm_jax.training import devices, lock, signals
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    rundir.claim(workdir, config.to_dict())
-    inputs = made_from(config, trained.newest_step(rundir.checkpoints(workdir)))
-    outputs = [rundir.synthetic(workdir)]
-    return rundir.stage(workdir, "export", inputs, lambda: export(config, workdir), outputs)
+    writes = devices.is_writer()
+    with lock.owned(workdir) if writes else contextlib.nullcontext():
+        (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
+        inputs = made_from(config, trained.newest_step(rundir.checkpoints(workdir)))
+        outputs = [rundir.synthetic(workdir)]
+        return rundir.stage(
+            workdir, "export", inputs, lambda: export(config, workdir), outputs, write=writes
+        )
 
 
 def made_from(config: ConfigDict, step: int) -> dict[str, Any]:
@@ -59,6 +64,8 @@ def export(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     }
     sha256 = hashlib.sha256(images).hexdigest()
     if devices.is_writer():
+        for unfinished in workdir.glob(".synthetic.npz.*"):  # of a process that was killed
+            unfinished.unlink()
         npz.save(
             rundir.synthetic(workdir),
             images,
@@ -68,6 +75,7 @@ def export(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             arr_keys=config.export.openai_keys,
         )
         shutil.rmtree(partial)
+    devices.barrier("exported")  # the set is there for all processes
     return {
         "checkpoint": model.facts["step"],
         "num_images": len(labels),
@@ -121,6 +129,7 @@ def draw(config: ConfigDict, model: trained.Model, labels: np.ndarray, file: pat
         file.open("r+b") as out,
         progress.bar("export", len(labels), "images", done) as show,
         signals.deferred() as received,
+        training.watched(config) as alive,
     ):
         out.truncate(done * size)
         out.seek(done * size)
@@ -130,6 +139,7 @@ def draw(config: ConfigDict, model: trained.Model, labels: np.ndarray, file: pat
                 out.flush()
             done += len(images)
             show(done)
+            alive()
             if received():
                 print(
                     f"{received()}: stopped at {done} of {len(labels)} images; run the same command "

@@ -7,53 +7,43 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, progress, rundir
-from ddpm_jax.assembly import (
-    choice,
-    datasets,
-    denoising,
-    networks,
-    objective,
-    optimizers,
-    trained,
-)
-from ddpm_jax.data import order, source
+from ddpm_jax.assembly import choice, reproduction, training
+from ddpm_jax.data import source
 from ddpm_jax.training import (
     checkpoints,
     devices,
     fingerprint,
+    lock,
     loop,
-    optim,
     retention,
     signals,
-    step,
 )
 from ddpm_jax.training import state as states
-from ddpm_jax.types import Batch, Pixels
+from ddpm_jax.types import Batch
 from ddpm_jax.viz import pictures
 
 
-class Parts(NamedTuple):
-    """What a training run is made of."""
+class Open(NamedTuple):
+    """What is open while the steps go by."""
 
-    splits: source.Splits
-    placement: devices.Placement
-    state: states.TrainState
-    train_step: step.TrainStep
-    eval_step: step.EvalStep
-    draw: Callable[..., Iterator[Pixels]]
+    received: Callable[[], str | None]
+    writer: metrics.Writer
+    save: checkpoints.Save
+    show: Callable[..., None]
+    alive: Callable[[], None]
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    rundir.claim(workdir, config.to_dict())
-    inputs = rundir.model_inputs(config.to_dict())
-    return rundir.stage(workdir, "train", inputs, lambda: train(config, workdir))
+    writes = devices.is_writer()
+    with lock.owned(workdir) if writes else contextlib.nullcontext():
+        (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
+        inputs = rundir.model_inputs(config.to_dict())
+        return rundir.stage(workdir, "train", inputs, lambda: train(config, workdir), write=writes)
 
 
 def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -61,7 +51,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
 
     A signal ends the program with status `signals.STOPPED`, the state saved.
     """
-    parts = assemble(config)
+    parts = training.build_parts(config)
     facts = {
         "class_names": parts.splits.train.class_names,
         "data_sha256": source.fingerprint(parts.splits.train),
@@ -71,47 +61,20 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     first, wanted = int(begin.step), config.training.num_steps
     print(describe(config, parts, first), flush=True)
     started = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        received = stack.enter_context(signals.deferred())
-        writer = stack.enter_context(contextlib.closing(metrics.open_writer(workdir, first)))
-        save = stack.enter_context(
-            checkpoints.saver(rundir.checkpoints(workdir), keep=config.training.keep)
-        )
-        show = stack.enter_context(progress.bar("train", wanted, "steps", first))
-
-        def validate(at: int, state: states.TrainState) -> None:
-            losses[at] = validation_loss(config, parts, state)
-            writer.scalars(at, {"validation_loss": losses[at]})
-
-        end = loop.run(
-            parts.train_step,
-            begin,
-            batches(config, parts, first),
-            key=choice.key_for(config.seed, "train"),
-            num_steps=wanted,
-            log_every=config.training.log_every,
-            on_log=reporter(config, writer, show, first),
-            actions=[
-                loop.Action(config.training.eval_every, validate),
-                loop.Action(config.training.sample_every, painter(config, workdir, parts, writer)),
-                loop.Action(
-                    config.training.save_every,
-                    lambda at, state: save(state, losses.get(at), facts),
-                ),
-            ],
-            stop=devices.agreed(parts.placement, received),
-        )
-        last = int(end.step)
-        if last == wanted and last not in losses:
-            validate(last, end)
-        save(end, losses.get(last), facts)
+    try:
+        with opened(config, workdir, first) as files:
+            end = take_steps(config, workdir, parts, files, begin, losses, facts)
+    except loop.NonFinite as error:
+        raise FloatingPointError(explain(config, workdir, parts, error)) from error
+    last = int(end.step)
     if last < wanted:
+        why = files.received() or "another process was asked to end"
         print(
-            f"{received() or 'another process was asked to end'}: stopped and saved at step {last} "
-            f"of {wanted}; run the same command to go on",
+            f"{why}: stopped and saved at step {last} of {wanted}; run the same command to go on",
             file=sys.stderr,
         )
         sys.exit(signals.STOPPED)
+    devices.barrier("trained")  # the last checkpoint is there for all processes
     seconds = time.monotonic() - started
     return {
         "step": last,
@@ -130,42 +93,91 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     }
 
 
-def assemble(config: ConfigDict) -> Parts:
-    placement = devices.place(config.training.parallel)
-    splits = datasets.build_splits(config.data, config.seed)
-    table = denoising.build_levels(config.schedule)
-    net = networks.build_net(config, len(splits.train.class_names))
-    params = networks.init_net(net, config.data, choice.key_for(config.seed, "init"))
-    loss_fn = objective.build_loss(config, net, table)
-    optimizer = optimizers.build_optimizer(config.optim, config.training.num_steps)
-    size = config.training.batch_size
-    shapes = {
-        "image": jax.ShapeDtypeStruct((size, *datasets.image_shape(config)), jnp.uint8),
-        "label": jax.ShapeDtypeStruct((size,), jnp.int32),
-    }
-    train_step = step.make_train_step(
-        loss_fn,
-        optimizer,
-        ema_decay=optim.ema_decay(config.optim.ema_decay),
-        accumulate=config.training.accumulate,
-        unroll=placement.platform == "cpu",
-        axis_name=placement.axis_name,
+@contextlib.contextmanager
+def opened(config: ConfigDict, workdir: pathlib.Path, first: int) -> Iterator[Open]:
+    """All of it is closed, and the last save finished, when the block is left."""
+    digest = rundir.digest(rundir.model_inputs(config.to_dict()))
+    with contextlib.ExitStack() as stack:
+        writer = metrics.open_writer(workdir, first) if devices.is_writer() else metrics.no_writer()
+        yield Open(
+            stack.enter_context(signals.deferred()),
+            stack.enter_context(contextlib.closing(writer)),
+            stack.enter_context(
+                checkpoints.saver(
+                    rundir.checkpoints(workdir), keep=config.training.keep, config_digest=digest
+                )
+            ),
+            stack.enter_context(progress.bar("train", config.training.num_steps, "steps", first)),
+            stack.enter_context(training.watched(config)),
+        )
+
+
+def take_steps(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    parts: training.Parts,
+    files: Open,
+    begin: states.TrainState,
+    losses: dict[int, float],
+    facts: Mapping[str, Any],
+) -> states.TrainState:
+    """From `begin` to the last step or to a signal; the state it returns is saved."""
+    wanted = config.training.num_steps
+
+    def validate(at: int, state: states.TrainState) -> None:
+        if at not in losses:
+            losses[at] = training.validation_loss(config, parts, state)
+            files.writer.scalars(at, {"validation_loss": losses[at]})
+
+    def save(at: int, state: states.TrainState) -> None:
+        # Before the save, so that a run killed after it does not come to this line again.
+        if at == wanted:
+            validate(at, state)
+        files.save(state, losses.get(at), facts)
+
+    end = loop.run(
+        parts.train_step,
+        begin,
+        alive_at_each(training.batches(config, parts, int(begin.step)), files.alive),
+        key=choice.key_for(config.seed, "train"),
+        num_steps=wanted,
+        log_every=config.training.log_every,
+        on_log=reporter(config, files, int(begin.step)),
+        actions=[
+            loop.Action(config.training.eval_every, validate),
+            loop.Action(config.training.sample_every, painter(config, workdir, parts, files)),
+            loop.Action(config.training.save_every, save),
+        ],
+        stop=devices.agreed(parts.placement, files.received),
     )
-    eval_step = step.make_eval_step(
-        objective.build_validation_loss(config, net, table), axis_name=placement.axis_name
-    )
-    return Parts(
-        splits,
-        placement,
-        devices.replicate(placement, states.create(params, optimizer, loss_fn, shapes)),
-        devices.compile_step(placement, train_step),
-        devices.compile_eval(placement, eval_step),
-        trained.build_draw(config, net, table, "progress"),
+    save(int(end.step), end)
+    return end
+
+
+def alive_at_each(batches: Iterator[Batch], alive: Callable[[], None]) -> Iterator[Batch]:
+    for batch in batches:
+        alive()
+        yield batch
+
+
+def explain(
+    config: ConfigDict, workdir: pathlib.Path, parts: training.Parts, error: loop.NonFinite
+) -> str:
+    """Keep the step for --mode=replay, and say what is known of it."""
+    directory = rundir.nonfinite(workdir)
+    kept = reproduction.keep(config, parts.splits.train, error.state, directory)
+    text = f"{error}; its images are in {kept}, the state before it beside them"
+    if devices.num_processes() > 1:
+        return f"{text}; --mode=replay, in one process, says which gradients are not finite"
+    found, places = reproduction.find(config, directory)
+    shown = ", ".join(map(str, places[:8]))
+    return (
+        f"{text}; --mode=replay shows it again\n{found}\nimages {shown}, ... of the training split"
     )
 
 
 def restore(
-    parts: Parts, directory: pathlib.Path, facts: Mapping[str, Any]
+    parts: training.Parts, directory: pathlib.Path, facts: Mapping[str, Any]
 ) -> tuple[states.TrainState, dict[int, float]]:
     """Where to begin, and the validation loss there, if it is known.
 
@@ -185,41 +197,8 @@ def restore(
     return restored.state, {} if loss is None else {int(restored.state.step): loss}
 
 
-def batches(config: ConfigDict, parts: Parts, first: int) -> Iterator[Batch]:
-    """Batch i of the run is a function of (seed, i) alone."""
-    rows = devices.local_rows(parts.placement, config.training.batch_size)
-    for batch in order.batches(
-        parts.splits.train, config.training.batch_size, config.seed, first, rows
-    ):
-        yield devices.put_batch(parts.placement, batch)
-
-
-def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) -> float:
-    """Of the averaged weights, on the same images and with the same noise each time."""
-    held_out = parts.splits.validation
-    num = min(config.training.eval_images, len(held_out.labels))
-    # Equal batches: at most as large as the training's, each a multiple of the devices.
-    per_device = min(config.training.batch_size, num) // parts.placement.num_devices
-    if per_device == 0:
-        raise ValueError(
-            f"{num} validation images do not fill {parts.placement.num_devices} devices; "
-            "raise data.validation_fraction"
-        )
-    size = per_device * parts.placement.num_devices
-    rows = devices.local_rows(parts.placement, size)
-    chosen = source.take(held_out, range(num // size * size))
-    read = (
-        devices.put_batch(
-            parts.placement, {"image": batch["image"][rows], "label": batch["label"][rows]}
-        )
-        for batch in order.sequential(chosen, size)
-    )
-    key = choice.key_for(config.seed, "validation")
-    return loop.evaluate(parts.eval_step, state.ema_params, read, key)["loss"]
-
-
 def reporter(
-    config: ConfigDict, writer: metrics.Writer, show: Callable[..., None], first: int
+    config: ConfigDict, files: Open, first: int
 ) -> Callable[[int, dict[str, float]], None]:
     """What is done with a line of metrics: to the files, and to the bar with its speed."""
     before, at = time.monotonic(), first
@@ -229,15 +208,21 @@ def reporter(
         now = time.monotonic()
         speed = (done - at) * config.training.batch_size / max(now - before, 1e-9)
         before, at = now, done
-        writer.scalars(done, values)
-        writer.speeds(done, {"images_per_second": speed})
-        show(done, loss=values["loss"], images_per_second=speed)
+        files.writer.scalars(done, values)
+        files.writer.speeds(done, {"images_per_second": speed})
+        if skipped := values.get("skipped_steps"):
+            print(
+                f"warning: {skipped:.0f} step(s) up to step {done} were not finite and left out",
+                file=sys.stderr,
+            )
+        losses = {name: values[name] for name in ("loss",) if name in values}
+        files.show(done, **losses, images_per_second=speed)
 
     return report
 
 
 def painter(
-    config: ConfigDict, workdir: pathlib.Path, parts: Parts, writer: metrics.Writer
+    config: ConfigDict, workdir: pathlib.Path, parts: training.Parts, files: Open
 ) -> Callable[[int, states.TrainState], None]:
     """Samples from the same noise each time, one row a class."""
     names = parts.splits.train.class_names
@@ -251,12 +236,12 @@ def painter(
             images, config.sampling.images_per_class, row_labels=names, title=f"step {at}"
         )
         pictures.save(rundir.figures(workdir) / "samples" / f"{at:07d}.png", picture)
-        writer.pictures(at, {"samples": picture})
+        files.writer.pictures(at, {"samples": picture})
 
     return paint
 
 
-def describe(config: ConfigDict, parts: Parts, first: int) -> str:
+def describe(config: ConfigDict, parts: training.Parts, first: int) -> str:
     return (
         f"{len(parts.splits.train.labels)} training images of "
         f"{len(parts.splits.train.class_names)} classes, "

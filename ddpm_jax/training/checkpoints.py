@@ -25,7 +25,7 @@ from ddpm_jax.types import Params
 log = logging.getLogger(__name__)
 
 
-class NoGoodCheckpoint(RuntimeError):
+class NoGoodCheckpoint(OSError):
     """There are checkpoints, and none of them can be read."""
 
 

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 NAME = "lock"
 
 
-class Locked(RuntimeError):
+class Locked(OSError):
     """Another process has the directory."""
 
 

@@ -16,7 +16,7 @@ NAME = "manifest.json"
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-class Damaged(Exception):
+class Damaged(OSError):
     """A checkpoint that is not what its manifest says, or has none."""
 
 

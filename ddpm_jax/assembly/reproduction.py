@@ -1,0 +1,67 @@
+"""What a training step that was not finite leaves, and what is found when it is done again.
+
+nonfinite/STEP.npz    its images and labels, and in the meta their places in the training split
+nonfinite/STEP/       the state before it, a checkpoint like any other
+"""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddpm_jax.assembly import denoising, networks, objective, training
+from ddpm_jax.assembly.choice import key_for
+from ddpm_jax.data import npz, order, source
+from ddpm_jax.training import checkpoints, devices, nonfinite
+from ddpm_jax.training.state import TrainState
+
+NUM_KEPT = 3
+
+
+def keep(
+    config: ConfigDict, train: source.Source, state: TrainState, directory: pathlib.Path
+) -> pathlib.Path:
+    """Write both, and return the path of the batch. All processes of a run call it together."""
+    step = int(state.step)
+    with checkpoints.saver(directory, keep=NUM_KEPT) as save:
+        save(state.replace(nonfinite_step=-jnp.ones_like(state.nonfinite_step)))
+    path = directory / f"{step}.npz"
+    if devices.is_writer():
+        size = config.training.batch_size
+        places = order.indices(len(train.labels), size, config.seed)[step]
+        batch = next(order.batches(train, size, config.seed, step))
+        meta = {"step": step, "split": train.name, "places": np.asarray(places).tolist()}
+        npz.save(path, batch["image"], batch["label"], train.class_names, meta)
+    return path
+
+
+def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Findings, list[int]]:
+    """The newest step kept in `directory` again, on this process's devices; and the images' places.
+
+    Under `training.parallel = "pmap"` the noise is not that of the run: there each device draws its
+    own. Raises FileNotFoundError where no step has been kept.
+    """
+    kept = {int(path.stem): path for path in directory.glob("*.npz") if path.stem.isdecimal()}
+    if not kept:
+        raise FileNotFoundError(f"{directory} holds no step that was not finite: nothing to replay")
+    step = max(kept)
+    saved, meta = npz.load(kept[step]), npz.load_meta(kept[step])
+    net = networks.build_net(config, len(saved.class_names))
+    shapes = jax.eval_shape(lambda: networks.init_net(net, config.data, jax.random.key(0)))
+    placement = devices.place()
+    restored = checkpoints.restore_params(
+        directory, devices.abstract(placement, shapes), item="params", step=step
+    )
+    assert restored is not None  # a step that is asked for is found or raises
+    batch = {"image": source.decode(saved), "label": saved.labels}
+    found = nonfinite.inspect(
+        objective.build_loss(config, net, denoising.build_levels(config.schedule)),
+        TrainState(jnp.int32(step), restored.params, None, None, None, None),
+        devices.put_batch(placement, batch | training.progress(config, batch, step)),
+        key_for(config.seed, "train"),
+        accumulate=config.training.accumulate,
+        unroll=placement.platform == "cpu",
+    )
+    return found, meta["places"]

@@ -1,0 +1,19 @@
+"""--mode=replay: the step that was not finite, again: what it was made of and where it broke."""
+
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ddpm_jax import rundir
+from ddpm_jax.assembly import reproduction
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    rundir.check(workdir, config.to_dict())
+    found, places = reproduction.find(config, rundir.nonfinite(workdir))
+    print(found, flush=True)
+    print(f"images of the training split: {', '.join(map(str, places))}", flush=True)
+    fields = {**found._asdict(), "places": places, "command": rundir.command()}
+    rundir.write_json(rundir.result_path(workdir, "replay"), fields)
+    return fields
