@@ -1,0 +1,24 @@
+"""System 4's network on scikit-learn's digits: patches, linear attention, x0 as the target, ten steps.
+
+python -m ddpm_jax.main --config=configs/studies/system4_digits.py
+
+Time: not measured. Result: not measured. It mends what system4_cat_dog.py does.
+"""
+
+from configs import digits
+
+
+def get_config():
+    config = digits.get_config()
+    config.net.name = "patch"
+    config.net.multipliers = (1, 2)
+    config.net.patch_sizes = (2,)
+    config.net.attention = ("linear_elu",)
+    config.net.num_heads = 8
+    config.net.time_embedding = "mlp"
+    config.loss.prediction = "x0"
+    config.loss.kind = "combined"
+    config.sampling.solver = "dpm_solver_pp_2m"
+    config.sampling.spacing = "log_snr"
+    config.sampling.num_steps = 10
+    return config
