@@ -2,9 +2,9 @@
 
     python -m ddpm_jax.main --config=configs/digits.py
 
-runs the whole chain: train, sample, export, evaluate, classify, compare. What is done and unchanged is
-skipped, what was interrupted goes on, so the same command is also how a run is resumed. --mode names one
-stage of it, or one of the other things to do with a trained model.
+runs the whole chain: train, sample, export, evaluate, classify, compare, report. What is done and
+unchanged is skipped, what was interrupted goes on, so the same command is also how a run is resumed.
+--mode names one stage of it, or one of the other things to do with a trained model.
 
 Exit status: 0 done, 2 an error of the input or the machine (one line says which), 75 stopped by a signal
 after saving (run the same command to go on).
@@ -16,7 +16,7 @@ from absl import flags
 
 from ddpm_jax import command_line
 
-CHAIN = ("train", "sample", "export", "evaluate", "classify", "compare")
+CHAIN = ("train", "sample", "export", "evaluate", "classify", "compare", "report")
 OTHERS = (
     "worth",
     "denoise",
@@ -26,7 +26,8 @@ OTHERS = (
     "analyze",
     "sweep",
     "train_classifier",
-, "replay")
+    "replay",
+)
 
 MODE = flags.DEFINE_enum("mode", "all", ["all", *CHAIN, *OTHERS], "What to do.")
 DISTRIBUTED = flags.DEFINE_bool(

@@ -188,7 +188,8 @@ def memorized(images: Sets, seen: Sets, name: str, figures: pathlib.Path) -> dic
         why = f"{len(images.test)} test images, {FEWEST_TO_TEST_COPIES} needed"
         return {"copies": None, "why": why}
     flat = Sets(*(part.reshape(len(part), -1) / 255.0 for part in images))
-    curves, fields = {}, {}
+    curves = {}
+    fields: dict[str, Any] = {}
     for space, points in (("pixels", flat), (name, seen)):
         near = memorization.nearest(points.synthetic, points.train)
         real = memorization.nearest(points.test, points.train)

@@ -9,34 +9,17 @@ import hashlib
 import itertools
 import math
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
-from ddpm_jax.assembly import classifiers, datasets, labelled
+from ddpm_jax.assembly import classifiers, datasets, labelled, subsets
 from ddpm_jax.evaluation import worth as statistics
 from ddpm_jax.training import devices
 from ddpm_jax.viz import plots
-
-
-class Point(NamedTuple):
-    """A training set: so many images of each class. `ALL` is whatever there are."""
-
-    real: int
-    synthetic: int
-    multiple: int
-    """Synthetic images for each real one; 0 without the one or the other."""
-
-    @property
-    def arm(self) -> str:
-        names = {"real": self.real, "synthetic": self.synthetic}
-        return "+".join(name for name, number in names.items() if number)
-
-
-ALL = -1
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -72,7 +55,11 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
     names = splits.train.class_names
     real, test = labelled.decode(splits.train), labelled.decode(splits.test)
     made = labelled.read_synthetic(rundir.synthetic(workdir), names, real.image.shape[1:])
-    points = list(build_points(config.worth, *(per_class(s, len(names)) for s in (real, made))))
+    points = list(
+        subsets.build_points(
+            config.worth, *(subsets.per_class(s, len(names)) for s in (real, made))
+        )
+    )
     section = trained_as(config)
     trainer = classifiers.build_trainer(section, config.seed, real.image.shape[1:], len(names))
     kept = workdir / "results" / "worth.partial.json"
@@ -82,7 +69,7 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
         for seed, point in pairs:
             name = f"{point.real}/{point.synthetic}/{seed}"
             if name not in outcomes:
-                images = training_set(point, real, made, seed + config.seed)
+                images = subsets.training_set(point, real, made, seed + config.seed)
                 outcomes[name] = labelled.measure(trainer, images, test, [seed], len(names))[0]
                 outcomes[name]["n_train"] = len(images.label)
                 if devices.is_writer():
@@ -111,61 +98,8 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
     }
 
 
-def per_class(images: labelled.Images, num_classes: int) -> int:
-    """As many as the smallest class has."""
-    return int(np.bincount(images.label, minlength=num_classes).min())
-
-
-def build_points(config: ConfigDict, num_real: int, num_synthetic: int) -> Iterator[Point]:
-    """Sizes there are not images enough for fall away; all real images are always the last size.
-
-    Raises ValueError where fewer than two real sizes are left, or a class has no images.
-    """
-    if not (num_real and num_synthetic):
-        raise ValueError(
-            f"the smallest class has {num_real} real and {num_synthetic} synthetic images; every class "
-            "needs some of both"
-        )
-    sizes = sorted(size for size in config.sizes if size < num_real)
-    if not sizes:
-        raise ValueError(
-            f"worth.sizes is {tuple(config.sizes)}, and the smallest class has {num_real} real images; "
-            "name a smaller size"
-        )
-    for size in (*sizes, ALL):
-        yield Point(size, 0, 0)
-    for size in sorted(size for size in config.sizes if size < num_synthetic):
-        yield Point(0, size, 0)
-    yield Point(0, ALL, 0)
-    for size, multiple in itertools.product((*sizes, ALL), sorted(config.multiples)):
-        more = multiple * (num_real if size == ALL else size)
-        if more <= num_synthetic:
-            yield Point(size, more, multiple)
-
-
-def training_set(
-    point: Point, real: labelled.Images, made: labelled.Images, seed: int
-) -> labelled.Images:
-    parts = [
-        subset(images, number, seed)
-        for images, number in ((real, point.real), (made, point.synthetic))
-        if number
-    ]
-    return parts[0] if len(parts) == 1 else labelled.join(*parts)
-
-
-def subset(images: labelled.Images, number: int, seed: int) -> labelled.Images:
-    """`number` images of each class, the first ones in the seed's order."""
-    if number == ALL:
-        return images
-    order = np.random.default_rng(seed).permutation(len(images.label))
-    classes = [order[images.label[order] == c][:number] for c in np.unique(images.label)]
-    rows = np.sort(np.concatenate(classes))
-    return labelled.Images(images.image[rows], images.label[rows])
-
-
 def summarize(
-    several: Mapping[Point, Sequence[Mapping[str, Any]]], num_real: int
+    several: Mapping[subsets.Point, Sequence[Mapping[str, Any]]], num_real: int
 ) -> list[dict[str, Any]]:
     """Means and 95 % t-intervals over seeds; gains are over the same real images alone, by seed."""
     counts = {point: np.array([o["confusion"] for o in found]) for point, found in several.items()}
@@ -193,7 +127,7 @@ def summarize(
             "calibration_error": float(np.mean([o["calibration_error"] for o in found])),
         }
         if point.synthetic:
-            baseline = Point(point.real or ALL, 0, 0)
+            baseline = subsets.Point(point.real or subsets.ALL, 0, 0)
             gain, width = statistics.paired_difference(right[point], right[baseline])
             gains = [
                 statistics.paired_difference(*pair)
@@ -210,7 +144,7 @@ def summarize(
     return rows
 
 
-def rows_of(alone: Sequence[Point], sizes: np.ndarray, real: int) -> int:
+def rows_of(alone: Sequence[subsets.Point], sizes: np.ndarray, real: int) -> int:
     """Real images, all classes together, of which `real` are in each class."""
     return dict(zip((point.real for point in alone), sizes.tolist(), strict=True)).get(real, 0)
 
@@ -281,11 +215,18 @@ def draw(figures: pathlib.Path, fields: Mapping[str, Any]) -> None:
         curves[f"real + {multiple} x synthetic"] = curve(chosen, "real")
     only = alone["synthetic"][-1]
     level = {f"{only['n_train']:,} synthetic only": 100 * only["accuracy"]}
-    axes = {"x_label": "real training images", "y_label": "accuracy (%)", "log_x": True}
-    plots.save(figures / "worth.png", plots.lines(curves, **axes, levels=level, title=title))
+
+    def save(
+        name: str, curves: Mapping[str, plots.Curve], x: str, levels: Mapping[str, float]
+    ) -> None:
+        figure = plots.lines(
+            curves, x_label=x, y_label="accuracy (%)", log_x=True, levels=levels, title=title
+        )
+        plots.save(figures / name, figure)
+
+    save("worth.png", curves, "real training images", level)
     curves = {arm: curve(alone[arm], "n_train") for arm in ("real", "synthetic")}
-    axes["x_label"] = "training images"
-    plots.save(figures / "worth-alone.png", plots.lines(curves, **axes, title=title))
+    save("worth-alone.png", curves, "training images", {})
     if both:
         best = max(both, key=lambda row: row["gain_over_real"])
         drawn = dict(

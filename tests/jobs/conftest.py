@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from configs import digits
-from ddpm_jax.jobs import classify, compare, evaluate, export, sample, train
+from ddpm_jax.jobs import classify, compare, evaluate, export, report, sample, train
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = {
@@ -60,7 +60,7 @@ def trained_once(tmp_path_factory):
 def finished_once(trained_once, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("finished") / "run"
     shutil.copytree(trained_once, workdir)
-    for job in (sample, export, evaluate, classify, compare):
+    for job in (sample, export, evaluate, classify, compare, report):
         job.run(tiny(), workdir)
     return workdir
 

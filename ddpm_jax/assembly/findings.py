@@ -1,0 +1,238 @@
+"""What the stages of a run have found, as the tables and pictures of its page."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from ddpm_jax.viz import report
+
+Fields = Mapping[str, Any]
+Items = list[report.Prose | report.Values | report.Table | report.Images]
+
+ARMS = {
+    "real": "real images",
+    "synthetic": "synthetic images only",
+    "real+synthetic": "real and synthetic",
+    "real+duplicated": "real, and as many duplicates",
+    "real+augmented": "real, and as many augmented copies",
+}
+MEANINGS = {
+    "precision": "share of synthetic images that lie among the real ones",
+    "recall": "share of real images that lie among the synthetic ones",
+    "density": "how densely the real ones lie around a synthetic one; 1 is as among real images",
+    "coverage": "share of real images with a synthetic one near",
+}
+
+
+def arms(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
+    fields = found["classify"]
+    rows = [
+        [
+            ARMS.get(arm, arm),
+            f"{values['n_train']:,}",
+            percent(values["accuracy"], values["ci95"]),
+            "-" if arm == "real" else points(values["gain_over_real"], values["gain_ci95"]),
+            f"{values['calibration_error']:.3f}",
+        ]
+        for arm, values in fields["arms"].items()
+    ]
+    seeds = fields["arms"]["real"]["seeds"]
+    caption = (
+        f"Accuracy on {fields['n_test']:,} real images of the {fields['tested_on']}, which neither the "
+        f"classifiers nor the generator have seen. Mean of {seeds} seeds with 95 % intervals; the gain, "
+        "over real alone, is paired by seed, and shows a difference where its interval leaves out 0. "
+        "ECE: expected calibration error."
+    )
+    columns = ["trained on", "images", "accuracy (%)", "gain (points)", "ECE"]
+    matrices = [
+        (figures / f"confusion-{arm}.png",
+         f"Confusion matrix of classifiers trained on {ARMS.get(arm, arm)}", "")
+        for arm in ("real", "synthetic")
+    ]  # fmt: skip
+    return [
+        report.Table(columns, rows, caption),
+        *picture(
+            figures / "arms.png", "Accuracy of each arm with its interval: the table as a plot"
+        ),
+        *pictures(*matrices),
+    ]
+
+
+def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
+    fields = found["worth"]
+
+    def real(number: float | None) -> str:
+        if number is None:
+            return f"> {fields['num_real']:,}"
+        return f"{number:,.0f}" if number else "< smallest"
+
+    rows = [
+        [
+            ARMS[row["arm"]] + (f", {row['multiple']} for each" if row["multiple"] else ""),
+            f"{row['real']:,}",
+            f"{row['n_train'] - row['real']:,}",
+            percent(row["accuracy"], row["ci95"]),
+            points(row["gain_over_real"], row["gain_ci95"]) if "gain_ci95" in row else "-",
+            real(row["worth_real"]["images"]) if "worth_real" in row else "-",
+            f"{real(row['worth_real']['low'])} to {real(row['worth_real']['high'])}"
+            if "worth_real" in row
+            else "-",
+        ]
+        for row in fields["points"]
+    ]
+    caption = (
+        f"Mean of {fields['seeds']} seeds with 95 % intervals on {fields['n_test']:,} real images of the "
+        f"{fields['tested_on']}; each seed has its own real subset, the same in all rows. The gain is over "
+        "the same real images alone, of synthetic images alone over all real ones. Worth: the number of "
+        "real images that give the same accuracy."
+    )
+    columns = [
+        "trained on",
+        "real",
+        "synthetic",
+        "accuracy (%)",
+        "gain (points)",
+        "worth real",
+        "95 %",
+    ]
+    return [
+        *pictures(
+            (figures / "worth.png", "Accuracy over the number of real images, with and without synthetic",
+             "More real images, and synthetic ones beside them."),
+            (figures / "worth-alone.png", "Accuracy over the number of images, real and synthetic apart",
+             "Where a horizontal line meets both curves, the numbers are worth the same."),
+        ),
+        *picture(figures / "worth-classes.png", "Gain in accuracy of each class with its interval",
+                 "By class, where the gain is largest."),
+        report.Table(columns, rows, caption),
+    ]  # fmt: skip
+
+
+def distances(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
+    fields = found["evaluate"]
+    name, frechet = distance_of(fields)
+    kernel_name = next(k for k in fields if k == "kid" or k.startswith("kernel_"))
+    kernel, manifold = fields[kernel_name], fields["manifold"]
+    rows = [
+        [f"{name}, as measured", f"{frechet['value']:.4g}", f"{frechet['floor']:.4g}", "0"],
+        ["KID" if kernel_name == "kid" else kernel_name,
+         f"{kernel['value']:.3g} ± {kernel['standard_error']:.2g}",
+         f"{kernel['floor']:.3g} ± {kernel['floor_standard_error']:.2g}", "0"],
+    ]  # fmt: skip
+    if frechet["at_infinity"] is not None:
+        at = [frechet["at_infinity"], frechet["floor_at_infinity"]]
+        rows.insert(1, [f"{name}, without the bias of n", *(f"{value:.4g}" for value in at), "0"])
+    for key in MEANINGS:
+        low = manifold["floor"][key]
+        rows.append([key, f"{manifold[key]:.3f}", f"{low:.3f}", "1"])
+    for key, score in fields.items():
+        if key.startswith("inception_score"):
+            cell = f"{score['mean']:.2f} ± {score['deviation']:.2g}"
+            rows.append([key, cell, f"{score['of_reference']:.2f}", str(number_of_classes(found))])
+    caption = (
+        f"{fields['n']:,} synthetic images, and {fields['n_floor']:,} real training images for the floor, "
+        f"against the {fields['n_reference']:,} images of the {fields['reference']}. Features: "
+        f"{fields['features_about']}. The floor is what a perfect generator would get; an unbiased "
+        "estimate near 0 can be negative."
+    )
+    meanings = "; ".join(f"{key}: {meaning}" for key, meaning in MEANINGS.items())
+    return [
+        report.Table(["measure", "synthetic", "floor (real)", "best"], rows, caption),
+        report.Prose(
+            f"In words, {meanings}. The Inception Score has no floor: that of the real test "
+            "images stands there."
+        ),
+    ]
+
+
+def distance_of(evaluation: Fields) -> tuple[str, Fields]:
+    name = next(key for key in evaluation if key == "fid" or key.startswith("frechet_"))
+    return "FID" if name == "fid" else name, evaluation[name]
+
+
+def number_of_classes(found: Mapping[str, Fields]) -> str:
+    return str(len(found["train"]["class_names"])) if "train" in found else "-"
+
+
+def copies(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
+    memory = found["evaluate"]["memorization"]
+    if memory["copies"] is None:
+        return [report.Prose(f"Not judged: {memory['why']}.")]
+    spaces = [space for space, fields in memory.items() if isinstance(fields, Mapping)]
+    measures = {
+        "nearer to a training image than 99 % of real test images (%)": ("share", 100),
+        "the same, expected of new real images (%)": ("expected_share", 100),
+        "p-value: chance of so many, if none are copies": ("p_value", 1),
+        "exact copies of a training image": ("exact", 1),
+        "median distance to the nearest training image": ("median_distance", 1),
+        "the same, of real test images": ("median_distance_of_test", 1),
+        "exact duplicates among the samples": ("duplicates", 1),
+        "near duplicates among the samples (%)": ("near_duplicates_share", 100),
+        "the same among as many real images (%)": ("near_duplicates_share_of_real", 100),
+    }
+    rows = [
+        [text, *(f"{factor * memory[space][key]:.3g}" for space in spaces)]
+        for text, (key, factor) in measures.items()
+    ]
+    verdict = (
+        report.Prose(
+            "It copies: more samples lie next to training images than chance allows.", "warning"
+        )
+        if memory["copies"]
+        else report.Prose(
+            "No sign of it: samples are no nearer to training images than new ones are."
+        )
+    )
+    pairs = "The samples nearest to a training image, and that image below"
+    return [
+        verdict,
+        *picture(figures / "closest.png", pairs),
+        *pictures(
+            (figures / "nearest.png", "Share of images over the distance to the nearest training image",
+             "A curve of samples left of that of real test images would be copying."),
+            (figures / "nearest-features.png", "The same, with distances in features", "In features."),
+        ),
+        report.Table(["", *("in pixels" if s == "pixels" else f"in features ({s})" for s in spaces)], rows),
+    ]  # fmt: skip
+
+
+def likelihood(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
+    fields = found["evaluate"]["likelihood"]
+    if not fields:
+        return []
+    names = {
+        "bound": "variational bound", "prior": "of it: prior", "diffusion": "of it: steps",
+        "decoder": "of it: last step", "flow": "probability flow",
+    }  # fmt: skip
+    rows = [
+        [text, f"{fields[key]['mean']:.3f} ± {1.96 * fields[key]['standard_error']:.3f}"]
+        for key, text in names.items()
+    ]
+    caption = (
+        f"Bits per dimension of {fields['n']} images ({fields['of']}), with 95 % intervals over images; "
+        f"{fields['num_steps']} steps, checkpoint {fields['checkpoint']:,}."
+    )
+    note = (
+        "The bound is that of ancestral sampling with clipping; the flow's is the likelihood of "
+        "deterministic sampling without it, of images whose gray values are spread evenly over their bins. "
+        "These are two models of one network, so that the second may lie above the bound of the first."
+    )
+    return [report.Table(["", "bits/dim"], rows, caption), report.Prose(note)]
+
+
+def picture(path: pathlib.Path, alt: str, caption: str = "") -> Items:
+    """Nothing where the file is not there."""
+    return [report.Images([report.Image(path, alt, caption)])] if path.exists() else []
+
+
+def pictures(*images: tuple[pathlib.Path, str, str]) -> Items:
+    there = [report.Image(*image) for image in images if image[0].exists()]
+    return [report.Images(there)] if there else []
+
+
+def percent(mean: float, half_width: float) -> str:
+    return f"{100 * mean:.1f} ± {100 * half_width:.1f}"
+
+
+def points(mean: float, half_width: float) -> str:
+    return f"{100 * mean:+.1f} ± {100 * half_width:.1f}"

@@ -1,0 +1,134 @@
+"""The page of a run: read back, with all stages and with few, and opened in a browser."""
+
+import html.parser
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from ddpm_jax import rundir
+from ddpm_jax.jobs import report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PROBE = """<script>
+addEventListener("load", () => {
+  const inside = document.querySelector("iframe").contentDocument, images = [...inside.images];
+  const decoded = images.filter(image => image.complete && image.naturalWidth > 0).length;
+  const beyond = inside.documentElement.scrollWidth - inside.documentElement.clientWidth;
+  document.title = `${decoded} of ${images.length} images, ${beyond} pixels beyond`;
+});
+</script>"""
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, path):
+        super().__init__()
+        self.words, self.titles, self.alts, self.tag = [], [], [], ""
+        self.feed(path.read_text("utf-8"))
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tag = tag
+        if tag == "img":
+            self.alts.append(dict(attrs)["alt"])
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.tag == "h2" and data.strip():
+            self.titles.append(data)
+
+
+def change(workdir, stage, edit):
+    path = rundir.result_path(workdir, stage)
+    fields = rundir.read_json(path)
+    edit(fields)
+    rundir.write_json(path, fields)
+
+
+def test_the_page_of_the_whole_chain_shows_every_part(finished, config):
+    report.run(config, finished)
+    page = Page(finished / "report.html")
+    assert page.titles == [
+        "In short", "Samples", "From noise to images", "What it is worth to a classifier",
+        "How far from real images", "Does it copy?", "Training", "How every number was made",
+    ]  # fmt: skip
+    sentence = rundir.result(finished, "compare")["sentence"].replace("+-", "±")
+    assert sentence in page.text
+    assert "this is not an FID" in page.text and "frechet_conv4" in page.text
+    assert "real, and as many duplicates" in page.text
+    for name in ("evaluate", "train", "classify"):
+        assert rundir.result(finished, name)["inputs"] in page.text
+    assert rundir.result(finished, "train")["params_sha256"] in page.text
+    assert all(page.alts) and len(page.alts) >= 10
+    assert (finished / "figures/loss.png").exists()
+    assert not list(finished.glob(".report*"))
+
+
+def test_a_model_that_copies_is_warned_of_first(finished, config):
+    change(finished, "evaluate", lambda fields: fields["memorization"].update(copies=True))
+    report.run(config, finished)
+    text = Page(finished / "report.html").text
+    assert text.index("The model copies its training images") < text.index("Accuracy on real test")
+    assert "It copies: more samples" in text
+
+
+def test_measurements_that_a_run_may_lack_or_have(finished, config):
+    def edit(fields):
+        fields["fid"] = fields.pop("frechet_conv4") | {"at_infinity": 1.5, "floor_at_infinity": 0.5}
+        fields["kid"] = fields.pop("kernel_conv4")
+        fields["memorization"] = {"copies": None, "why": "20 test images, 99 needed"}
+        part = {"mean": 2.5, "standard_error": 0.1}
+        fields["likelihood"] = {
+            "n": 8, "of": "test images", "checkpoint": 6, "num_steps": 4, "bound": part,
+            "prior": part, "diffusion": part, "decoder": part, "flow": part,
+        }  # fmt: skip
+
+    change(finished, "evaluate", edit)
+    report.run(config, finished)
+    page = Page(finished / "report.html")
+    assert "FID, without the bias of n 1.5 0.5" in page.text and "KID" in page.text
+    assert "not an FID" not in page.text
+    assert "Not judged: 20 test images, 99 needed." in page.text
+    assert "Likelihood" in page.titles and "variational bound 2.500 ± 0.196" in page.text
+
+
+def test_missing_stages_are_named_and_the_rest_is_shown(model, config):
+    report.run(config, model)
+    page = Page(model / "report.html")
+    assert page.titles == ["In short", "Training", "How every number was made"]
+    assert "Not made yet: --mode=sample, --mode=export" in page.text
+
+
+def test_a_classifier_without_a_generator_has_a_page(finished, config):
+    for stage in ("train", "sample", "export", "evaluate", "compare"):
+        rundir.result_path(finished, stage).unlink()
+    report.run(config, finished)
+    assert "What it is worth to a classifier" in Page(finished / "report.html").titles
+
+
+def test_an_empty_directory_is_refused(config, tmp_path):
+    with pytest.raises(FileNotFoundError, match="run --mode=all first"):
+        report.run(config, tmp_path)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_the_page_without_errors(finished, config, tmp_path, width):
+    # In a frame of the wanted width: a window cannot be made as narrow as a phone.
+    report.run(config, finished)
+    frame = f'<iframe src="report.html" style="border:0;width:{width}px;height:900px"></iframe>'
+    probe = finished / "probe.html"
+    probe.write_text(f"<!DOCTYPE html><title>unset</title>{frame}{PROBE}", "utf-8")
+    browser = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu",
+            "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}",
+            "--allow-file-access-from-files", "--enable-logging=stderr", "--window-size=1400,1000",
+            "--timeout=20000", "--dump-dom", probe.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in browser.stderr
+    shown = re.search(r"<title>(\d+) of (\d+) images, (\d+) pixels", browser.stdout).groups()
+    assert shown[0] == shown[1] and int(shown[0]) >= 10 and shown[2] == "0"
