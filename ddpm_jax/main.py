@@ -11,6 +11,7 @@ after saving (run the same command to go on).
 """
 
 import importlib
+import pathlib
 
 from absl import flags
 
@@ -44,12 +45,17 @@ NUM_PROCESSES = flags.DEFINE_integer(
 PROCESS_ID = flags.DEFINE_integer(
     "process_id", None, "With --coordinator: which one this is, from 0."
 )
+RUNS = flags.DEFINE_list(
+    "runs", [], "With --mode=compare: finished work directories to put side by side, A,B,C."
+)
 flags.adopt_module_key_flags(command_line)
 flags.mark_flag_as_required("config")
 
 
 def main() -> int:
     config, workdir = command_line.config(), command_line.workdir()
+    if RUNS.value:
+        return compare_runs(workdir)
     if DISTRIBUTED.value or COORDINATOR.value:
         from ddpm_jax.training import devices
 
@@ -62,6 +68,15 @@ def main() -> int:
     for mode in CHAIN if MODE.value == "all" else [MODE.value]:
         job = importlib.import_module(f"ddpm_jax.jobs.{mode}")
         job.run(config, workdir)
+    return 0
+
+
+def compare_runs(workdir: pathlib.Path) -> int:
+    if MODE.value != "compare":
+        raise ValueError(f"--runs goes with --mode=compare, not with --mode={MODE.value}")
+    from ddpm_jax.jobs import compare
+
+    compare.several([pathlib.Path(run) for run in RUNS.value], workdir)
     return 0
 
 

@@ -61,10 +61,12 @@ def arms(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
 def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     fields = found["worth"]
 
+    sizes = [row["real"] for row in fields["points"] if row["arm"] == "real"]
+
     def real(number: float | None) -> str:
         if number is None:
-            return f"> {fields['num_real']:,}"
-        return f"{number:,.0f}" if number else "< smallest"
+            return f"> {max(sizes):,}"
+        return f"{number:,.0f}" if number else f"< {min(sizes):,}"
 
     rows = [
         [
@@ -84,7 +86,9 @@ def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         f"Mean of {fields['seeds']} seeds with 95 % intervals on {fields['n_test']:,} real images of the "
         f"{fields['tested_on']}; each seed has its own real subset, the same in all rows. The gain is over "
         "the same real images alone, of synthetic images alone over all real ones. Worth: the number of "
-        "real images that give the same accuracy."
+        "real images that give the same accuracy. The generator was trained on all "
+        f"{fields['num_real']:,} real images in every row: the gains at few real images are not those of "
+        "someone who has no more than these."
     )
     columns = [
         "trained on",

@@ -86,7 +86,8 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
     rows = summarize(several, len(real.label))
     return {
         "points": rows,
-        "sentence": sentence(rows, len(real.label)),
+        "sentence": sentence(rows),
+        "generator": "trained on all real training images, also where classifiers have fewer",
         "num_real": len(real.label),
         "num_synthetic": len(made.label),
         "class_names": names,
@@ -154,7 +155,7 @@ def worth_fields(found: statistics.Equivalence) -> dict[str, float | None]:
     return {name: None if math.isinf(v) else v for name, v in found._asdict().items()}
 
 
-def sentence(rows: Sequence[Mapping[str, Any]], num_real: int) -> str:
+def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     """Of all synthetic images alone, and of where they help most."""
     only = next(row for row in reversed(rows) if row["arm"] == "synthetic")
     parts = [f"{only['n_train']:,} synthetic images are worth {span(only['worth_real'], num_real)}"]
@@ -172,11 +173,11 @@ def sentence(rows: Sequence[Mapping[str, Any]], num_real: int) -> str:
     return "; ".join(parts)
 
 
-def span(worth: Mapping[str, float | None], num_real: int) -> str:
+def span(worth: Mapping[str, float | None], sizes: Sequence[int]) -> str:
     def text(number: float | None) -> str:
         if number is None:
-            return f"more than {num_real:,}"
-        return f"{number:,.0f}" if number else "fewer than the smallest set"
+            return f"more than {max(sizes):,}"
+        return f"{number:,.0f}" if number else f"fewer than {min(sizes):,}"
 
     return f"{text(worth['images'])} real ones (95 % interval: {text(worth['low'])} to {text(worth['high'])})"
 

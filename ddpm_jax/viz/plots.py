@@ -76,6 +76,7 @@ def lines(
         axes.set_xscale("log")
         ticks = np.unique(np.concatenate([curve.x for curve in curves.values()]))
         if len(ticks) <= 10:
+            ticks = _apart(ticks)
             axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
             axes.minorticks_off()
     if log_y:
@@ -86,6 +87,16 @@ def lines(
     if len(curves) + len(levels or {}) > 1:
         axes.legend(frameon=False)
     return figure
+
+
+def _apart(ticks: Float[np.ndarray, "n"]) -> Float[np.ndarray, "_"]:
+    """The ticks whose numbers do not overlap on a logarithmic axis; of two, the larger."""
+    nearest = np.ptp(np.log(ticks)) / 8
+    kept = [ticks[-1]]
+    for tick in ticks[-2::-1]:
+        if np.log(kept[-1] / tick) > nearest:
+            kept.append(tick)
+    return np.array(kept[::-1])
 
 
 def schedules(

@@ -96,3 +96,11 @@ def test_a_saved_plot_is_a_picture(tmp_path):
     with Image.open(tmp_path / "new" / "loss.png") as image:
         image.load()
         assert image.width > 600
+
+
+def test_ticks_of_sizes_next_to_each_other_do_not_overlap():
+    sizes = np.array([100, 300, 1000, 1258])
+    figure = plots.lines(
+        {"real": plots.Curve(sizes, sizes)}, x_label="images", y_label="", log_x=True
+    )
+    assert figure.axes[0].get_xticks().tolist() == [100, 300, 1258]
