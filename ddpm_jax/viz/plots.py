@@ -89,7 +89,7 @@ def lines(
     return figure
 
 
-def _apart(ticks: Float[np.ndarray, "n"]) -> Float[np.ndarray, "_"]:
+def _apart(ticks: Num[np.ndarray, "n"]) -> Num[np.ndarray, "_"]:
     """The ticks whose numbers do not overlap on a logarithmic axis; of two, the larger."""
     nearest = np.ptp(np.log(ticks)) / 8
     kept = [ticks[-1]]
