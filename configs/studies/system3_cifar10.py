@@ -1,4 +1,4 @@
-"""CIFAR-10 as system3_mnist.py does MNIST, with the same four runs to compare.
+r"""CIFAR-10 as system3_mnist.py does MNIST, with the same four runs to compare.
 
 python -m ddpm_jax.main --config=configs/studies/system3_cifar10.py
 python -m ddpm_jax.main --config=configs/studies/system3_cifar10.py --config.net.attention_resolutions="()" \

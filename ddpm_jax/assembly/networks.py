@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly.choice import choose
@@ -85,7 +85,7 @@ def build_predict(
 ) -> predictions.Predict:
     """The network with its parameters and labels bound."""
 
-    def predict(xt: Images, t: Array) -> Images:
+    def predict(xt: Images, t: Array) -> Float[Array, "B H W out"]:
         return net.apply(params, xt, t, label if net.num_classes else None, **options)
 
     return predict

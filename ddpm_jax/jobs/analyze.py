@@ -101,11 +101,12 @@ def save_augmented(
         "augmented": "As the generator's training sees them",
         "copies": "Copies for the classifier's arm real+augmented",
     }
+    off = all(np.array_equal(column, images) for column in columns)
     picture = pictures.strip(
         np.stack(columns, axis=1),
         ["real", *(str(copy + 1) for copy in range(NUM_COPIES))],
         row_labels=[shown.class_names[label] for label in shown.labels],
-        title=titles[name],
+        title=titles[name] + " (no augmentation is on)" * off,
     )
     pictures.save(path, picture)
 
@@ -184,7 +185,9 @@ def save_losses(
         estimate = denoise(process.noise(x0, level, eps), level)
         return losses.mse(estimate.eps, eps), losses.mse(estimate.x0, x0)
 
-    rows = np.unique(np.linspace(1, model.table.num_steps, NUM_LEVELS).astype(int))
+    # The middles of equal parts: at T itself the error of the noise is next to nothing.
+    shares = (np.arange(NUM_LEVELS) + 0.5) / NUM_LEVELS
+    rows = np.unique(np.ceil(shares * model.table.num_steps).astype(int))
     each = np.array([errors(own, model.table[int(row)]) for row in rows])  # [rows, 2, images]
     mean, half_width = each.mean(axis=2), 1.96 * each.std(axis=2, ddof=1) / np.sqrt(num)
     if devices.is_writer():

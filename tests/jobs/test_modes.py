@@ -1,0 +1,168 @@
+"""What can be done with a trained model besides the chain: files, numbers, refusals; every option once."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from ddpm_jax.assembly import datasets, denoising, trained
+from ddpm_jax.data import source
+from ddpm_jax.jobs import (
+    analyze,
+    denoise,
+    inpaint,
+    interpolate,
+    reconstruct,
+    sample,
+    sweep,
+    train_classifier,
+)
+
+
+def result(workdir, mode):
+    return json.loads((workdir / "results" / f"{mode}.json").read_text())
+
+
+def size(workdir, name):
+    with Image.open(workdir / "figures" / name) as picture:
+        return picture.size
+
+
+def test_denoise_comes_back_nearer_the_less_it_noised(config, model):
+    config.editing.starts = (0.25, 1.0)
+    config.editing.num_images = 4
+    denoise.run(config, model)
+    found = result(model, "denoise")
+    assert found["from"] == "digits" and found["n"] == 4
+    few, all_of_it = found["likeness_by_t"].values()
+    assert few["psnr"] > all_of_it["psnr"]
+    assert size(model, "denoise.png")[0] > 200
+
+
+def test_interpolate_mixes_pairs_of_other_classes(config, model):
+    config.editing.num_images = 5
+    interpolate.run(config, model)
+    found = result(model, "interpolate")
+    assert found["pairs"] == 2 and 0 < found["t"] <= 20
+    config.editing.num_images = 1
+    with pytest.raises(ValueError, match="num_images is 1; a pair needs 2"):
+        interpolate.run(config, model)
+
+
+def test_a_mix_has_no_label_unless_the_network_was_trained_with_labels_only(config, model):
+    found = trained.load_model(config, model / "checkpoints")
+    labels, weights = np.array([[3], [5]]), np.array([0.0, 0.6])
+    assert interpolate.label_of_mix(config, found, labels, weights).tolist() == [10, 10]
+    config.loss.label_dropout = 0.0
+    assert interpolate.label_of_mix(config, found, labels, weights).tolist() == [3, 5]
+
+
+def test_inpaint_leaves_known_pixels_as_they_are(config, model):
+    config.editing.num_images = 2
+    config.editing.num_resamples = 2
+    inpaint.run(config, model)
+    assert result(model, "inpaint")["largest_change_of_a_known_pixel"] == 0
+
+
+def test_every_hole_is_where_its_name_says():
+    unknown = {
+        hole: inpaint.build_mask(hole, 8)[..., 0] == 0 for hole in ("center", "right", "bottom")
+    }
+    assert unknown["center"][2:6, 2:6].all() and unknown["center"].sum() == 16
+    assert unknown["right"][:, 4:].all() and unknown["right"].sum() == 32
+    assert unknown["bottom"][4:].all() and unknown["bottom"].sum() == 32
+    with pytest.raises(ValueError, match="editing.hole is 'left'; known: center, right, bottom"):
+        inpaint.build_mask("left", 8)
+
+
+def test_reconstruct_finds_the_way_back(config, model):
+    config.editing.num_images = 2
+    config.sampling.num_steps = 20
+    reconstruct.run(config, model)
+    # A network trained for six steps is smooth, and Heun's method follows it closely.
+    assert result(model, "reconstruct")["mean_absolute_error"] < 5
+
+
+def test_editing_takes_images_from_the_split_it_names(config):
+    splits = datasets.build_splits(config.data, config.seed)
+    for split in ("validation", "test"):
+        config.editing.split = split
+        found = datasets.examples(config)
+        held = source.decode(getattr(splits, split))
+        assert found.labels.tolist() == list(range(8))
+        for image in source.decode(found):
+            assert (held == image).all(axis=(1, 2, 3)).any()
+    config.editing.split = "train"
+    with pytest.raises(ValueError, match="editing.split is 'train'; known: validation, test"):
+        datasets.examples(config)
+
+
+def test_analyze_without_a_model_looks_at_data_and_noise(config, tmp_path, capsys):
+    config.augment.flip = True
+    analyze.run(config, tmp_path)
+    found = result(tmp_path, "analyze")
+    assert sum(found["images_by_class"]["train"].values()) == 1258
+    assert found["loss_by_t"] is None
+    assert "class" in capsys.readouterr().out
+    for name in ("balance", "originals", "augmented", "copies", "schedule", "forward_chain"):
+        assert size(tmp_path, f"{name}.png")
+
+
+def test_the_chain_of_single_steps_is_the_closed_form(config, tmp_path):
+    """Ho et al. 2020, eq. 4: mean alpha x0 and deviation sigma, over 64 images of 64 pixels."""
+    analyze.run(config, tmp_path)
+    for at in result(tmp_path, "analyze")["forward_chain"].values():
+        assert at["mean_by_steps"] == pytest.approx(at["mean_at_once"], abs=0.06)
+        assert at["std_by_steps"] == pytest.approx(at["std_at_once"], rel=0.05, abs=1e-3)
+
+
+def test_analyze_with_a_model_measures_its_loss_by_level(config, model):
+    analyze.run(config, model)
+    losses = result(model, "analyze")["loss_by_t"]
+    errors = [at["x0"] for at in losses.values()]
+    assert errors[0] < errors[-1]  # the more noise, the less is known of the image
+    assert size(model, "loss_by_level.png")
+
+
+def test_sweep_shows_every_pair(config, model):
+    config.sweep.guidance_scales = (1.0, 3.0)
+    config.sweep.num_steps = (2, 3)
+    sweep.run(config, model)
+    assert result(model, "sweep")["num_steps"] == [2, 3]
+    assert size(model, "sweep.png")[1] > 4 * 64
+
+
+@pytest.mark.parametrize("noised", [True, False])
+def test_a_classifier_guides_samples_towards_its_class(config, model, noised):
+    config.guide.noised = noised
+    config.guide.num_steps = 60
+    train_classifier.run(config, model)
+    accuracies = list(result(model, "train_classifier")["accuracy_by_t"].values())
+    assert accuracies[0] > 0.2  # of ten classes
+    if noised:
+        assert accuracies[0] > accuracies[-1]
+
+    def confidence(scale):
+        config.sampling.classifier_scale = scale
+        found = trained.load_model(config, model / "checkpoints")
+        label = jnp.arange(10)
+        keys = jax.random.split(jax.random.key(0), 10)
+        made = denoising.build_sampler(config, found.net, found.table)(found.params, label, keys)
+        guide = trained.load_guide(config, model / "guide", 10)
+        judge = denoising.guides.build_log_prob(config.guide, guide, label, lambda x, level: None)
+        if not noised:
+            net = denoising.guides.build_net(config.guide, 10)
+            scores = jax.nn.log_softmax(net.apply(guide, made))
+            return np.mean(np.asarray(scores)[np.arange(10), np.arange(10)])
+        return np.mean(judge(made, found.table[0]))
+
+    assert confidence(5.0) > confidence(0.0)
+
+
+def test_guidance_without_its_classifier_says_how_to_train_it(config, model):
+    config.sampling.classifier_scale = 1.0
+    with pytest.raises(FileNotFoundError, match="--mode=train_classifier"):
+        sample.run(config, model)
