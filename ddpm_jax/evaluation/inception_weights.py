@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,8 +79,9 @@ def _load_pth(path: Path) -> Weights:
 
 
 def _load_npz(path: Path) -> Weights:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+    wanted = {f"{name}/kernel": shape for name, shape in _kernels().items()}
+    wanted |= {f"{name}/bias": shape[-1:] for name, shape in _kernels().items()}
+    arrays = _read_npz(path, wanted | {"head": (1008, 2048), "sha256": ()})
     params = {
         name: {
             "kernel": jnp.asarray(_tensor(path, arrays, f"{name}/kernel", shape)),
@@ -89,6 +91,26 @@ def _load_npz(path: Path) -> Weights:
     }
     sha256 = str(_tensor(path, arrays, "sha256", ()))
     return Weights(params, _tensor(path, arrays, "head", (1008, 2048)), sha256)
+
+
+def _read_npz(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Anyone's file: an array is read once its header says what was wanted."""
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name, shape in wanted.items():
+                if f"{name}.npy" not in archive.namelist():
+                    raise ValueError(f"there is no {name} in it")
+                with archive.open(f"{name}.npy") as file:
+                    np.lib.format.read_magic(file)
+                    found, _, dtype = np.lib.format.read_array_header_1_0(file)
+                if found != shape or dtype.kind not in "fU" or dtype.itemsize > 256:
+                    raise ValueError(f"{name} is {dtype}{list(found)}, wanted {list(shape)}")
+                with archive.open(f"{name}.npy") as file:
+                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    except torch_file.MALFORMED as error:
+        raise ValueError(f"{path} has no whole weights of the FID Inception: {error!r}") from error
+    return arrays
 
 
 def _kernels() -> dict[str, tuple[int, ...]]:

@@ -6,9 +6,12 @@ error. Both formats are read: the zip archive, and the stream that was written b
 """
 
 import io
+import math
 import pickle
+import pickletools
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +26,15 @@ STORAGES = {
     "LongStorage": np.dtype("<i8"),
 }
 MALFORMED = (
-    pickle.UnpicklingError, zipfile.BadZipFile, struct.error,
-    EOFError, LookupError, TypeError, AttributeError,
+    pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError,
+    TypeError, AttributeError, ValueError, ArithmeticError, MemoryError,
+    OSError,  # a place before the beginning of the file
+    RuntimeError,  # an encrypted archive, a way of packing that Python lacks, too deep a nesting
 )  # fmt: skip
+# An unpickler makes room for the largest number that an object of the file is given.
+MAX_OBJECTS = 2**20
+# Tied weights are read as often as they have names; what is larger pretends to be.
+MAX_TIMES_THE_FILE = 4
 
 
 class _Storage(NamedTuple):
@@ -43,15 +52,23 @@ class _View(NamedTuple):
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors of a state dictionary by name; ValueError if the file holds anything else."""
+    """The tensors of a state dictionary by name; ValueError if the file holds anything else.
+
+    The file may come from anyone: it takes memory in proportion to its own size.
+    """
+    size = Path(path).stat().st_size
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                state, memory = _read_archive(archive)
+                state, memory = _read_archive(archive, size)
         else:
             with open(path, "rb") as file:
                 state, memory = _read_stream(file)
-        return {name: _tensor(view, memory) for name, view in state.items()}
+        views = {str(name): _checked_view(view) for name, view in state.items()}
+        wanted = sum(math.prod(view.shape) * view.storage.dtype.itemsize for view in views.values())
+        if wanted > MAX_TIMES_THE_FILE * size:
+            raise ValueError(f"its tensors would take {wanted} bytes, the file has {size}")
+        return {name: _tensor(view, memory) for name, view in views.items()}
     except MALFORMED as error:
         raise ValueError(f"{path} is not a whole file of PyTorch tensors: {error!r}") from error
 
@@ -72,7 +89,16 @@ class _Unpickler(pickle.Unpickler):
 
     def __init__(self, file: io.BufferedIOBase):
         super().__init__(file)
+        self.file = file
         self.storages: dict[str, _Storage] = {}
+
+    def load(self) -> Any:
+        begin = self.file.tell()
+        for opcode, argument, _ in pickletools.genops(self.file):  # type: ignore[arg-type]
+            if "PUT" in opcode.name and int(argument or 0) > MAX_OBJECTS:
+                raise pickle.UnpicklingError(f"object {argument} of at most {MAX_OBJECTS}")
+        self.file.seek(begin)
+        return super().load()
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
@@ -88,7 +114,10 @@ class _Unpickler(pickle.Unpickler):
         return self.storages.setdefault(key, _Storage(key, dtype))
 
 
-def _read_archive(archive: zipfile.ZipFile) -> tuple[dict, dict[str, bytes]]:
+def _read_archive(archive: zipfile.ZipFile, size: int) -> tuple[dict, dict[str, bytes]]:
+    unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > size:  # PyTorch packs nothing
+        raise ValueError(f"the archive would unpack to {unpacked} bytes, the file has {size}")
     pickled = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(pickled) != 1:
         raise ValueError(f"got {len(pickled)} files data.pkl in the archive, wanted 1")
@@ -112,8 +141,18 @@ def _read_stream(file: io.BufferedIOBase) -> tuple[dict, dict[str, bytes]]:
     memory = {}
     for key in _Unpickler(file).load():
         (count,) = struct.unpack("<q", file.read(8))
+        if count < 0:
+            raise ValueError(f"storage {key} has {count} values")
         memory[key] = file.read(count * unpickler.storages[key].dtype.itemsize)
     return state, memory
+
+
+def _checked_view(view: Any) -> _View:
+    if not isinstance(view, _View) or not isinstance(view.storage, _Storage):
+        raise ValueError(f"got a {type(view).__name__}, wanted a tensor")
+    if min(view.shape, default=0) < 0:
+        raise ValueError(f"a tensor has shape {view.shape}")
+    return view
 
 
 def _tensor(view: _View, memory: dict[str, bytes]) -> np.ndarray:
