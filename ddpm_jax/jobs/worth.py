@@ -83,7 +83,7 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
         ]
         for point in points
     }
-    rows = summarize(several, len(real.label))
+    rows = summarize(several)
     return {
         "points": rows,
         "sentence": sentence(rows),
@@ -100,7 +100,7 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
 
 
 def summarize(
-    several: Mapping[subsets.Point, Sequence[Mapping[str, Any]]], num_real: int
+    several: Mapping[subsets.Point, Sequence[Mapping[str, Any]]],
 ) -> list[dict[str, Any]]:
     """Means and 95 % t-intervals over seeds; gains are over the same real images alone, by seed."""
     counts = {point: np.array([o["confusion"] for o in found]) for point, found in several.items()}
@@ -158,7 +158,8 @@ def worth_fields(found: statistics.Equivalence) -> dict[str, float | None]:
 def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     """Of all synthetic images alone, and of where they help most."""
     only = next(row for row in reversed(rows) if row["arm"] == "synthetic")
-    parts = [f"{only['n_train']:,} synthetic images are worth {span(only['worth_real'], num_real)}"]
+    sizes = [row["real"] for row in rows if row["arm"] == "real"]
+    parts = [f"{only['n_train']:,} synthetic images are worth {span(only['worth_real'], sizes)}"]
     both = [row for row in rows if row["arm"] == "real+synthetic"]
     shown = [row for row in both if abs(row["gain_over_real"]) > row["gain_ci95"]]
     if not shown:

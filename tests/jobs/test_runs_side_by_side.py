@@ -1,0 +1,50 @@
+"""Several finished work directories in one table."""
+
+import shutil
+
+import pytest
+from PIL import Image
+
+from ddpm_jax import rundir
+from ddpm_jax.jobs import compare, report
+
+
+@pytest.fixture
+def two(finished, tmp_path):
+    """The second one without an evaluation."""
+    second = shutil.copytree(finished, tmp_path / "second")
+    rundir.result_path(second, "evaluate").unlink()
+    return [finished, second]
+
+
+def test_two_runs_stand_side_by_side_in_a_table_a_plot_and_the_page(two, config, tmp_path, capsys):
+    fields = compare.several(two, tmp_path)
+    assert [row[0] for row in fields["rows"]] == ["run", "second"]
+    arms = rundir.result(two[0], "classify")["arms"]
+    assert fields["rows"][0][1].startswith(f"{100 * arms['synthetic']['accuracy']:.1f} ± ")
+    assert "(frechet_conv4)" in fields["rows"][0][4]
+    assert fields["rows"][1][4:] == ["-", "-"]
+    assert "second" in capsys.readouterr().out
+    Image.open(tmp_path / "figures/runs.png").load()
+    report.run(config, tmp_path)
+    assert "Side by side with other runs" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("field", ["test_sha256", "classifier"])
+def test_runs_that_cannot_be_compared_are_refused(two, tmp_path, field):
+    path = rundir.result_path(two[1], "classify")
+    rundir.write_json(path, rundir.read_json(path) | {field: "another"})
+    with pytest.raises(ValueError, match="run and second have other"):
+        compare.several(two, tmp_path)
+
+
+def test_runs_of_one_name_and_unfinished_runs_are_refused(two, tmp_path):
+    with pytest.raises(ValueError, match="two work directories called run"):
+        compare.several([two[0], two[0]], tmp_path)
+    with pytest.raises(FileNotFoundError, match="--mode=classify"):
+        compare.several([tmp_path / "absent"], tmp_path)
+
+
+def test_runs_go_with_one_mode_only(program):
+    ended = program("--runs=a,b")
+    assert ended.returncode == 2 and "--runs goes with --mode=compare" in ended.stderr

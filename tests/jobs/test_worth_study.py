@@ -1,0 +1,162 @@
+"""What synthetic images are worth: which sets are trained on, what is made of the outcomes."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ddpm_jax import rundir
+from ddpm_jax.assembly import classifiers, datasets, labelled, subsets
+from ddpm_jax.jobs import report, worth
+
+
+@pytest.fixture
+def config(config):
+    config.worth.sizes, config.worth.multiples = (5, 20, 1000), (1, 2, 4)
+    config.worth.num_seeds, config.worth.num_steps = 3, 4
+    return config
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Classifiers whose accuracy is known: log(images) / 10, less 0.001 a seed; none is trained."""
+    trained = []
+
+    def measure(trainer, images, test, seeds, num_classes):
+        trained.append(images)
+        accuracy = np.log(len(images.label)) / 10 - 0.001 * seeds[0]
+        confusion = np.full((10, 10), round((1 - accuracy) * 10**12))
+        np.fill_diagonal(confusion, round(accuracy * 9 * 10**12))
+        return [{"confusion": confusion.tolist(), "calibration_error": 0.25}]
+
+    monkeypatch.setattr(labelled, "measure", measure)
+    monkeypatch.setattr(classifiers, "build_trainer", lambda *arguments: None)
+    return trained
+
+
+def points(*args):
+    return [tuple(point) for point in subsets.build_points(*args)]
+
+
+def test_sizes_and_multiples_without_images_enough_fall_away(config):
+    every = subsets.ALL
+    assert points(config.worth, 30, 45) == [
+        (5, 0, 0), (20, 0, 0), (every, 0, 0),
+        (0, 5, 0), (0, 20, 0), (0, every, 0),
+        (5, 5, 1), (5, 10, 2), (5, 20, 4), (20, 20, 1), (20, 40, 2), (every, 30, 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("num_real", "num_synthetic", "message"),
+    [(0, 5, "0 real and 5 synthetic"), (5, 0, "5 real and 0"), (5, 9, "smallest class has 5 real")],
+)
+def test_too_few_images_are_refused(config, num_real, num_synthetic, message):
+    with pytest.raises(ValueError, match=message):
+        points(config.worth, num_real, num_synthetic)
+
+
+def test_subsets_are_balanced_nested_and_the_seeds_own(config):
+    real = labelled.decode(datasets.build_splits(config.data, 0).train)
+    few, more, other = (subsets.subset(real, *a) for a in ((5, 1), (20, 1), (5, 2)))
+    assert np.bincount(few.label).tolist() == [5] * 10
+
+    def images(of):
+        return {image.tobytes() for image in of.image}
+
+    assert images(few) < images(more) < images(real)
+    assert images(few) != images(other)
+    assert subsets.subset(real, subsets.ALL, 1) is real
+
+
+def test_images_that_act_as_real_ones_are_worth_their_number(finished, config, known, capsys):
+    fields = worth.run(config, finished)
+    rows = {(row["arm"], row["real"], row["n_train"]): row for row in fields["points"]}
+    assert list(rows) == [
+        ("real", 50, 50), ("real", 200, 200), ("real", 1258, 1258),
+        ("synthetic", 0, 50), ("synthetic", 0, 100),
+        ("real+synthetic", 50, 100), ("real+synthetic", 50, 150),
+    ]  # fmt: skip
+    only = rows["synthetic", 0, 100]
+    # The curve is linear in log(images), and so is the interpolation.
+    assert only["worth_real"]["images"] == pytest.approx(100, rel=1e-6)
+    assert only["worth_real"]["low"] < 100 < only["worth_real"]["high"]
+    assert only["gain_over_real"] == pytest.approx(np.log(100 / 1258) / 10)
+    assert only["gain_ci95"] == pytest.approx(0, abs=1e-9)  # what the seeds share cancels
+    assert only["ci95"] == pytest.approx(4.302653 * 0.001 / np.sqrt(3))  # t with 2 degrees
+    both = rows["real+synthetic", 50, 100]
+    assert both["multiple"] == 1
+    np.testing.assert_allclose(both["per_class_gain"], np.full(10, np.log(2) / 10))
+    assert both["calibration_error"] == 0.25
+    assert fields["sentence"].startswith("100 synthetic images are worth 100 real ones (95 %")
+    assert "added to 50 real images, 2 for each, they change accuracy by +11.0 +- 0.0" in (
+        capsys.readouterr().out
+    )
+    for name in ("worth", "worth-alone", "worth-classes"):
+        assert (finished / f"figures/{name}.png").exists()
+
+
+def test_beyond_the_real_curve_there_is_no_number(finished, config, known, monkeypatch):
+    best = labelled.measure
+
+    def better(trainer, images, *rest):
+        wanted = 5000 if len(images.label) == 100 else len(images.label)
+        return best(trainer, labelled.Images(None, np.zeros(wanted)), *rest)
+
+    monkeypatch.setattr(labelled, "measure", better)
+    fields = worth.run(config, finished)
+    assert fields["points"][4]["worth_real"]["images"] is None
+    assert "are worth more than 1,258 real ones" in fields["sentence"]
+    json.loads((finished / "results/worth.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_no_gain_is_claimed_where_none_is_shown(finished, config, known, monkeypatch):
+    outcome = {"confusion": np.eye(10, dtype=int).tolist(), "calibration_error": 0.0}
+    monkeypatch.setattr(labelled, "measure", lambda *arguments: [dict(outcome)])
+    assert "no gain or loss" in worth.run(config, finished)["sentence"]
+
+
+def test_what_was_trained_is_not_trained_again(finished, config, known, monkeypatch):
+    whole = labelled.measure
+
+    def broken(*arguments):
+        if len(known) == 7:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    monkeypatch.setattr(labelled, "measure", broken)
+    with pytest.raises(KeyboardInterrupt):
+        worth.run(config, finished)
+    monkeypatch.setattr(labelled, "measure", whole)
+    worth.run(config, finished)
+    assert len(known) == 7 * 3
+    worth.run(config, finished)
+    assert len(known) == 7 * 3
+    config.worth.num_seeds = 4
+    worth.run(config, finished)
+    assert len(known) == 7 * 3 + 7 * 4
+
+
+def test_the_page_says_what_images_are_worth(finished, config, known):
+    worth.run(config, finished)
+    report.run(config, finished)
+    page = (finished / "report.html").read_text()
+    assert "Worth by number of real images" in page and "&lt; 50 to" in page
+    assert "trained on all 1,258 real images in every row" in " ".join(page.split())
+
+
+@pytest.mark.slow
+def test_it_trains_real_classifiers(finished, config):
+    config.worth.sizes, config.worth.multiples, config.worth.num_seeds = (5,), (1,), 2
+    fields = worth.run(config, finished)
+    assert [row["arm"] for row in fields["points"]] == [
+        "real", "real", "synthetic", "synthetic", "real+synthetic",
+    ]  # fmt: skip
+    assert fields["classifier"]["num_steps"] == 4 and fields["n_test"] == 359
+    assert all(0 <= row["accuracy"] <= 1 for row in fields["points"])
+    assert not rundir.result_path(finished, "worth.partial").exists()
+
+
+def test_without_synthetic_images_it_says_how_to_make_them(config, tmp_path):
+    with pytest.raises(FileNotFoundError, match="--mode=export"):
+        worth.run(config, tmp_path)
