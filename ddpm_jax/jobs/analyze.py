@@ -204,6 +204,11 @@ def save_losses(
         )
         plots.save(path, figure)
     return {
-        str(row): {"eps": mean[i, 0], "eps_ci95": half_width[i, 0], "x0": mean[i, 1]}
+        str(row): {
+            "eps": float(mean[i, 0]),
+            "eps_ci95": float(half_width[i, 0]),
+            "x0": float(mean[i, 1]),
+            "x0_ci95": float(half_width[i, 1]),
+        }
         for i, row in enumerate(rows)
     }
