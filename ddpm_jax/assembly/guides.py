@@ -1,5 +1,7 @@
 """From a config to the classifier that samples are guided by: its network, its loss, its verdict."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -42,7 +44,7 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
         if config.guide.noised:
             level = table[jax.random.randint(t_key, label.shape, 0, table.num_steps + 1)]
             x, t = process.noise(x, level, jax.random.normal(eps_key, x.shape)), level.t
-        logits = net.apply(params, x, t, train=True)
+        logits: Any = net.apply(params, x, t, train=True)
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
         return loss, {"accuracy": jnp.mean(jnp.argmax(logits, -1) == label)}
 
@@ -55,7 +57,7 @@ def build_log_prob(
     """log p(label | xt); a classifier of clean images is shown the denoiser's estimate."""
     net = build_net(config, params["params"]["head"]["bias"].size)
 
-    def of_label(logits: Float[Array, "B K"]) -> Float[Array, "B"]:
+    def of_label(logits: Any) -> Float[Array, "B"]:
         return jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], axis=1)[:, 0]
 
     if not config.noised:

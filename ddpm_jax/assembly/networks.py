@@ -86,7 +86,8 @@ def build_predict(
     """The network with its parameters and labels bound."""
 
     def predict(xt: Images, t: Array) -> Float[Array, "B H W out"]:
-        return net.apply(params, xt, t, label if net.num_classes else None, **options)
+        raw: Any = net.apply(params, xt, t, label if net.num_classes else None, **options)
+        return raw
 
     return predict
 

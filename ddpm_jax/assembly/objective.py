@@ -123,8 +123,8 @@ def _own_loss(config, num_steps, predict, x0, step, eps, done):
     if config.loss.prediction == "edm":
         return edm.loss(denoise, x0, step.now, eps)
     if config.loss.kind == "variational":
-        return losses.variational_bound(denoise, x0, eps, *step, num_steps)
-    return losses.hybrid(denoise, x0, eps, *step, num_steps, config.loss.prediction)
+        return losses.variational_bound(denoise, x0, eps, step.now, step.nxt, num_steps)
+    return losses.hybrid(denoise, x0, eps, step.now, step.nxt, num_steps, config.loss.prediction)
 
 
 def build_distance(config: ConfigDict, done: Float[Array, ""]) -> losses.Distance:

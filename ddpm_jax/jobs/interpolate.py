@@ -82,10 +82,9 @@ def mix(
     @jax.jit
     def walk(params, first, second, weight, label):
         denoise = denoising.build_denoiser(config, model.net, params, label)
-        ends = (pixels.to_float(jnp.repeat(x, num_weights, axis=0)) for x in (first, second))
-        return pixels.to_uint8(
-            editing.interpolate(solver, denoise, levels, *ends, weight=weight, keys=keys)
-        )
+        one, other = (pixels.to_float(jnp.repeat(x, num_weights, axis=0)) for x in (first, second))
+        made = editing.interpolate(solver, denoise, levels, one, other, weight, keys)
+        return pixels.to_uint8(made)
 
     weight = jnp.tile(jnp.asarray(weights, jnp.float32), num_pairs)
     made = walk(model.params, jnp.asarray(first), jnp.asarray(second), weight, label)
