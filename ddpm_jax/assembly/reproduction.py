@@ -9,19 +9,20 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import denoising, networks, objective, training
 from ddpm_jax.assembly.choice import key_for
 from ddpm_jax.data import npz, order, source
 from ddpm_jax.training import checkpoints, devices, nonfinite
-from ddpm_jax.training.state import TrainState
+from ddpm_jax.training import state as states
 
 NUM_KEPT = 3
 
 
 def keep(
-    config: ConfigDict, train: source.Source, state: TrainState, directory: pathlib.Path
+    config: ConfigDict, train: source.Source, state: states.TrainState, directory: pathlib.Path
 ) -> pathlib.Path:
     """Write both, and return the path of the batch. All processes of a run call it together."""
     step = int(state.step)
@@ -56,10 +57,14 @@ def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Finding
     )
     assert restored is not None  # a step that is asked for is found or raises
     batch = {"image": source.decode(saved), "label": saved.labels}
+    batch = devices.put_batch(placement, batch | training.progress(config, batch, step))
+    loss_fn = objective.build_loss(config, net, denoising.build_levels(config.schedule))
+    # The loss is done again, the step is not taken: no optimizer is needed.
+    begin = states.create(restored.params, optax.identity(), loss_fn, batch)
     found = nonfinite.inspect(
-        objective.build_loss(config, net, denoising.build_levels(config.schedule)),
-        TrainState(jnp.int32(step), restored.params, None, None, None, None),
-        devices.put_batch(placement, batch | training.progress(config, batch, step)),
+        loss_fn,
+        begin.replace(step=jnp.int32(step)),
+        batch,
         key_for(config.seed, "train"),
         accumulate=config.training.accumulate,
         unroll=placement.platform == "cpu",
