@@ -166,6 +166,7 @@ def test_official_features_give_the_names_of_the_papers(finished, config, functi
     assert found["inception_score"]["mean"] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_the_bits_per_dim_of_test_images_are_given_with_their_errors(finished, config):
     config.evaluation.likelihood_images, config.evaluation.likelihood_steps = 8, 4
     _, _, splits = real(config)
