@@ -85,8 +85,9 @@ def huber(estimate: Images, truth: Images, delta: float = 1.0) -> Float[Array, "
 def cosine(estimate: Images, truth: Images) -> Float[Array, "B"]:
     """1 - the cosine of the angle between the two images as vectors; 0 to 2."""
     a, b = (image.reshape(image.shape[0], -1) for image in (estimate, truth))
-    norms = jnp.sqrt(jnp.sum(a**2, axis=1) * jnp.sum(b**2, axis=1))
-    return 1.0 - jnp.sum(a * b, axis=1) / jnp.maximum(norms, 1e-8)
+    # Bounded under the root: a network that starts with zeros would get a gradient of 0 / 0.
+    norms = jnp.sqrt(jnp.maximum(jnp.sum(a**2, axis=1) * jnp.sum(b**2, axis=1), 1e-6))
+    return 1.0 - jnp.sum(a * b, axis=1) / norms
 
 
 def combined(

@@ -126,3 +126,10 @@ def test_hybrid_is_the_simple_loss_plus_the_weighted_bound(learned):
     got = losses.hybrid(denoise, x0, eps, now, nxt, 100, kind="eps")
     np.testing.assert_allclose(got, simple + 0.001 * bound, rtol=1e-5)
     assert np.all(bound > 0.0)
+
+
+def test_cosine_has_a_finite_gradient_where_a_network_starts():
+    """Its last layer is zero, and so is its first image."""
+    truth = jnp.ones((2, 2, 2, 1))
+    gradient = jax.grad(lambda x: losses.cosine(x, truth).sum())(jnp.zeros_like(truth))
+    assert jnp.all(jnp.isfinite(gradient)) and jnp.all(gradient < 0.0)
