@@ -7,7 +7,7 @@ classifier nor, with the same data section, the generator has seen.
 import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,18 +16,11 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
 from ddpm_jax.assembly import augmentation, choice, classifiers, datasets
-from ddpm_jax.data import npz, source
+from ddpm_jax.data import source
 from ddpm_jax.evaluation import worth
 from ddpm_jax.training import devices
-from ddpm_jax.types import Pixels
 
 AUGMENTED_AT_ONCE = 1024
-
-
-class Images(NamedTuple):
-    image: Pixels
-    label: np.ndarray
-    """int32 [N]"""
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -59,8 +52,8 @@ def classify(
     """The fields of `results/classify.json`. What an interrupted call has trained is not trained again."""
     splits = datasets.build_splits(config.data, config.seed)
     names = splits.train.class_names
-    real, test = (Images(source.decode(s), s.labels) for s in (splits.train, splits.test))
-    made = read_synthetic(synthetic, names, real.image.shape[1:]) if synthetic else None
+    real, test = (labelled.decode(split) for split in (splits.train, splits.test))
+    made = labelled.read_synthetic(synthetic, names, real.image.shape[1:]) if synthetic else None
     training_sets = build_arms(config, real, made)
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, real.image.shape[1:], len(names)
@@ -74,7 +67,7 @@ def classify(
             done = outcomes.setdefault(arm, [])
             for seeds in groups:
                 if seeds[-1] >= len(done):
-                    done += measure(trainer, images, test, seeds, len(names))
+                    done += labelled.measure(trainer, images, test, seeds, len(names))
                     save(kept, rundir.digest(inputs), outcomes)
                 show(sum(map(len, outcomes.values())))
     kept.unlink(missing_ok=True)
@@ -94,26 +87,6 @@ def classify(
     }
 
 
-def read_synthetic(
-    path: pathlib.Path, class_names: tuple[str, ...], image_shape: tuple[int, ...]
-) -> Images:
-    """Labels are matched to the real classes by name; a set may hold some of them only."""
-    made = npz.load(path)
-    images = source.decode(made)
-    if images.shape[1:] != image_shape:
-        raise ValueError(
-            f"{path} holds images of {images.shape[1:]}, the real ones are {image_shape}"
-        )
-    unknown = [name for name in made.class_names if name not in class_names]
-    if unknown:
-        raise ValueError(
-            f"{path} holds classes {', '.join(unknown)}, which the real images do not have; "
-            f"they have {', '.join(class_names)}"
-        )
-    where = np.array([class_names.index(name) for name in made.class_names], np.int32)
-    return Images(images, where[made.labels])
-
-
 def build_arms(config: ConfigDict, real: Images, synthetic: Images | None) -> dict[str, Images]:
     """Arm -> training set. The controls have the size of real + synthetic, without a synthetic image."""
     num_more = len(synthetic.label) if synthetic else len(real.label)
@@ -122,19 +95,15 @@ def build_arms(config: ConfigDict, real: Images, synthetic: Images | None) -> di
     known = {"real": lambda: real}
     if synthetic:
         known["synthetic"] = lambda: synthetic
-        known["real+synthetic"] = lambda: join(real, synthetic)
-    known["real+duplicated"] = lambda: join(real, more)
-    known["real+augmented"] = lambda: join(real, augmented(config, more))
+        known["real+synthetic"] = lambda: labelled.join(real, synthetic)
+    known["real+duplicated"] = lambda: labelled.join(real, more)
+    known["real+augmented"] = lambda: labelled.join(real, augmented(config, more))
     wanted = [arm for arm in config.classifier.arms if synthetic or "synthetic" not in arm]
     if "real" not in wanted:
         raise ValueError(
             f"classifier.arms is {wanted}; it must hold 'real', the baseline of the others"
         )
     return {arm: choice.choose("classifier.arms", arm, known)() for arm in wanted}
-
-
-def join(first: Images, second: Images) -> Images:
-    return Images(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
 
 
 def augmented(config: ConfigDict, images: Images) -> Images:
@@ -153,22 +122,6 @@ def seed_groups(config: ConfigDict) -> Iterator[list[int]]:
     """The seeds that are trained at once."""
     seeds = list(range(config.num_seeds))
     return iter([seeds] if config.vmap_seeds else [[seed] for seed in seeds])
-
-
-def measure(
-    trainer: classifiers.Trainer, images: Images, test: Images, seeds: list[int], num_classes: int
-) -> list[dict[str, Any]]:
-    """Train on `images`, then look at every test image once."""
-    params = trainer.fit(images.image, images.label, seeds)
-    return [
-        {
-            "confusion": worth.confusion(
-                test.label, probabilities.argmax(axis=1).astype(np.int32), num_classes
-            ).tolist(),
-            "calibration_error": worth.calibration_error(probabilities, test.label),
-        }
-        for probabilities in trainer.predict(params, test.image)
-    ]
 
 
 def summarize(

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ddpm_jax.assembly import datasets
+from ddpm_jax.assembly import datasets, feature_networks, labelled
 from ddpm_jax.data import npz, source
-from ddpm_jax.jobs import classify, evaluate, train
+from ddpm_jax.jobs import classify, train
 
 
 @pytest.fixture
@@ -66,15 +66,14 @@ def test_the_features_of_the_evaluation_are_learnt_from_the_training_split_alone
     splits = datasets.build_splits(marked.data, marked.seed)
     images = source.decode(splits.train)
     assert not numbers(images) & numbers(source.decode(splits.test))
-    network = evaluate.own_classifier(marked, splits.train, images)
-    assert network.trained_on.startswith("train split")
+    network = feature_networks.own_classifier(marked, splits.train)
     assert network.features(images[:3]).shape == (3, 128)
 
 
 def test_synthetic_labels_are_matched_by_name(marked, tmp_path):
     images = np.zeros((3, 8, 8, 1), np.uint8)
     npz.save(tmp_path / "made.npz", images, np.array([0, 0, 1], np.int32), ["odd", "even"], {})
-    made = classify.read_synthetic(tmp_path / "made.npz", ("even", "odd"), (8, 8, 1))
+    made = labelled.read_synthetic(tmp_path / "made.npz", ("even", "odd"), (8, 8, 1))
     assert made.label.tolist() == [1, 1, 0]
 
 
@@ -89,18 +88,18 @@ def test_a_synthetic_set_that_does_not_fit_is_refused(tmp_path, names, shape, me
     images = np.zeros((2, 8, 8, 1), np.uint8)
     npz.save(tmp_path / "made.npz", images, np.array([0, 1], np.int32), names, {})
     with pytest.raises(ValueError, match=message):
-        classify.read_synthetic(tmp_path / "made.npz", ("even", "odd"), shape)
+        labelled.read_synthetic(tmp_path / "made.npz", ("even", "odd"), shape)
 
 
 def test_an_unknown_arm_is_refused(marked):
     marked.classifier.arms = ("real", "fake")
-    images = classify.Images(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
+    images = labelled.Images(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
     with pytest.raises(ValueError, match="'fake'; known: real, real"):
         classify.build_arms(marked, images, None)
 
 
 def test_the_baseline_cannot_be_left_out(marked):
     marked.classifier.arms = ("real+augmented",)
-    images = classify.Images(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
+    images = labelled.Images(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
     with pytest.raises(ValueError, match="must hold 'real'"):
         classify.build_arms(marked, images, None)
