@@ -57,14 +57,14 @@ def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Finding
     )
     assert restored is not None  # a step that is asked for is found or raises
     batch = {"image": source.decode(saved), "label": saved.labels}
-    batch = devices.put_batch(placement, batch | training.progress(config, batch, step))
+    rows = devices.put_batch(placement, batch | training.progress(config, batch, step))
     loss_fn = objective.build_loss(config, net, denoising.build_levels(config.schedule))
     # The loss is done again, the step is not taken: no optimizer is needed.
-    begin = states.create(restored.params, optax.identity(), loss_fn, batch)
+    begin = states.create(restored.params, optax.identity(), loss_fn, rows)
     found = nonfinite.inspect(
         loss_fn,
         begin.replace(step=jnp.int32(step)),
-        batch,
+        rows,
         key_for(config.seed, "train"),
         accumulate=config.training.accumulate,
         unroll=placement.platform == "cpu",
