@@ -80,7 +80,8 @@ def _parse(argv: Sequence[str], config_default: str | None) -> list[str]:
         _check_overrides(argv)
         rest = flags.FLAGS(argv)
         if flags.FLAGS["verbosity"].using_default_value:
-            flags.FLAGS.verbosity = logging.WARNING  # at INFO, Orbax reports every file it moves
+            # At INFO, Orbax reports every file it moves.
+            flags.FLAGS.verbosity = logging.WARNING  # type: ignore[assignment]
         return rest
     except (ValueError, TypeError, OSError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)

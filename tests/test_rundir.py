@@ -74,7 +74,7 @@ def test_a_broken_result_file_is_named(tmp_path):
 
 @pytest.fixture
 def config():
-    sections = dict.fromkeys(rundir.MODEL_SECTIONS, {})
+    sections = {section: {} for section in rundir.MODEL_SECTIONS}
     changing = {"net": {"multipliers": (1, 2)}, "training": {"log_every": 10}, "sampling": {"n": 1}}
     return sections | changing | {"seed": 0}
 

@@ -1,7 +1,7 @@
 """Classifiers trained on arrays in memory, several seeds at once or one after another."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -46,7 +46,8 @@ def build_loss(net: nn.Module) -> LossFn:
     """
 
     def one(params: Params, image: Array, label: Array, key: Key[Array, ""]) -> tuple[Array, Array]:
-        logits = net.apply(params, pixels.to_float(image), train=True, rngs={"dropout": key})
+        x, dropout = pixels.to_float(image), {"dropout": key}
+        logits = cast(Array, net.apply(params, x, train=True, rngs=dropout))
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
         return loss, jnp.mean(jnp.argmax(logits, -1) == label)
 
@@ -98,7 +99,10 @@ def build_trainer(
         return end.params
 
     def apply(method: str, x: Array, params: Params) -> Array:
-        return jax.vmap(lambda p: net.apply(p, x, method=method), out_axes=1)(params)
+        def one(params: Params) -> Array:
+            return cast(Array, net.apply(params, x, method=method))
+
+        return jax.vmap(one, out_axes=1)(params)
 
     def probabilities(params: Params, rows: Batch) -> Float[Array, "B S K"]:
         return jax.nn.softmax(apply("__call__", pixels.to_float(rows["image"]), params))

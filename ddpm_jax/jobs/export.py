@@ -62,7 +62,7 @@ def export(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         "guidance_scale": config.sampling.guidance_scale,
         "versions": rundir.versions(),
     }
-    sha256 = hashlib.sha256(images).hexdigest()
+    sha256 = hashlib.sha256(images.data).hexdigest()
     if devices.is_writer():
         for unfinished in workdir.glob(".synthetic.npz.*"):  # of a process that was killed
             unfinished.unlink()

@@ -81,7 +81,7 @@ def test_another_model_in_the_same_directory_is_refused_with_the_differing_field
 def test_changed_training_images_are_refused(config, model, monkeypatch):
     (model / "results/train.json").unlink()
     monkeypatch.setattr(train.source, "fingerprint", lambda source: "another")
-    with pytest.raises(ValueError, match="training images have changed.*is another"):
+    with pytest.raises(ValueError, match=r"training images have changed.*is another"):
         train.run(config, model)
 
 
