@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from ddpm_jax.nets.convolution import init
 from ddpm_jax.nets.normalization import Features, RMSNorm
 
 Heads = Float[Array, "B N heads D"]
@@ -75,14 +76,12 @@ class SelfAttention(nn.Module):
         inner = self.num_heads * head_channels
 
         h = self.norm(dtype=self.dtype, name="norm")(x).reshape(batch, height * width, channels)
-        init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
-        qkv = [
-            nn.Dense(inner, dtype=self.dtype, kernel_init=init, name=name)(h).reshape(
-                batch, height * width, self.num_heads, head_channels
-            )
-            for name in ("query", "key", "value")
-        ]
-        h = KINDS[self.kind](*qkv).reshape(batch, height, width, inner)
+        # One product for all three: three of a third of the width are slower on CPU and GPU alike.
+        qkv = nn.Dense(3 * inner, dtype=self.dtype, kernel_init=init, name="qkv")(h)
+        qkv = qkv.reshape(batch, height * width, 3, self.num_heads, head_channels)
+        h = KINDS[self.kind](qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]).reshape(
+            batch, height, width, inner
+        )
 
         normalized = self.kind == "linear_softmax"
         zeros = nn.initializers.zeros

@@ -11,9 +11,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from ddpm_jax.nets import embeddings
+from ddpm_jax.nets.convolution import Conv
 from ddpm_jax.nets.normalization import Features, GroupNorm
 
-conv3x3 = partial(nn.Conv, kernel_size=(3, 3), kernel_init=nn.initializers.he_normal())
+conv3x3 = partial(Conv, kernel_init=nn.initializers.he_normal())
 
 
 class Classifier(nn.Module):
@@ -65,11 +66,8 @@ class FourConvTrunk(nn.Module):
             for index in range(2):
                 x = conv3x3(channels, dtype=self.dtype, name=f"conv_{stage}_{index}")(x)
                 if embedding is not None and not index:
-                    name = f"noise_{stage}"
-                    x = (
-                        x
-                        + nn.Dense(channels, dtype=self.dtype, name=name)(embedding)[:, None, None]
-                    )
+                    dense = nn.Dense(channels, dtype=self.dtype, name=f"noise_{stage}")
+                    x = x + dense(embedding)[:, None, None]
                 x = nn.relu(x)
             x = nn.max_pool(x, (2, 2), strides=(2, 2))
         x = nn.Dense(128, dtype=self.dtype, name="hidden")(x.reshape(x.shape[0], -1))
@@ -97,10 +95,9 @@ class ResNetTrunk(nn.Module):
                 stride = 2 if stage and not index else 1
                 h = nn.relu(norm(name=f"{name}_norm_0")(x))
                 if x.shape[-1] != channels or stride > 1:
-                    x = nn.Conv(
-                        channels, (1, 1), stride, dtype=self.dtype, name=f"{name}_shortcut"
-                    )(h)
-                h = conv3x3(channels, strides=stride, dtype=self.dtype, name=f"{name}_conv_0")(h)
+                    shortcut = nn.Dense(channels, dtype=self.dtype, name=f"{name}_shortcut")
+                    x = shortcut(h[:, ::stride, ::stride])
+                h = conv3x3(channels, stride=stride, dtype=self.dtype, name=f"{name}_conv_0")(h)
                 if embedding is not None:
                     shift = nn.Dense(channels, dtype=self.dtype, name=f"{name}_noise")(embedding)
                     h = h + shift[:, None, None]

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from ddpm_jax.nets import blocks
+from ddpm_jax.nets import blocks, resampling
 from ddpm_jax.nets.attention import SelfAttention
+from ddpm_jax.nets.convolution import Conv
 from ddpm_jax.nets.embeddings import AddLabel, sinusoidal
 from ddpm_jax.nets.normalization import Features, GroupNorm
 
@@ -34,7 +35,7 @@ class DoubleConv(nn.Module):
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"unknown activation {self.activation!r}; known: {known}")
         for index, features in enumerate((self.middle, self.features)):
-            x = blocks.conv3x3(features, use_bias=False, dtype=self.dtype, name=f"conv_{index}")(x)
+            x = Conv(features, use_bias=False, dtype=self.dtype, name=f"conv_{index}")(x)
             x = ACTIVATIONS[self.activation](x)
             x = GroupNorm(1, dtype=self.dtype, name=f"norm_{index}")(x)
         return x
@@ -84,7 +85,7 @@ class DoubleConvUNet(nn.Module):
         *,
         train: bool = False,
     ) -> Float[Array, "B H W {self.out_channels}"]:
-        blocks.check_halvings(x, len(self.multipliers))
+        resampling.check_halvings(x, len(self.multipliers))
         embedding = sinusoidal(t, self.time_features).astype(self.dtype)
         embedding = AddLabel(self.num_classes, self.dtype, name="label")(embedding, label)
 
@@ -109,7 +110,7 @@ class DoubleConvUNet(nn.Module):
         for index, width in enumerate((2 * widths[-1], 2 * widths[-1], widths[-1])):
             h = double(h, width, width, f"middle_{index}")
         for level in reversed(range(len(widths) - 1)):
-            h = jnp.concatenate([skips.pop(), blocks.bilinear(h)], axis=-1)
+            h = jnp.concatenate([skips.pop(), resampling.bilinear(h)], axis=-1)
             h = double(h, widths[max(level - 1, 0)], h.shape[-1] // 2, f"decoder_{level}")
             h = condition(h, f"decoder_{level}")
         return blocks.zero_conv1x1(self.out_channels, name="head")(h.astype(jnp.float32))

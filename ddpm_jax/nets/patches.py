@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from ddpm_jax.nets import blocks
+from ddpm_jax.nets import blocks, resampling
 from ddpm_jax.nets.attention import SelfAttention
+from ddpm_jax.nets.convolution import Conv
 from ddpm_jax.nets.embeddings import Conditioning
 from ddpm_jax.nets.normalization import Features, GroupNorm
 
@@ -32,7 +33,7 @@ class PatchConv(nn.Module):
     def __call__(self, x: Features) -> Float[Array, "B h w {self.features}"]:
         pad = [(0, -side % self.patch_size) for side in x.shape[1:3]]
         x = jnp.pad(x, [(0, 0), *pad, (0, 0)])
-        x = blocks.space_to_depth(x, self.patch_size)
+        x = resampling.space_to_depth(x, self.patch_size)
         return blocks.conv1x1(self.features, dtype=self.dtype, name="conv")(x)
 
 
@@ -47,7 +48,7 @@ class PatchExpand(nn.Module):
     def __call__(self, x: Features) -> Float[Array, "B h w {self.features}"]:
         features = self.features * self.patch_size**2
         x = blocks.conv1x1(features, dtype=self.dtype, name="conv")(x)
-        return blocks.depth_to_space(x, self.patch_size)
+        return resampling.depth_to_space(x, self.patch_size)
 
 
 class NormedConvs(nn.Module):
@@ -59,9 +60,9 @@ class NormedConvs(nn.Module):
 
     @nn.compact
     def __call__(self, x: Features) -> Float[Array, "B H W {self.features}"]:
-        h = blocks.conv3x3(self.features, use_bias=False, dtype=self.dtype, name="conv_0")(x)
+        h = Conv(self.features, use_bias=False, dtype=self.dtype, name="conv_0")(x)
         h = nn.gelu(GroupNorm(1, dtype=self.dtype, name="norm_0")(h))
-        h = blocks.conv3x3(self.features, use_bias=False, dtype=self.dtype, name="conv_1")(h)
+        h = Conv(self.features, use_bias=False, dtype=self.dtype, name="conv_1")(h)
         h = GroupNorm(1, dtype=self.dtype, name="norm_1")(h)
         return nn.gelu(x + h if self.residual else h)
 
@@ -74,13 +75,13 @@ class Refinement(nn.Module):
 
     @nn.compact
     def __call__(self, picture: Features) -> Features:
-        h = nn.relu(blocks.conv3x3(self.features, name="stem")(picture))
+        h = nn.relu(Conv(self.features, name="stem")(picture))
         for index in range(self.num_blocks):
-            r = blocks.conv3x3(self.features, name=f"conv_{index}_0")(h)
+            r = Conv(self.features, name=f"conv_{index}_0")(h)
             r = nn.relu(GroupNorm(1, name=f"norm_{index}_0")(r))
-            r = blocks.conv3x3(self.features, name=f"conv_{index}_1")(r)
+            r = Conv(self.features, name=f"conv_{index}_1")(r)
             h = nn.relu(h + GroupNorm(1, name=f"norm_{index}_1")(r))
-        return picture + blocks.zero_conv3x3(picture.shape[-1], name="head")(h)
+        return picture + blocks.zero_conv(picture.shape[-1], name="head")(h)
 
 
 class PatchUNet(nn.Module):

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from ddpm_jax.nets import blocks
+from ddpm_jax.nets import blocks, resampling
 from ddpm_jax.nets.attention import SelfAttention
 from ddpm_jax.nets.blocks import Downsample, ResidualBlock, Upsample
+from ddpm_jax.nets.convolution import Conv
 from ddpm_jax.nets.embeddings import Conditioning
 from ddpm_jax.nets.normalization import Features, GroupNorm, RMSNorm
 
@@ -95,8 +96,8 @@ class UNet(nn.Module):
             )(h)
 
         levels = list(enumerate(self.multipliers))
-        h = blocks.space_to_depth(x, self.patch_size).astype(self.dtype)
-        h = blocks.conv3x3(self.base_channels, dtype=self.dtype, name="stem")(h)
+        h = resampling.space_to_depth(x, self.patch_size).astype(self.dtype)
+        h = Conv(self.base_channels, dtype=self.dtype, name="stem")(h)
         skips = [h]
         for level, multiplier in levels:
             if level:
@@ -120,8 +121,8 @@ class UNet(nn.Module):
                 h = Upsample(self.resampling, self.dtype, name=f"up_{level}")(h)
 
         h = nn.silu(norm(dtype=jnp.float32, name="head_norm")(h))
-        h = blocks.zero_conv3x3(self.out_channels * self.patch_size**2, name="head")(h)
-        return blocks.depth_to_space(h, self.patch_size)
+        h = blocks.zero_conv(self.out_channels * self.patch_size**2, name="head")(h)
+        return resampling.depth_to_space(h, self.patch_size)
 
     def _norm(self) -> Callable[..., nn.Module]:
         norms: dict[str, Callable[..., nn.Module]] = {
@@ -139,7 +140,7 @@ class UNet(nn.Module):
             raise ValueError(f"unknown resampling {self.resampling!r}; known: {known}")
         height, width = x.shape[1:3]
         num_levels = len(self.multipliers)
-        blocks.check_halvings(x, num_levels, self.patch_size)
+        resampling.check_halvings(x, num_levels, self.patch_size)
         rows = [height // self.patch_size // 2**level for level in range(num_levels)]
         if missing := set(self.attention_resolutions) - set(rows):
             raise ValueError(

@@ -58,7 +58,7 @@ def test_the_module_lays_out_pixels_heads_and_channels_as_plain_loops_do(kind, f
     normed = np.asarray(GroupNorm(4).apply({"params": params["params"]["norm"]}, x), np.float64)
     for image in range(2):
         pixels = np.stack([normed[image, row, col] for row in range(3) for col in range(5)])
-        q, k, v = (pixels @ p[n]["kernel"] + p[n]["bias"] for n in ("query", "key", "value"))
+        q, k, v = np.split(pixels @ p["qkv"]["kernel"] + p["qkv"]["bias"], 3, axis=1)
         heads = []
         for head in range(2):
             own = slice(head * D, (head + 1) * D)

@@ -30,7 +30,7 @@ def test_patch_conv_is_one_linear_map_of_each_patch_completed_with_zeros(fill):
     for row in range(2):
         for col in range(2):
             patch = padded[1, 4 * row : 4 * row + 4, 4 * col : 4 * col + 4].reshape(-1)
-            np.testing.assert_allclose(got[1, row, col], patch @ kernel[0, 0] + bias, atol=1e-5)
+            np.testing.assert_allclose(got[1, row, col], patch @ kernel + bias, atol=1e-5)
 
 
 def test_patch_expand_is_one_linear_map_to_each_patch(fill):
@@ -38,7 +38,7 @@ def test_patch_expand_is_one_linear_map_to_each_patch(fill):
     net = PatchExpand(5, 2)
     params = fill(net, x)
     kernel, bias = (params["params"]["conv"][name] for name in ("kernel", "bias"))
-    want = (x[1, 2, 0] @ kernel[0, 0] + bias).reshape(2, 2, 5)
+    want = (x[1, 2, 0] @ kernel + bias).reshape(2, 2, 5)
     np.testing.assert_allclose(net.apply(params, x)[1, 4:6, 0:2], want, atol=1e-5)
 
 

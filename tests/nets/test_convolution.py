@@ -1,0 +1,106 @@
+"""Our convolutions and all their derivatives against Flax's and lax's plain ones."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from ddpm_jax.nets.convolution import Conv, convolve
+
+X, DX = jax.random.normal(jax.random.key(0), (2, 2, 6, 4, 3))
+KEYS = jax.random.split(jax.random.key(1), 3)
+
+
+def plain(x, kernel):
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
+
+
+def kernels(side):
+    return jax.random.normal(KEYS[0], (2, side, side, 3, 5))
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 5])
+def test_values_and_gradients_are_those_of_the_plain_convolution(side):
+    kernel, _ = kernels(side)
+    out = jax.random.normal(KEYS[1], (2, 6, 4, 5))
+    got, pull = jax.vjp(convolve, X, kernel)
+    want, plain_pull = jax.vjp(plain, X, kernel)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    for ours, theirs in zip(pull(out), plain_pull(out), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_forward_derivatives_batched_too_are_those_of_the_plain_convolution():
+    kernel, change = kernels(3)
+    for argument, tangent in ((0, DX), (1, change)):
+        arguments = [X, kernel]
+
+        def along(f, tangent, arguments=arguments, argument=argument):
+            def one(value):
+                return f(*arguments[:argument], value, *arguments[argument + 1 :])
+
+            return jax.linearize(one, arguments[argument])[1](tangent)
+
+        batch = jnp.stack([tangent, 2.0 * tangent])
+        got = jax.vmap(partial(along, convolve))(batch)
+        np.testing.assert_allclose(got, jax.vmap(partial(along, plain))(batch), atol=1e-4)
+
+
+def test_second_derivatives_are_those_of_the_plain_convolution():
+    kernel, _ = kernels(3)
+
+    def norm_of_gradient(f, kernel):
+        return jnp.sum(jax.grad(lambda x: jnp.sum(f(x, kernel) ** 3))(X) ** 2)
+
+    got, want = (jax.jit(jax.grad(partial(norm_of_gradient, f)))(kernel) for f in (convolve, plain))
+    np.testing.assert_allclose(got, want, rtol=1e-3, atol=0.1)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [2, 3])
+def test_the_module_is_that_of_flax_with_the_same_parameters(stride, side, fill):
+    ours = Conv(5, stride=stride, kernel_size=side)
+    theirs = nn.Conv(5, (side, side), stride)
+    params = fill(ours, X)
+    assert jax.tree.structure(params) == jax.tree.structure(fill(theirs, X))
+    np.testing.assert_allclose(ours.apply(params, X), theirs.apply(params, X), atol=1e-5)
+
+
+def test_at_odd_sides_a_stride_of_two_still_starts_at_even_pixels(fill):
+    x = X[:, :5, :3]
+    params = fill(Conv(5), x)
+    every = np.asarray(Conv(5).apply(params, jnp.pad(x, [(0, 0), (0, 2), (0, 2), (0, 0)])))
+    got = Conv(5, stride=2).apply(params, x)
+    # A window that starts at pixel 0 is, with a stride of one, the one centered at pixel 1.
+    np.testing.assert_allclose(got, every[:, 1:7:2, 1:5:2], atol=1e-5)
+
+
+def test_a_convolution_can_go_without_a_bias_and_computes_in_its_own_type():
+    net = Conv(5, use_bias=False, dtype=jnp.bfloat16)
+    params = net.init(jax.random.key(0), X)
+    assert jax.tree.map(jnp.shape, params) == {"params": {"kernel": (3, 3, 3, 5)}}
+    assert params["params"]["kernel"].dtype == jnp.float32
+    assert net.apply(params, X).dtype == jnp.bfloat16
+
+
+def test_gradients_in_a_loop_compile_to_the_convolutions_that_are_fast_there():
+    # XLA:CPU's fast path: images B H W C by kernels rows, columns, in, out. A later layout pass
+    # that brings others to it does not reach into loops, which costs them a factor of 50.
+    kernel, _ = kernels(3)
+
+    def step(kernel, _):
+        return kernel - jax.grad(lambda kernel: jnp.sum(convolve(X, kernel) ** 2))(kernel), None
+
+    def descend(kernel):
+        return lax.scan(step, kernel, None, length=4)[0]
+
+    text = jax.jit(descend).lower(kernel).compile().as_text()
+    layouts = [
+        line.split("dim_labels=")[1][:15] for line in text.splitlines() if "dim_labels" in line
+    ]
+    assert layouts and set(layouts) == {"b01f_01io->b01f"}
