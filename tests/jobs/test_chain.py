@@ -30,7 +30,8 @@ def test_the_chain_leaves_what_the_contract_says(finished, config, capsys):
     assert lines[-1]["validation_loss"] == found["validation_loss"]
 
     for name in ("classes.png", "reverse.png", "forward.png", "reverse.gif", "arms.png"):
-        Image.open(finished / "figures" / name).load()
+        with Image.open(finished / "figures" / name) as picture:
+            picture.load()
     assert (finished / "figures/samples/0000006.png").exists()
     assert list(finished.glob("events.out.tfevents*"))
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ddpm_jax.assembly import datasets, feature_networks, labelled
+from ddpm_jax.assembly import datasets, feature_networks, labelled, training
 from ddpm_jax.data import npz, source
-from ddpm_jax.jobs import classify, train
+from ddpm_jax.jobs import classify
 
 
 @pytest.fixture
@@ -27,12 +27,11 @@ def numbers(images):
     return set((images[:, 0, 0, 0].astype(int) * 256 + images[:, 0, 1, 0]).tolist())
 
 
-def test_the_generator_sees_the_training_split_alone(marked, monkeypatch):
+def test_the_generator_sees_the_training_split_alone(marked):
     splits = datasets.build_splits(marked.data, marked.seed)
     held_out = numbers(source.decode(splits.test)) | numbers(source.decode(splits.validation))
-    parts = train.assemble(marked)
     seen = set()
-    batches = train.batches(marked, parts, first=0)
+    batches = training.batches(marked, training.build_parts(marked), first=0)
     for _ in range(40):  # more than four epochs
         seen |= numbers(np.asarray(next(batches)["image"]))
     assert len(held_out) == 160 and len(seen) == 240
