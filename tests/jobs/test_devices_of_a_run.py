@@ -8,12 +8,11 @@ import subprocess
 import jax
 import numpy as np
 import pytest
+from tiny_run import ROOT, TINY, command, environment, tiny
 
 from ddpm_jax.assembly import trained
 from ddpm_jax.data import order, source
 from ddpm_jax.training import devices
-
-from conftest import ROOT, TINY, command, environment, tiny  # isort: skip
 
 FLAGS = (
     "--config.training.num_steps=20",

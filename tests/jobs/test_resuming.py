@@ -7,10 +7,9 @@ import subprocess
 import time
 
 import pytest
+from tiny_run import ROOT, command, environment
 
 from ddpm_jax import metrics
-
-from conftest import ROOT, command, environment  # isort: skip
 
 STEPS = ("--mode=train", "--config.training.num_steps=60", "--config.training.save_every=7")
 STOPPED = 75

@@ -1,0 +1,56 @@
+"""A config that runs the whole chain on real digits in seconds, and the program as a process."""
+
+import os
+import pathlib
+import sys
+
+from configs import digits
+
+ROOT = pathlib.Path(__file__).parents[2]
+TINY = {
+    "net.base_channels": 8,
+    "net.multipliers": (1,),
+    "net.num_groups": 4,
+    "net.num_res_blocks": 1,
+    "schedule.num_steps": 20,
+    "optim.warmup_steps": 2,
+    "training.batch_size": 32,
+    "training.num_steps": 6,
+    "training.log_every": 4,
+    "training.eval_every": 3,
+    "training.save_every": 3,
+    "training.sample_every": 6,
+    "training.eval_images": 64,
+    "sampling.num_steps": 4,
+    "sampling.images_per_class": 2,
+    "sampling.batch_size": 64,
+    "export.num_images": 100,
+    "evaluation.likelihood_images": 0,
+    "classifier.num_steps": 6,
+    "classifier.warmup_steps": 2,
+    "classifier.num_seeds": 2,
+}
+
+
+def tiny():
+    config = digits.get_config()
+    config.update_from_flattened_dict(TINY)
+    return config
+
+
+def command(*arguments):
+    """Of `ddpm_jax.main` on the tiny config."""
+    fields = [f"--config.{name}={value}" for name, value in TINY.items()]
+    return [
+        sys.executable,
+        "-m",
+        "ddpm_jax.main",
+        "--config=configs/digits.py",
+        *fields,
+        *arguments,
+    ]
+
+
+def environment(devices):
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
