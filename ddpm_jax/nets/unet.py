@@ -120,7 +120,7 @@ class UNet(nn.Module):
             if level:
                 h = Upsample(self.resampling, self.dtype, name=f"up_{level}")(h)
 
-        h = nn.silu(norm(dtype=jnp.float32, name="head_norm")(h))
+        h = blocks.silu(norm(dtype=jnp.float32, name="head_norm")(h))
         h = blocks.zero_conv(self.out_channels * self.patch_size**2, name="head")(h)
         return resampling.depth_to_space(h, self.patch_size)
 
