@@ -23,7 +23,7 @@ def test_the_defaults_have_the_originals_15_6_million_parameters(count):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"activation": "relu", "attention": "linear_elu"}, {"attention": "none"}],
+    [{}, {"activation": "relu", "attention": "none", "multipliers": (1, 2)}],
     ids=str,
 )
 def test_every_option_compiles_and_every_parameter_gets_a_gradient(options, fill, compiled):
