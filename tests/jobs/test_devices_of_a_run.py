@@ -59,7 +59,7 @@ def free_port():
 def test_two_processes_train_sample_and_export_as_one_with_two_devices(tmp_path):
     fields = [f"--config.{name}={value}" for name, value in TINY.items()]
     one, two = tmp_path / "one", tmp_path / "two"
-    chain = [*fields, *FLAGS, "--config=configs/digits.py"]
+    chain = ["--config=configs/digits.py", *fields, *FLAGS]
     for mode in ("train", "export"):
         flags = (*FLAGS, f"--mode={mode}", f"--workdir={one}")
         subprocess.run(command(*flags), env=environment(2), cwd=ROOT, check=True)

@@ -23,6 +23,7 @@ def test_the_chain_runs_on_fashion_mnist(tmp_path):
             "net.num_groups": 8,
             "net.num_res_blocks": 1,
             "training.num_steps": 200,
+            "optim.warmup_steps": 20,
             "training.batch_size": 32,
             "sampling.num_steps": 10,
             "export.num_images": 500,
