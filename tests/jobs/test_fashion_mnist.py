@@ -28,7 +28,9 @@ def test_the_chain_runs_on_fashion_mnist(tmp_path):
             "sampling.num_steps": 10,
             "export.num_images": 500,
             "evaluation.num_images": 500,
+            "evaluation.likelihood_images": 0,
             "classifier.num_steps": 60,
+            "classifier.warmup_steps": 10,
             "classifier.num_seeds": 2,
             "classifier.arms": ("real", "synthetic", "real+synthetic"),
         }
