@@ -103,13 +103,20 @@ def build_draw(
         wanted = min(config.sampling.batch_size, len(labels))
         size = -(-wanted // placement.num_devices) * placement.num_devices
         mine = devices.local_rows(placement, size)
-        for start in range(0, len(labels), size):
+
+        def begin(start: int) -> Array:
             rows = np.arange(start, start + size)
             batch = {
                 "index": (first + rows).astype(np.int32)[mine],
                 "label": np.take(labels, rows, mode="clip").astype(np.int32)[mine],
             }
-            images = devices.gather(compiled(params, devices.put_batch(placement, batch)))
-            yield images[: len(labels) - start]
+            return compiled(params, devices.put_batch(placement, batch))
+
+        # A batch ahead: the device works while the caller does something with the one before.
+        ahead = begin(0)
+        for start in range(0, len(labels), size):
+            batch = ahead
+            ahead = begin(start + size) if start + size < len(labels) else None
+            yield devices.gather(batch)[: len(labels) - start]
 
     return draw

@@ -1,10 +1,11 @@
 """The synthetic set: balanced or as asked, the same bytes in any batches, whole or not there."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ddpm_jax import rundir
-from ddpm_jax.assembly import trained
+from ddpm_jax.assembly import denoising, networks, trained
 from ddpm_jax.jobs import export, train
 
 
@@ -100,3 +101,27 @@ def test_an_unconditional_model_of_one_class_makes_that_class(config, tmp_path):
     train.run(config, tmp_path)
     export.run(config, tmp_path)
     assert set(images(tmp_path)[1]) == {0}
+
+
+def test_a_batch_is_begun_before_the_one_before_it_is_waited_for(config, monkeypatch):
+    """So that the device works while a batch is written; and all batches are one program."""
+    story, traced = [], []
+
+    def blank(params, label, keys):
+        traced.append(len(label))
+        return jnp.zeros((len(label), 8, 8, 1))
+
+    put, gather = trained.devices.put_batch, trained.devices.gather
+    monkeypatch.setattr(trained.denoising, "build_sampler", lambda *arguments: blank)
+    monkeypatch.setattr(
+        trained.devices, "put_batch", lambda *given: (story.append("begin"), put(*given))[1]
+    )
+    monkeypatch.setattr(
+        trained.devices, "gather", lambda batch: (story.append("wait"), gather(batch))[1]
+    )
+    config.sampling.batch_size = 8
+    net = networks.build_net(config, 10)
+    draw = trained.build_draw(config, net, denoising.build_levels(config.schedule), "export")
+    sizes = [len(images) for images in draw({}, np.zeros(19, np.int32))]
+    assert story == ["begin", "begin", "wait", "begin", "wait", "wait"]
+    assert sizes == [8, 8, 3] and traced == [8]
