@@ -114,6 +114,17 @@ def build_draw(
 
         # A batch ahead: the device works while the caller does something with the one before.
         ahead = begin(0)
+
+        def begin(start: int) -> Array:
+            rows = np.arange(start, start + size)
+            batch = {
+                "index": (first + rows).astype(np.int32)[mine],
+                "label": np.take(labels, rows, mode="clip").astype(np.int32)[mine],
+            }
+            return compiled(params, devices.put_batch(placement, batch))
+
+        # A batch ahead: the device works while the caller does something with the one before.
+        ahead: Array | None = begin(0)
         for start in range(0, len(labels), size):
             batch = ahead
             ahead = begin(start + size) if start + size < len(labels) else None
