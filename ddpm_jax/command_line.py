@@ -1,5 +1,7 @@
-"""What the two programs share: a config from a file, overrides by name, errors of one line."""
+"""What the two programs share: a config from a file, overrides by name, one-line errors, a compile cache."""
 
+import contextlib
+import os
 import pathlib
 import runpy
 import sys
@@ -20,6 +22,8 @@ TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an 
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError, ImportError)
 EXIT_ERROR = 2
 REPOSITORY = pathlib.Path(__file__).parents[1]
+CACHE_LIMIT = 4 << 30
+"""Bytes of compiled programs that are kept: those of some thousand launches."""
 
 
 def run(main: Callable[[], int | None], config_default: str | None = None) -> None:
@@ -29,6 +33,7 @@ def run(main: Callable[[], int | None], config_default: str | None = None) -> No
         if len(argv) > 1:
             print(f"error: {argv[1]!r} is no flag; flags begin with --", file=sys.stderr)
             sys.exit(EXIT_ERROR)
+        keep_compiled_programs()
         try:
             status = main()
         except EXPECTED_ERRORS as error:
@@ -51,6 +56,38 @@ def run(main: Callable[[], int | None], config_default: str | None = None) -> No
         sys.exit(status or 0)
 
     app.run(guarded, flags_parser=lambda argv: _parse(argv, config_default))
+
+
+def keep_compiled_programs() -> None:
+    """Let JAX find in the user's cache directory what an earlier launch has compiled.
+
+    JAX's own variables come first: `JAX_COMPILATION_CACHE_DIR` moves the programs, and
+    `JAX_ENABLE_COMPILATION_CACHE=0` keeps none. Call it before JAX is imported, which reads them then.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        directory = pathlib.Path(home).expanduser() / "ddpm_jax" / "compiled"
+        try:
+            # What is in there is run: nobody else may write to it.
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            return  # no such place on this machine, so nothing is kept
+        drop_oldest(directory, CACHE_LIMIT)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(directory)
+    # The many small programs of a start take seconds together, none of them one.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
+def drop_oldest(directory: pathlib.Path, limit: int) -> None:
+    """Remove the oldest files until at most `limit` bytes are left; JAX itself removes none."""
+    with contextlib.suppress(OSError):  # another process removes them at the same time
+        files = sorted((file.stat().st_mtime, file) for file in directory.iterdir())
+        size = sum(file.stat().st_size for _, file in files)
+        for _, file in files:
+            if size <= limit:
+                break
+            size -= file.stat().st_size
+            file.unlink()
 
 
 def _explain(message: str) -> int:
