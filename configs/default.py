@@ -245,10 +245,14 @@ def get_config() -> ConfigDict:
     config.editing.hole = "center"
     config.editing.num_resamples = 5
 
-    # --mode=sweep: a grid for every pair of these.
+    # --mode=sweep: a row of images for every pair of these. A sampler is SOLVER:STEPS.
     config.sweep = ConfigDict()
     config.sweep.guidance_scales = (1.0, 2.0, 4.0)
-    config.sweep.num_steps = (5, 10, 20, 50)
+    config.sweep.samplers = ("ddim:5", "ddim:10", "ddim:20", "ddim:50")
+    # Images that each pair is measured on, 0: none; and the seeds, 0 or at least 2, of a classifier that
+    # is trained on them.
+    config.sweep.num_images = 0
+    config.sweep.num_seeds = 0
 
     # --mode=worth: accuracy over the number of real images, with and without synthetic ones.
     config.worth = ConfigDict()
@@ -256,6 +260,8 @@ def get_config() -> ConfigDict:
     config.worth.sizes = (10, 30, 100, 300, 1000)
     # Synthetic images for each real one, where there are as many.
     config.worth.multiples = (1, 2, 5, 10)
+    # What else is added in the same number, to compare with: "duplicated" and "augmented" real images.
+    config.worth.controls = ("duplicated", "augmented")
     # Independent trainings, each with its own real subset.
     config.worth.num_seeds = 5
     # Steps of each training; 0: those of the classifier section.

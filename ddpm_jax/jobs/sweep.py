@@ -1,18 +1,42 @@
-"""--mode=sweep: the same noise through every guidance scale and number of steps."""
+"""--mode=sweep: guidance scales by samplers, the same noise in all; as a picture and, if asked, measured.
+
+The scale with the best distance need not be the one whose images teach a classifier most, so both are
+measured: the Frechet distance to real test images, and the accuracy of a classifier on them that was
+trained on the synthetic images alone.
+"""
 
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels, rundir
-from ddpm_jax.assembly import choice, denoising, trained
+from ddpm_jax import pixels, progress, rundir
+from ddpm_jax.assembly import (
+    choice,
+    classifiers,
+    datasets,
+    denoising,
+    feature_networks,
+    labelled,
+    trained,
+)
+from ddpm_jax.evaluation import frechet, worth
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
-from ddpm_jax.viz import pictures
+from ddpm_jax.viz import pictures, plots
+
+
+class Point(NamedTuple):
+    solver: str
+    num_steps: int
+    scale: float
+
+    @property
+    def name(self) -> str:
+        return f"guidance {self.scale:g}, {self.solver}, {self.num_steps} steps"
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -20,7 +44,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     inputs = {
         "step": trained.newest_step(rundir.checkpoints(workdir)),
         "fields": rundir.model_inputs(
-            config.to_dict(), (*rundir.MODEL_SECTIONS, "sampling", "guide", "sweep")
+            config.to_dict(),
+            (*rundir.MODEL_SECTIONS, "sampling", "guide", "sweep", "classifier", "evaluation"),
         ),
     }
     outputs = [rundir.figures(workdir) / "sweep.png"]
@@ -29,36 +54,119 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
 
 def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     model = trained.load_model(config, rundir.checkpoints(workdir))
-    pairs = [
-        (scale, num_steps)
+    points = [
+        Point(*sampler, scale)
         for scale in config.sweep.guidance_scales
-        for num_steps in config.sweep.num_steps
+        for sampler in map(parse, config.sweep.samplers)
     ]
-    rows = [one_of_each_class(config, model, scale, num_steps) for scale, num_steps in pairs]
+    figures = rundir.figures(workdir)
+    rows = [one_of_each_class(config_of(config, point), model) for point in points]
     if devices.is_writer():
         picture = pictures.strip(
             np.stack(rows),
             model.class_names,
-            row_labels=[f"guidance {scale:g}, {num_steps} steps" for scale, num_steps in pairs],
-            title=f"{config.sampling.solver}, the same noise in each column",
+            row_labels=[point.name for point in points],
+            title="The same noise in each column",
         )
-        pictures.save(rundir.figures(workdir) / "sweep.png", picture)
+        pictures.save(figures / "sweep.png", picture)
+    found = measure_all(config, model, points) if config.sweep.num_images else {"points": None}
+    if found["points"] and devices.is_writer():
+        draw(figures, found["points"])
     return {
         "checkpoint": model.facts["step"],
-        "solver": config.sampling.solver,
         "guidance_scales": config.sweep.guidance_scales,
-        "num_steps": config.sweep.num_steps,
+        "samplers": config.sweep.samplers,
+        **found,
         "seed": config.seed,
     }
 
 
-def one_of_each_class(
-    config: ConfigDict, model: trained.Model, scale: float, num_steps: int
-) -> Pixels:
+def parse(sampler: str) -> tuple[str, int]:
+    """ "ddim:20" -> ("ddim", 20)."""
+    solver, _, num_steps = sampler.partition(":")
+    if not num_steps.isdigit():
+        raise ValueError(f"sweep.samplers has {sampler!r}, wanted SOLVER:STEPS, such as 'ddim:20'")
+    return solver, int(num_steps)
+
+
+def config_of(config: ConfigDict, point: Point) -> ConfigDict:
     config = config.copy_and_resolve_references()
-    config.sampling.guidance_scale = scale
-    config.sampling.num_steps = num_steps
+    config.sampling.solver = point.solver
+    config.sampling.num_steps = point.num_steps
+    config.sampling.guidance_scale = point.scale
+    return config
+
+
+def one_of_each_class(config: ConfigDict, model: trained.Model) -> Pixels:
     labels = jnp.arange(len(model.class_names))
     keys = jax.random.split(choice.key_for(config.seed, "sweep"), len(labels))
     sample = jax.jit(denoising.build_sampler(config, model.net, model.table))
     return np.asarray(pixels.to_uint8(sample(model.params, labels, keys)))
+
+
+def measure_all(config: ConfigDict, model: trained.Model, points: list[Point]) -> dict[str, Any]:
+    """The same number of images and the same keys at each point."""
+    splits = datasets.build_splits(config.data, config.seed)
+    test = labelled.decode(splits.test)
+    network = feature_networks.build_network(config, splits.train, test.image.shape[1:])
+    name = "fid" if network.official else f"frechet_{network.name}"
+    reference = frechet.moments(network.features(test.image))
+    trainer = classifiers.build_trainer(
+        config.classifier, config.seed, test.image.shape[1:], len(model.class_names)
+    )
+    seeds = range(config.sweep.num_seeds)
+
+    def measured(images: labelled.Images) -> dict[str, Any]:
+        distance = frechet.distance(frechet.moments(network.features(images.image)), reference)
+        if not seeds:
+            return {name: distance}
+        outcomes = labelled.measure(trainer, images, test, list(seeds), len(model.class_names))
+        accuracies = np.array([accuracy(np.array(outcome["confusion"])) for outcome in outcomes])
+        mean, half_width = worth.mean_interval(accuracies)
+        return {name: distance, "accuracy": mean, "ci95": half_width}
+
+    labels = np.arange(config.sweep.num_images, dtype=np.int32) % len(model.class_names)
+    rows = []
+    with progress.bar("sweep", len(points), "points") as show:
+        for point in points:
+            drawn = trained.build_draw(config_of(config, point), model.net, model.table, "sweep")
+            images = np.concatenate(list(drawn(model.params, labels)))
+            rows.append(point._asdict() | measured(labelled.Images(images, labels)))
+            show(len(rows))
+    return {
+        "distance": name,
+        "features_about": network.about,
+        "n": len(labels),
+        "n_reference": len(test.label),
+        "seeds": len(seeds),
+        "points": rows,
+    }
+
+
+def accuracy(confusion: np.ndarray) -> float:
+    return float(np.trace(confusion) / confusion.sum())
+
+
+def draw(figures: pathlib.Path, rows: list[dict[str, Any]]) -> None:
+    """Over the guidance scale where there are several, else over the steps; a curve a sampler."""
+    over_scale = len({row["scale"] for row in rows}) > 1
+    x, x_label = ("scale", "guidance scale") if over_scale else ("num_steps", "steps")
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        name = f"{row['solver']}, {row['num_steps']} steps" if over_scale else row["solver"]
+        curves.setdefault(name, []).append(row)
+    distance = next(field for field in rows[0] if field == "fid" or field.startswith("frechet"))
+    for field, label in ((distance, distance), ("accuracy", "synthetic-only accuracy (%)")):
+        if field not in rows[0]:
+            continue
+        factor = 100 if field == "accuracy" else 1
+        lines = {
+            name: plots.Curve(
+                np.array([row[x] for row in points]),
+                factor * np.array([row[field] for row in points]),
+                100 * np.array([row["ci95"] for row in points]) if field == "accuracy" else None,
+            )
+            for name, points in curves.items()
+        }
+        figure = plots.lines(lines, x_label=x_label, y_label=label, log_x=not over_scale)
+        plots.save(figures / f"sweep-{'accuracy' if factor > 1 else 'distance'}.png", figure)

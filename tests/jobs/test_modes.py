@@ -126,10 +126,35 @@ def test_analyze_with_a_model_measures_its_loss_by_level(config, model):
 @pytest.mark.slow
 def test_sweep_shows_every_pair(config, model):
     config.sweep.guidance_scales = (1.0, 3.0)
-    config.sweep.num_steps = (2, 3)
+    config.sweep.samplers = ("ddim:2", "dpm_solver_pp_2m:3")
     sweep.run(config, model)
-    assert result(model, "sweep")["num_steps"] == [2, 3]
+    assert result(model, "sweep")["points"] is None
     assert size(model, "sweep.png")[1] > 4 * 64
+
+
+@pytest.mark.slow
+def test_sweep_measures_every_pair(config, model):
+    config.sweep.guidance_scales = (1.0,)
+    config.sweep.samplers = ("ddim:1", "ddim:4", "heun:2")
+    config.sweep.num_images = 60
+    config.sweep.num_seeds = 2
+    sweep.run(config, model)
+    found = result(model, "sweep")
+    assert [(row["solver"], row["num_steps"]) for row in found["points"]] == [
+        ("ddim", 1),
+        ("ddim", 4),
+        ("heun", 2),
+    ]
+    assert found["distance"] == "frechet_conv4" and found["n"] == 60
+    assert len({row["frechet_conv4"] for row in found["points"]}) == 3
+    assert all(0 <= row["accuracy"] <= 1 for row in found["points"])
+    assert size(model, "sweep-distance.png") and size(model, "sweep-accuracy.png")
+
+
+def test_a_sampler_without_a_number_of_steps_is_refused(config, model):
+    config.sweep.samplers = ("ddim",)
+    with pytest.raises(ValueError, match=r"has 'ddim', wanted SOLVER:STEPS"):
+        sweep.run(config, model)
 
 
 @pytest.mark.slow
