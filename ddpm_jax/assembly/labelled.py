@@ -4,13 +4,18 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int32
+from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import classifiers
+from ddpm_jax.assembly import augmentation, choice, classifiers
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import worth
 from ddpm_jax.types import Pixels
+
+AUGMENTED_AT_ONCE = 1024  # of one shape, compiled once
 
 
 class Images(NamedTuple):
@@ -24,6 +29,18 @@ def decode(split: source.Source) -> Images:
 
 def join(first: Images, second: Images) -> Images:
     return Images(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+
+
+def augmented(config: ConfigDict, seed: int, images: Images) -> Images:
+    """A changed copy of each image, as an augment section says; copy i depends on (seed, i) alone."""
+    change = jax.jit(augmentation.build_augmentation(config))
+    key = choice.key_for(seed, "augmented copies")
+    parts = []
+    for start in range(0, len(images.label), AUGMENTED_AT_ONCE):
+        rows = np.arange(start, start + AUGMENTED_AT_ONCE)
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rows)
+        parts.append(np.asarray(change(keys, jnp.take(images.image, rows, axis=0, mode="clip"))))
+    return Images(np.concatenate(parts)[: len(images.label)], images.label)
 
 
 def read_synthetic(

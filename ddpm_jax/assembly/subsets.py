@@ -16,13 +16,15 @@ class Point(NamedTuple):
     """A training set: so many images of each class. `ALL` is whatever there are."""
 
     real: int
-    synthetic: int
+    added: int
     multiple: int
-    """Synthetic images for each real one; 0 without the one or the other."""
+    """Added images for each real one; 0 without the one or the other."""
+    kind: str = "synthetic"
+    """What is added: "synthetic", or as a control of equal size "duplicated" or "augmented" real images."""
 
     @property
     def arm(self) -> str:
-        names = {"real": self.real, "synthetic": self.synthetic}
+        names = {"real": self.real, self.kind: self.added}
         return "+".join(name for name, number in names.items() if number)
 
 
@@ -34,8 +36,14 @@ def per_class(images: labelled.Images, num_classes: int) -> int:
 def build_points(config: ConfigDict, num_real: int, num_synthetic: int) -> Iterator[Point]:
     """Sizes there are not images enough for fall away; all real images are always the last size.
 
-    Raises ValueError where fewer than two real sizes are left, or a class has no images.
+    Raises ValueError where fewer than two real sizes are left, a class has no images, or a control
+    is not known.
     """
+    unknown = set(config.controls) - {"duplicated", "augmented"}
+    if unknown:
+        raise ValueError(
+            f"worth.controls is {tuple(config.controls)}, wanted some of 'duplicated', 'augmented'"
+        )
     if not (num_real and num_synthetic):
         raise ValueError(
             f"the smallest class has {num_real} real and {num_synthetic} synthetic images; every class "
@@ -55,18 +63,32 @@ def build_points(config: ConfigDict, num_real: int, num_synthetic: int) -> Itera
     for size, multiple in itertools.product((*sizes, ALL), sorted(config.multiples)):
         more = multiple * (num_real if size == ALL else size)
         if more <= num_synthetic:
-            yield Point(size, more, multiple)
+            for kind in ("synthetic", *config.controls):
+                yield Point(size, more, multiple, kind)
 
 
 def training_set(
-    point: Point, real: labelled.Images, made: labelled.Images, seed: int
+    config: ConfigDict, point: Point, real: labelled.Images, made: labelled.Images, seed: int
 ) -> labelled.Images:
-    parts = [
-        subset(images, number, seed)
-        for images, number in ((real, point.real), (made, point.synthetic))
-        if number
-    ]
-    return parts[0] if len(parts) == 1 else labelled.join(*parts)
+    """`config` is the section that augmented copies are made by."""
+    if not point.real:
+        return subset(made, point.added, seed)
+    first = subset(real, point.real, seed)
+    if not point.added:
+        return first
+    if point.kind == "synthetic":
+        return labelled.join(first, subset(made, point.added, seed))
+    again = repeated(first, point.added)
+    if point.kind == "augmented":
+        again = labelled.augmented(config, seed, again)
+    return labelled.join(first, again)
+
+
+def repeated(images: labelled.Images, number: int) -> labelled.Images:
+    """`number` images of each class, its images over and over."""
+    of_class = [np.flatnonzero(images.label == c) for c in np.unique(images.label)]
+    rows = np.concatenate([np.resize(rows, number) for rows in of_class])
+    return labelled.Images(images.image[rows], images.label[rows])
 
 
 def subset(images: labelled.Images, number: int, seed: int) -> labelled.Images:

@@ -9,19 +9,15 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
-from ddpm_jax.assembly import augmentation, choice, classifiers, datasets, labelled
+from ddpm_jax.assembly import choice, classifiers, datasets, labelled
 from ddpm_jax.assembly.labelled import Images
 from ddpm_jax.data import source
 from ddpm_jax.evaluation import worth
 from ddpm_jax.training import devices
-
-AUGMENTED_AT_ONCE = 1024
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -98,25 +94,15 @@ def build_arms(config: ConfigDict, real: Images, synthetic: Images | None) -> di
         known["synthetic"] = lambda: synthetic
         known["real+synthetic"] = lambda: labelled.join(real, synthetic)
     known["real+duplicated"] = lambda: labelled.join(real, more)
-    known["real+augmented"] = lambda: labelled.join(real, augmented(config, more))
+    known["real+augmented"] = lambda: labelled.join(
+        real, labelled.augmented(config.classifier.augment, config.seed, more)
+    )
     wanted = [arm for arm in config.classifier.arms if synthetic or "synthetic" not in arm]
     if "real" not in wanted:
         raise ValueError(
             f"classifier.arms is {wanted}; it must hold 'real', the baseline of the others"
         )
     return {arm: choice.choose("classifier.arms", arm, known)() for arm in wanted}
-
-
-def augmented(config: ConfigDict, images: Images) -> Images:
-    """A changed copy of each image."""
-    change = jax.jit(augmentation.build_augmentation(config.classifier.augment))
-    key = choice.key_for(config.seed, "augmented copies")
-    parts = []
-    for start in range(0, len(images.label), AUGMENTED_AT_ONCE):
-        rows = np.arange(start, start + AUGMENTED_AT_ONCE)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rows)
-        parts.append(np.asarray(change(keys, jnp.take(images.image, rows, axis=0, mode="clip"))))
-    return Images(np.concatenate(parts)[: len(images.label)], images.label)
 
 
 def seed_groups(config: ConfigDict) -> Iterator[list[int]]:

@@ -1,8 +1,9 @@
 """--mode=worth: how many real images a synthetic one is worth, to a classifier, on real test images.
 
-Accuracy over the number of real images, of real images alone, of synthetic ones alone, and of both, for
-several multiples. Each seed has its own real subset, the same in every arm, so that arms are compared in
-pairs; smaller subsets are parts of larger ones.
+Accuracy over the number of real images, of real images alone, of synthetic ones alone, of both for
+several multiples, and of as many duplicates or augmented copies in the place of the synthetic ones.
+Each seed has its own real subset, the same in every arm, so that arms are compared in pairs; smaller
+subsets are parts of larger ones.
 """
 
 import hashlib
@@ -67,9 +68,11 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
     pairs = list(itertools.product(range(config.worth.num_seeds), points))
     with progress.bar("worth", len(pairs), "classifiers", len(outcomes)) as show:
         for seed, point in pairs:
-            name = f"{point.real}/{point.synthetic}/{seed}"
+            name = key(point, seed)
             if name not in outcomes:
-                images = subsets.training_set(point, real, made, seed + config.seed)
+                images = subsets.training_set(
+                    config.classifier.augment, point, real, made, seed + config.seed
+                )
                 outcomes[name] = labelled.measure(trainer, images, test, [seed], len(names))[0]
                 outcomes[name]["n_train"] = len(images.label)
                 if devices.is_writer():
@@ -78,9 +81,7 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
     if devices.is_writer():
         kept.unlink(missing_ok=True)
     several = {
-        point: [
-            outcomes[f"{point.real}/{point.synthetic}/{s}"] for s in range(config.worth.num_seeds)
-        ]
+        point: [outcomes[key(point, seed)] for seed in range(config.worth.num_seeds)]
         for point in points
     }
     rows = summarize(several)
@@ -99,6 +100,10 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
     }
 
 
+def key(point: subsets.Point, seed: int) -> str:
+    return f"{point.kind}/{point.real}/{point.added}/{seed}"
+
+
 def summarize(
     several: Mapping[subsets.Point, Sequence[Mapping[str, Any]]],
 ) -> list[dict[str, Any]]:
@@ -108,7 +113,7 @@ def summarize(
     by_class = {
         p: np.array([statistics.per_class_accuracy(c) for c in cs]) for p, cs in counts.items()
     }
-    alone = [point for point in several if not point.synthetic]
+    alone = [point for point in several if not point.added]
     sizes = np.array([several[point][0]["n_train"] for point in alone])
     curve = np.array([right[point] for point in alone])
     rows = []
@@ -116,9 +121,7 @@ def summarize(
         mean, half_width = statistics.mean_interval(right[point])
         row = {
             "arm": point.arm,
-            "real": found[0]["n_train"]
-            if not point.synthetic
-            else rows_of(alone, sizes, point.real),
+            "real": found[0]["n_train"] if not point.added else rows_of(alone, sizes, point.real),
             "multiple": point.multiple,
             "n_train": found[0]["n_train"],
             "accuracy": mean,
@@ -127,7 +130,7 @@ def summarize(
             "per_class_accuracy": by_class[point].mean(axis=0),
             "calibration_error": float(np.mean([o["calibration_error"] for o in found])),
         }
-        if point.synthetic:
+        if point.added:
             baseline = subsets.Point(point.real or subsets.ALL, 0, 0)
             gain, width = statistics.paired_difference(right[point], right[baseline])
             gains = [
@@ -139,8 +142,10 @@ def summarize(
                 "gain_ci95": width,
                 "per_class_gain": [gain for gain, _ in gains],
                 "per_class_gain_ci95": [width for _, width in gains],
-                "worth_real": worth_fields(statistics.equivalence(sizes, curve, right[point])),
             }
+        if point.added and point.kind == "synthetic":
+            equal = statistics.equivalence(sizes, curve, right[point])
+            row["worth_real"] = worth_fields(equal)
         rows.append(row)
     return rows
 

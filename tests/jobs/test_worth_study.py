@@ -13,7 +13,7 @@ from ddpm_jax.jobs import report, worth
 @pytest.fixture
 def config(config):
     config.worth.sizes, config.worth.multiples = (5, 20, 1000), (1, 2, 4)
-    config.worth.num_seeds, config.worth.num_steps = 3, 4
+    config.worth.num_seeds, config.worth.num_steps, config.worth.controls = 3, 4, ()
     return config
 
 
@@ -35,7 +35,7 @@ def known(monkeypatch):
 
 
 def points(*args):
-    return [tuple(point) for point in subsets.build_points(*args)]
+    return [tuple(point)[:3] for point in subsets.build_points(*args)]
 
 
 def test_sizes_and_multiples_without_images_enough_fall_away(config):
@@ -45,6 +45,33 @@ def test_sizes_and_multiples_without_images_enough_fall_away(config):
         (0, 5, 0), (0, 20, 0), (0, every, 0),
         (5, 5, 1), (5, 10, 2), (5, 20, 4), (20, 20, 1), (20, 40, 2), (every, 30, 1),
     ]  # fmt: skip
+
+
+def test_each_synthetic_set_has_its_controls(config):
+    config.worth.controls = ("duplicated", "augmented")
+    both = [point for point in subsets.build_points(config.worth, 30, 5) if point.multiple]
+    assert [point.arm for point in both] == ["real+synthetic", "real+duplicated", "real+augmented"]
+    assert {point[:3] for point in both} == {(5, 5, 1)}
+    config.worth.controls = ("tripled",)
+    with pytest.raises(ValueError, match=r"controls is \('tripled',\), wanted some of"):
+        points(config.worth, 30, 45)
+
+
+def test_controls_are_as_many_images_of_the_same_real_subset(config):
+    real = labelled.decode(datasets.build_splits(config.data, 0).train)
+    sets = {
+        kind: subsets.training_set(
+            config.classifier.augment, subsets.Point(5, 12, 2, kind), real, real, 1
+        )
+        for kind in ("synthetic", "duplicated", "augmented")
+    }
+    for images in sets.values():
+        assert np.bincount(images.label).tolist() == [17] * 10
+    few = {image.tobytes() for image in subsets.subset(real, 5, 1).image}
+    assert {image.tobytes() for image in sets["duplicated"].image} == few
+    new = {image.tobytes() for image in sets["augmented"].image} - few
+    assert len(new) > 0.9 * 120  # each copy is changed in its own way
+    assert not new & {image.tobytes() for image in real.image}
 
 
 @pytest.mark.parametrize(
