@@ -13,7 +13,7 @@ ALLOWED = {
     "classify": {"jobs", "command_line"},
     "command_line": set(),
     "jobs": {"assembly", "rundir", "metrics", "progress"} | ISLANDS | GROUND,
-    "assembly": ISLANDS | GROUND,
+    "assembly": {"rundir"} | ISLANDS | GROUND,
     "rundir": GROUND,
     "metrics": GROUND,
     "progress": GROUND,

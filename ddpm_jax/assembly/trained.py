@@ -1,7 +1,7 @@
 """A trained model from its checkpoint, and images from it in batches of any size."""
 
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -10,13 +10,16 @@ import numpy as np
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels
+from ddpm_jax import pixels, rundir
 from ddpm_jax.assembly import denoising, guides, networks
 from ddpm_jax.assembly.choice import key_for
 from ddpm_jax.assembly.datasets import image_shape
 from ddpm_jax.diffusion import schedules
 from ddpm_jax.training import checkpoints, devices, retention
 from ddpm_jax.types import Params, Pixels
+
+# What the guiding classifier's weights depend on.
+GUIDE_SECTIONS = ("data", "augment", "schedule", "guide")
 
 
 class Model(NamedTuple):
@@ -29,6 +32,45 @@ class Model(NamedTuple):
     class_names: tuple[str, ...]
     facts: Mapping[str, Any]
     """Of the checkpoint: see `checkpoints.Restored`."""
+
+
+def stage(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    mode: str,
+    run: Callable[[ConfigDict, pathlib.Path], Mapping[str, Any]],
+    figures: Sequence[str],
+    sections: Sequence[str] = rundir.SAMPLE_SECTIONS,
+) -> dict[str, Any]:
+    """`rundir.stage` for pictures by a trained model: `run(config, workdir)` draws `figures`."""
+    rundir.claim(workdir, config.to_dict())
+    inputs = made_from(config, rundir.checkpoints(workdir)) | {
+        "fields": rundir.model_inputs(config.to_dict(), sections)
+    }
+    outputs = [rundir.figures(workdir) / name for name in figures]
+    return rundir.stage(workdir, mode, inputs, lambda: run(config, workdir), outputs)
+
+
+def made_from(config: ConfigDict, directory: pathlib.Path) -> dict[str, Any]:
+    """The weights that images are made with: the newest step, and the classifier that guides.
+
+    Raises FileNotFoundError where one of them is not there yet, and ValueError where the classifier
+    was trained with other fields.
+    """
+    guide = None
+    if config.sampling.classifier_scale:
+        facts = _guide_facts(config, guide_directory(directory))
+        if facts["config_digest"] != rundir.digest(guide_inputs(config)):
+            raise ValueError(
+                f"the classifier in {guide_directory(directory)} was trained with other fields of the "
+                f"sections {', '.join(GUIDE_SECTIONS)}; run --mode=train_classifier again"
+            )
+        guide = facts["extra"]["ema_sha256"]
+    return {"step": newest_step(directory), "guide": guide}
+
+
+def guide_inputs(config: ConfigDict) -> dict[str, Any]:
+    return rundir.model_inputs(config.to_dict(), GUIDE_SECTIONS)
 
 
 def newest_step(directory: pathlib.Path) -> int:
@@ -66,18 +108,27 @@ def guide_directory(directory: pathlib.Path) -> pathlib.Path:
     return directory.with_name("guide")
 
 
+def _guide_facts(config: ConfigDict, directory: pathlib.Path) -> dict[str, Any]:
+    sound = retention.sound(directory)
+    if config.guide.num_steps not in sound:
+        found = ", ".join(map(str, sound)) or "none"
+        raise FileNotFoundError(
+            f"{directory} holds no classifier of {config.guide.num_steps} steps (found: {found}); run "
+            "--mode=train_classifier first"
+        )
+    return sound[config.guide.num_steps]
+
+
 def load_guide(config: ConfigDict, directory: pathlib.Path, num_classes: int) -> Params:
     """The guiding classifier's parameters, on all devices."""
-    if not retention.sound(directory):
-        raise FileNotFoundError(
-            f"{directory} holds no classifier; run --mode=train_classifier first"
-        )
+    facts = _guide_facts(config, directory)
     net = guides.build_net(config.guide, num_classes)
     shapes = jax.eval_shape(
         lambda: guides.init_net(net, config.guide, jax.random.key(0), image_shape(config))
     )
-    restored = checkpoints.restore_params(directory, devices.abstract(devices.place(), shapes))
-    assert restored is not None
+    target = devices.abstract(devices.place(), shapes)
+    restored = checkpoints.restore_params(directory, target, step=facts["step"])
+    assert restored is not None  # a step that is asked for is found or raises
     return restored.params
 
 
@@ -103,17 +154,6 @@ def build_draw(
         wanted = min(config.sampling.batch_size, len(labels))
         size = -(-wanted // placement.num_devices) * placement.num_devices
         mine = devices.local_rows(placement, size)
-
-        def begin(start: int) -> Array:
-            rows = np.arange(start, start + size)
-            batch = {
-                "index": (first + rows).astype(np.int32)[mine],
-                "label": np.take(labels, rows, mode="clip").astype(np.int32)[mine],
-            }
-            return compiled(params, devices.put_batch(placement, batch))
-
-        # A batch ahead: the device works while the caller does something with the one before.
-        ahead = begin(0)
 
         def begin(start: int) -> Array:
             rows = np.arange(start, start + size)

@@ -19,13 +19,7 @@ from ddpm_jax.viz import pictures
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    rundir.claim(workdir, config.to_dict())
-    inputs = {
-        "step": trained.newest_step(rundir.checkpoints(workdir)),
-        "fields": rundir.model_inputs(config.to_dict(), rundir.SAMPLE_SECTIONS),
-    }
-    outputs = [rundir.figures(workdir) / "denoise.png"]
-    return rundir.stage(workdir, "denoise", inputs, lambda: denoise(config, workdir), outputs)
+    return trained.stage(config, workdir, "denoise", denoise, ["denoise.png"])
 
 
 def denoise(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:

@@ -24,21 +24,21 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     writes = devices.is_writer()
     with lock.owned(workdir) if writes else contextlib.nullcontext():
         (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
-        inputs = made_from(config, trained.newest_step(rundir.checkpoints(workdir)))
+        inputs = made_from(config, workdir)
         outputs = [rundir.synthetic(workdir)]
         return rundir.stage(
             workdir, "export", inputs, lambda: export(config, workdir), outputs, write=writes
         )
 
 
-def made_from(config: ConfigDict, step: int) -> dict[str, Any]:
+def made_from(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     """All that the images depend on; the batch size is not among it."""
     sampling = config.sampling.to_dict()
     for name in ("batch_size", "images_per_class"):
         del sampling[name]
     return {
         "model": rundir.model_inputs(config.to_dict()),
-        "step": step,
+        **trained.made_from(config, rundir.checkpoints(workdir)),
         "sampling": sampling,
         "export": config.export.to_dict(),
         "seed": config.seed,
@@ -49,7 +49,7 @@ def export(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     model = trained.load_model(config, rundir.checkpoints(workdir))
     labels = choose_labels(config, len(model.class_names), model.facts["extra"]["num_images"])
     shape = (len(labels), *datasets.image_shape(config))
-    identity = made_from(config, model.facts["step"])
+    identity = made_from(config, workdir) | {"step": model.facts["step"]}
     partial = workdir / "synthetic.partial"
     file = begin(partial, rundir.digest(identity))
     draw(config, model, labels, file)

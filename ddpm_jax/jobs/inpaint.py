@@ -21,13 +21,7 @@ NUM_FILLINGS = 3
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    rundir.claim(workdir, config.to_dict())
-    inputs = {
-        "step": trained.newest_step(rundir.checkpoints(workdir)),
-        "fields": rundir.model_inputs(config.to_dict(), rundir.SAMPLE_SECTIONS),
-    }
-    outputs = [rundir.figures(workdir) / "inpaint.png"]
-    return rundir.stage(workdir, "inpaint", inputs, lambda: inpaint(config, workdir), outputs)
+    return trained.stage(config, workdir, "inpaint", inpaint, ["inpaint.png"])
 
 
 def inpaint(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:

@@ -18,15 +18,7 @@ from ddpm_jax.viz import pictures
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    rundir.claim(workdir, config.to_dict())
-    inputs = {
-        "step": trained.newest_step(rundir.checkpoints(workdir)),
-        "fields": rundir.model_inputs(config.to_dict(), rundir.SAMPLE_SECTIONS),
-    }
-    outputs = [rundir.figures(workdir) / "interpolate.png"]
-    return rundir.stage(
-        workdir, "interpolate", inputs, lambda: interpolate(config, workdir), outputs
-    )
+    return trained.stage(config, workdir, "interpolate", interpolate, ["interpolate.png"])
 
 
 def interpolate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:

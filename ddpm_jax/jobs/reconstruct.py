@@ -19,15 +19,7 @@ from ddpm_jax.viz import pictures
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    rundir.claim(workdir, config.to_dict())
-    inputs = {
-        "step": trained.newest_step(rundir.checkpoints(workdir)),
-        "fields": rundir.model_inputs(config.to_dict(), rundir.SAMPLE_SECTIONS),
-    }
-    outputs = [rundir.figures(workdir) / "reconstruct.png"]
-    return rundir.stage(
-        workdir, "reconstruct", inputs, lambda: reconstruct(config, workdir), outputs
-    )
+    return trained.stage(config, workdir, "reconstruct", reconstruct, ["reconstruct.png"])
 
 
 def reconstruct(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:

@@ -140,6 +140,8 @@ def process(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
             (figures / "reverse.gif", "Animation of one image of each class out of noise", "As it goes."),
             (figures / "forward.png", "Real images turning into noise from left to right",
              "The way the network was trained to undo."),
+            (figures / "progress.gif", "Animation of samples from the same noise over the training",
+             "The same noise as the training went on."),
         ),
     ]  # fmt: skip
 

@@ -23,15 +23,10 @@ FRAMES_OF_GIF = 40
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    rundir.claim(workdir, config.to_dict())
-    inputs = {
-        "step": trained.newest_step(rundir.checkpoints(workdir)),
-        "sampling": config.sampling.to_dict(),
-        "model": rundir.model_inputs(config.to_dict()),
-    }
-    names = ("classes.png", "reverse.png", "reverse.gif", "forward.png")
-    outputs = [rundir.figures(workdir) / name for name in names]
-    return rundir.stage(workdir, "sample", inputs, lambda: sample(config, workdir), outputs)
+    names = ["classes.png", "reverse.png", "reverse.gif", "forward.png"]
+    names += ["progress.gif"] * bool(grids_of_training(workdir))
+    sections = (*rundir.MODEL_SECTIONS, "sampling")
+    return trained.stage(config, workdir, "sample", sample, names, sections)
 
 
 def sample(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -46,6 +41,7 @@ def sample(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         save_grid(figures / "classes.png", config, model, images)
         save_reverse(figures, model, levels, x, x0_hat)
         save_forward(figures / "forward.png", config, model)
+        save_progress(workdir)
     return {
         "checkpoint": model.facts["step"],
         "num_images": len(images),
@@ -128,3 +124,19 @@ def save_forward(path: pathlib.Path, config: ConfigDict, model: trained.Model) -
         title="From an image to noise",
     )
     pictures.save(path, strip)
+
+
+def grids_of_training(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """What training drew from the same noise every `training.sample_every` steps."""
+    return sorted((rundir.figures(workdir) / "samples").glob("*.png"))
+
+
+def save_progress(workdir: pathlib.Path) -> None:
+    """The grids of the training as one animation; each says its step."""
+    paths = grids_of_training(workdir)
+    shown = np.unique(np.linspace(0, max(0, len(paths) - 1), FRAMES_OF_GIF).astype(int))
+    frames = [pictures.load(paths[i]) for i in shown if paths]
+    # Another `sampling.images_per_class` in the middle of a run made grids of another size.
+    frames = [frame for frame in frames if frame.shape == frames[-1].shape]
+    if frames:
+        pictures.gif(rundir.figures(workdir) / "progress.gif", frames)

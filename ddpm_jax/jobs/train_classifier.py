@@ -5,18 +5,34 @@ It sees training images only, noised to every level as the generator sees them, 
 
 import contextlib
 import pathlib
+import shutil
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels, progress, rundir
 from ddpm_jax.assembly import choice, datasets, denoising, guides, trained
 from ddpm_jax.data import order, source
 from ddpm_jax.diffusion import process, schedules
-from ddpm_jax.training import checkpoints, devices, loop, optim, state, step
+from ddpm_jax.training import (
+    checkpoints,
+    devices,
+    fingerprint,
+    lock,
+    loop,
+    manifest,
+    optim,
+    retention,
+    signals,
+    state,
+    step,
+)
 from ddpm_jax.types import Params
 from ddpm_jax.viz import plots
 
@@ -25,26 +41,28 @@ MOST_TESTED = 1024
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    sections = ("data", "augment", "schedule", "guide")
-    inputs = rundir.model_inputs(config.to_dict(), sections)
-    outputs = [rundir.figures(workdir) / "guide.png"] if config.guide.noised else []
-    return rundir.stage(
-        workdir,
-        "train_classifier",
-        inputs,
-        lambda: train_classifier(config, workdir, rundir.digest(inputs)),
-        outputs,
-    )
+    inputs = trained.guide_inputs(config)
+    directory = trained.guide_directory(rundir.checkpoints(workdir))
+    outputs = [directory / str(config.guide.num_steps) / manifest.NAME]
+    outputs += [rundir.figures(workdir) / "guide.png"] * config.guide.noised
+    writes = devices.is_writer()
+    with lock.owned(directory) if writes else contextlib.nullcontext():
+        return rundir.stage(
+            workdir,
+            "train_classifier",
+            inputs,
+            lambda: train_classifier(config, workdir, rundir.digest(inputs)),
+            outputs,
+            write=writes,
+        )
 
 
 def train_classifier(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str, Any]:
     splits = datasets.build_splits(config.data, config.seed)
     table = denoising.build_levels(config.schedule)
     net = guides.build_net(config.guide, len(splits.train.class_names))
-    params = fit(config, net, table, splits.train)
     directory = trained.guide_directory(rundir.checkpoints(workdir))
-    with checkpoints.saver(directory, keep=1, config_digest=made_from) as save:
-        save(params, extra={"class_names": splits.train.class_names})
+    params = fit(config, net, table, splits.train, directory, made_from)
     accuracies = by_level(config, net, params.ema_params, table, splits.validation)
     if config.guide.noised and devices.is_writer():
         t = np.array(list(accuracies), np.float64)
@@ -66,34 +84,102 @@ def train_classifier(config: ConfigDict, workdir: pathlib.Path, made_from: str) 
     }
 
 
-def fit(config: ConfigDict, net: Any, table: schedules.Level, train: source.Source) -> Any:
-    """The state after the last step."""
+def fit(
+    config: ConfigDict,
+    net: Any,
+    table: schedules.Level,
+    train: source.Source,
+    directory: pathlib.Path,
+    made_from: str,
+) -> state.TrainState:
+    """The state after the last step, saved in `directory`; goes on where a call was interrupted.
+
+    A signal ends the program with status `signals.STOPPED`, the state saved.
+    """
     placement = devices.place()
     guide = config.guide
     key = choice.key_for(config.seed, "guide")
-    params = guides.init_net(net, guide, key, datasets.image_shape(config))
-    rate = optim.warmup_cosine(guide.learning_rate, num_steps=guide.num_steps)
-    optimizer = optim.adamw(rate, weight_decay=0.01)
-    loss_fn = guides.build_loss(config, net, table)
     size = -(-guide.batch_size // placement.num_devices) * placement.num_devices
-    shapes = {
-        "image": jax.ShapeDtypeStruct((size, *datasets.image_shape(config)), jnp.uint8),
-        "label": jax.ShapeDtypeStruct((size,), jnp.int32),
-    }
-    train_step = step.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.99))
+    train_step, begin = build_step(config, net, table, placement, key, size)
+    facts = {"class_names": train.class_names, "data_sha256": source.fingerprint(train)}
+    begin = restore(directory, placement, begin, made_from, facts)
+    first = int(begin.step)
     rows = devices.local_rows(placement, size)
-    read = order.batches(train, size, config.seed, rows=rows)
+    read = order.batches(train, size, config.seed, first, rows)
     with contextlib.ExitStack() as stack:
-        show = stack.enter_context(progress.bar("guide", guide.num_steps, "steps"))
-        return loop.run(
+        received = stack.enter_context(signals.deferred())
+        show = stack.enter_context(progress.bar("guide", guide.num_steps, "steps", first))
+        write = stack.enter_context(checkpoints.saver(directory, keep=1, config_digest=made_from))
+
+        def save(at: int, now: state.TrainState) -> None:
+            write(now, extra=facts | {"ema_sha256": fingerprint.sha256(now.ema_params)})
+
+        end = loop.run(
             devices.compile_step(placement, train_step),
-            devices.replicate(placement, state.create(params, optimizer, loss_fn, shapes)),
+            begin,
             (devices.put_batch(placement, batch) for batch in read),
             key=jax.random.fold_in(key, 1),
             num_steps=guide.num_steps,
             log_every=max(1, guide.num_steps // 10),
             on_log=lambda done, values: show(done, loss=values["loss"]),
+            actions=[loop.Action(config.training.save_every, save)],
+            stop=devices.agreed(placement, received),
         )
+        save(int(end.step), end)
+    if int(end.step) < guide.num_steps:
+        why = received() or "another process was asked to end"
+        print(
+            f"{why}: stopped and saved at step {int(end.step)} of {guide.num_steps}; "
+            "run the same command to go on",
+            file=sys.stderr,
+        )
+        sys.exit(signals.STOPPED)
+    return end
+
+
+def build_step(
+    config: ConfigDict,
+    net: Any,
+    table: schedules.Level,
+    placement: devices.Placement,
+    key: Key[Array, ""],
+    size: int,
+) -> tuple[step.TrainStep, state.TrainState]:
+    """One step of the training, and the state before the first."""
+    guide = config.guide
+    params = guides.init_net(net, guide, key, datasets.image_shape(config))
+    rate = optim.warmup_cosine(guide.learning_rate, num_steps=guide.num_steps)
+    optimizer = optim.adamw(rate, weight_decay=0.01)
+    loss_fn = guides.build_loss(config, net, table)
+    shapes = {
+        "image": jax.ShapeDtypeStruct((size, *datasets.image_shape(config)), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((size,), jnp.int32),
+    }
+    begin = state.create(params, optimizer, loss_fn, shapes)
+    train_step = step.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.99))
+    return train_step, devices.replicate(placement, begin)
+
+
+def restore(
+    directory: pathlib.Path,
+    placement: devices.Placement,
+    begin: state.TrainState,
+    made_from: str,
+    facts: Mapping[str, Any],
+) -> state.TrainState:
+    """Where to begin. What was made from other fields or images is removed."""
+    sound = retention.sound(directory)
+    if any(
+        found["config_digest"] != made_from or found["extra"]["data_sha256"] != facts["data_sha256"]
+        for found in sound.values()
+    ):
+        if devices.is_writer():
+            for at in sound:
+                shutil.rmtree(directory / str(at))
+        devices.barrier("guide")
+        return begin
+    restored = checkpoints.restore(directory, devices.abstract(placement, begin))
+    return restored.state if restored else begin
 
 
 def by_level(

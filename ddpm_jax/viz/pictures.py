@@ -98,6 +98,12 @@ def gif(
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
 
 
+def load(path: str | Path) -> Picture:
+    """A picture that `save` wrote."""
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
 class _Labels(NamedTuple):
     title: str
     rows: Line

@@ -145,3 +145,9 @@ def test_images_that_are_not_pixels_are_refused():
 def test_frames_of_different_sizes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="of one size"):
         pictures.gif(tmp_path / "x.gif", [pictures.grid(images(1)), pictures.grid(images(2))])
+
+
+def test_a_saved_png_is_loaded_as_it_was(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    pictures.save(tmp_path / "p.png", picture)
+    np.testing.assert_array_equal(pictures.load(tmp_path / "p.png"), picture)
