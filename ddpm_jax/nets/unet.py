@@ -17,6 +17,9 @@ from ddpm_jax.nets.normalization import Features, GroupNorm, RMSNorm
 
 RESAMPLING = ("conv", "pool")
 
+Block = Callable[[Array, int, str], Array]
+"""`block(h, level, name)`, with the embedding bound."""
+
 
 class UNet(nn.Module):
     """Residual blocks at halving resolutions, each with a skip to its mirror (Ho et al. 2020, B).
@@ -63,66 +66,73 @@ class UNet(nn.Module):
         *,
         train: bool = False,
     ) -> Float[Array, "B H W {self.out_channels}"]:
-        attention = self._attention(x)
-        norm = self._norm()
-        embedding = nn.silu(
-            Conditioning(
-                4 * self.base_channels,
-                frequencies=self.base_channels,
-                num_classes=self.num_classes,
-                kind=self.time_embedding,
-                max_period=self.max_period,
-                max_t=self.max_t,
-                dtype=self.dtype,
-                name="conditioning",
-            )(t, label)
-        )
+        kinds = self._attention(x)
+        embedding = nn.silu(self._conditioning()(t, label))
 
-        def block(h: Array, multiplier: int, name: str) -> Array:
-            return ResidualBlock(
-                multiplier * self.base_channels,
-                dropout=self.dropout,
-                conditioning=self.conditioning,
-                norm=norm,
-                dtype=self.dtype,
-                name=name,
-            )(h, embedding, train=train)
+        def block(h: Array, level: int, name: str) -> Array:
+            return self._block(self.multipliers[level], name)(h, embedding, train=train)
 
-        def attend(h: Array, kind: str, name: str) -> Array:
-            if kind == "none":
-                return h
-            return SelfAttention(
-                kind, self.num_heads, self.head_channels, norm, self.dtype, name=name
-            )(h)
-
-        levels = list(enumerate(self.multipliers))
         h = resampling.space_to_depth(x, self.patch_size).astype(self.dtype)
         h = Conv(self.base_channels, dtype=self.dtype, name="stem")(h)
+        skips = self._encode(h, block, kinds)
+        h = block(skips[-1], -1, "middle_0")
+        h = self._attend(h, self.middle_attention, "middle_attention")
+        h = self._decode(block(h, -1, "middle_1"), skips, block, kinds)
+        h = blocks.silu(self._norm()(dtype=jnp.float32, name="head_norm")(h))
+        h = blocks.zero_conv(self.out_channels * self.patch_size**2, name="head")(h)
+        return resampling.depth_to_space(h, self.patch_size)
+
+    def _encode(self, h: Array, block: Block, kinds: list[str]) -> list[Array]:
+        """Every feature map on the way down, which the way up takes in again."""
         skips = [h]
-        for level, multiplier in levels:
+        for level, kind in enumerate(kinds):
             if level:
                 h = Downsample(self.resampling, self.dtype, name=f"down_{level}")(h)
                 skips.append(h)
             for index in range(self.num_res_blocks):
-                h = block(h, multiplier, f"encoder_{level}_{index}")
-                h = attend(h, attention[level], f"encoder_{level}_{index}_attention")
+                h = block(h, level, f"encoder_{level}_{index}")
+                h = self._attend(h, kind, f"encoder_{level}_{index}_attention")
                 skips.append(h)
+        return skips
 
-        h = block(h, self.multipliers[-1], "middle_0")
-        h = attend(h, self.middle_attention, "middle_attention")
-        h = block(h, self.multipliers[-1], "middle_1")
-
-        for level, multiplier in reversed(levels):
+    def _decode(self, h: Array, skips: list[Array], block: Block, kinds: list[str]) -> Array:
+        for level in reversed(range(len(kinds))):
             for index in range(self.num_res_blocks + 1):
                 h = jnp.concatenate([h, skips.pop()], axis=-1)
-                h = block(h, multiplier, f"decoder_{level}_{index}")
-                h = attend(h, attention[level], f"decoder_{level}_{index}_attention")
+                h = block(h, level, f"decoder_{level}_{index}")
+                h = self._attend(h, kinds[level], f"decoder_{level}_{index}_attention")
             if level:
                 h = Upsample(self.resampling, self.dtype, name=f"up_{level}")(h)
+        return h
 
-        h = blocks.silu(norm(dtype=jnp.float32, name="head_norm")(h))
-        h = blocks.zero_conv(self.out_channels * self.patch_size**2, name="head")(h)
-        return resampling.depth_to_space(h, self.patch_size)
+    def _attend(self, h: Array, kind: str, name: str) -> Array:
+        if kind == "none":
+            return h
+        return SelfAttention(
+            kind, self.num_heads, self.head_channels, self._norm(), self.dtype, name=name
+        )(h)
+
+    def _block(self, multiplier: int, name: str) -> nn.Module:
+        return ResidualBlock(
+            multiplier * self.base_channels,
+            dropout=self.dropout,
+            conditioning=self.conditioning,
+            norm=self._norm(),
+            dtype=self.dtype,
+            name=name,
+        )
+
+    def _conditioning(self) -> nn.Module:
+        return Conditioning(
+            4 * self.base_channels,
+            frequencies=self.base_channels,
+            num_classes=self.num_classes,
+            kind=self.time_embedding,
+            max_period=self.max_period,
+            max_t=self.max_t,
+            dtype=self.dtype,
+            name="conditioning",
+        )
 
     def _norm(self) -> Callable[..., nn.Module]:
         norms: dict[str, Callable[..., nn.Module]] = {
