@@ -1,0 +1,50 @@
+"""Seconds from launch to the first training step on digits, compile cache empty and filled."""
+
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def measure(repeats: int) -> dict:
+    """Pairs, each with a cache of its own: the first launch fills it, the second reads it."""
+    seconds: dict[str, list[float]] = {"cold": [], "cached": []}
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, times in seconds.items():
+                times.append(first_step(pathlib.Path(folder), name))
+    median = {name: statistics.median(times) for name, times in seconds.items()}
+    row = {"what": "launch", "network": "digits", "seconds": seconds, "median": median}
+    row["cached_over_cold"] = median["cached"] / median["cold"]
+    print(f"launch: {median}, cached / cold {row['cached_over_cold']:.2f}", flush=True)
+    return row
+
+
+def first_step(folder: pathlib.Path, name: str) -> float:
+    """Until the first step's numbers are in `metrics.jsonl`; the run is ended there."""
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    workdir = folder / name
+    command = [sys.executable, "-m", "ddpm_jax.main", "--config=configs/digits.py"]
+    command += ["--mode=train", f"--workdir={workdir}", "--config.training.log_every=1"]
+    begun = time.perf_counter()
+    with open(folder / f"{name}.log", "w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        while not _has_line(workdir / "metrics.jsonl"):
+            if process.poll() is not None:
+                raise RuntimeError((folder / f"{name}.log").read_text())
+            time.sleep(0.01)
+        return time.perf_counter() - begun
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _has_line(path: pathlib.Path) -> bool:
+    return path.exists() and "\n" in path.read_text()

@@ -1,0 +1,166 @@
+"""This project's side of the measurements; `benchmarks.run` starts it."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+# The peer shares the accelerator.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+import numpy as np
+from clu import parameter_overview
+from ml_collections import ConfigDict
+
+from benchmarks import turns
+from ddpm_jax import pixels
+from ddpm_jax.assembly import choice, datasets, denoising, networks, objective, optimizers
+from ddpm_jax.data import order
+from ddpm_jax.training import devices, optim
+from ddpm_jax.training import state as states
+from ddpm_jax.training import step as steps
+
+
+def prepare(request: Mapping[str, Any]) -> turns.Prepared:
+    makers = {
+        "train": train,
+        "forward": forward,
+        "sampler": sampler,
+        "input": read,
+        "matmul": matmul,
+        "convolution": convolution,
+    }
+    config = ConfigDict(_tuples(request["config"])) if "config" in request else None
+    return makers[request["what"]](config, request)
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows lists only; a Flax module is hashed with its fields."""
+    if isinstance(value, dict):
+        return {name: _tuples(part) for name, part in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def build(config: ConfigDict):
+    net = networks.build_net(config, config.benchmark.num_classes)
+    return net, networks.init_net(net, config.data, choice.key_for(config.seed, "init"))
+
+
+def random_batch(config: ConfigDict, num: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (num, *datasets.image_shape(config)), np.uint8)
+    labels = rng.integers(0, config.benchmark.num_classes, num, np.int32)
+    return {"image": images, "label": labels, "progress": np.zeros(num, np.float32)}
+
+
+def train(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
+    """Noise, network, gradient, clipping, optimizer and average; `steps_per_call` steps a call."""
+    num_calls = request["steps_per_call"]
+    net, params = build(config)
+    placement = devices.place()
+    loss_fn = objective.build_loss(config, net, denoising.build_levels(config.schedule))
+    optimizer = optimizers.build_optimizer(config.optim, config.training.num_steps)
+    one = steps.make_train_step(
+        loss_fn, optimizer, ema_decay=optim.ema_decay(config.optim.ema_decay)
+    )
+    batch = devices.put_batch(placement, random_batch(config, request["batch"]))
+
+    def several(state, batch, key):
+        if num_calls == 1:
+            return one(state, batch, key)
+        return jax.lax.scan(lambda s, _: (one(s, batch, key), None), state, length=num_calls)[0]
+
+    state = devices.replicate(placement, states.create(params, optimizer, loss_fn, batch))
+    key = devices.replicate(placement, jax.random.key(0))
+    compiled = devices.compile_step(placement, several).lower(state, batch, key).compile()
+    held = [state]
+
+    def call() -> None:
+        held[0] = jax.block_until_ready(compiled(held[0], batch, key))
+
+    return call, facts_of(compiled) | {"parameters": parameter_overview.count_parameters(params)}
+
+
+def forward(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
+    net, params = build(config)
+    batch = random_batch(config, request["batch"])
+    x, t = pixels.to_float(jnp.asarray(batch["image"])), jnp.linspace(1.0, 999.0, request["batch"])
+    label = jnp.asarray(batch["label"]) if net.num_classes else None
+    compiled = jax.jit(net.apply).lower(params, x, t, label).compile()
+    return lambda: jax.block_until_ready(compiled(params, x, t, label)), facts_of(compiled)
+
+
+def sampler(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
+    """From keys to uint8 images in the host's memory, in one program."""
+    net, params = build(config)
+    draw = denoising.build_sampler(config, net, denoising.build_levels(config.schedule))
+    keys = jax.random.split(jax.random.key(0), request["batch"])
+    labels = jnp.asarray(random_batch(config, request["batch"])["label"])
+
+    def images(params, labels, keys):
+        return pixels.to_uint8(draw(params, labels, keys))
+
+    compiled = jax.jit(images).lower(params, labels, keys).compile()
+    return lambda: np.asarray(compiled(params, labels, keys)), facts_of(compiled)
+
+
+def read(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
+    """The training split's batches, read, decoded and put on the device: 50 a call."""
+    placement = devices.place()
+    split = datasets.build_splits(config.data, config.seed).train
+    batches = order.batches(split, request["batch"], config.seed)
+
+    def call() -> None:
+        for _ in range(50):
+            jax.block_until_ready(devices.put_batch(placement, next(batches)))
+
+    return call, {"batches": 50, "images": len(split.labels)}
+
+
+def matmul(config: None, request: Mapping[str, Any]) -> turns.Prepared:
+    size, dtype = request["size"], request["dtype"]
+    a = jnp.ones((size, size), dtype)
+    compiled = jax.jit(jnp.dot).lower(a, a).compile()
+    return lambda: jax.block_until_ready(compiled(a, a)), {"gflop": 2e-9 * size**3}
+
+
+def convolution(config: None, request: Mapping[str, Any]) -> turns.Prepared:
+    num, channels = request["batch"], 128
+    x = jnp.ones((num, 32, 32, channels), request["dtype"])
+    kernel = jnp.ones((3, 3, channels, channels), request["dtype"])
+
+    def convolve(x, kernel):
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
+
+    compiled = jax.jit(convolve).lower(x, kernel).compile()
+    # Without the products with the zeros around: 94 rows meet 32 of 3 x 32.
+    gflop = 2e-9 * num * 94 * 94 * channels**2
+    return lambda: jax.block_until_ready(compiled(x, kernel)), {"gflop": gflop}
+
+
+def facts_of(compiled: Any) -> turns.Facts:
+    """XLA counts the body of a loop once: for one step, whatever the steps per call."""
+    cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    return {
+        "gflop": cost["flops"] / 1e9,
+        "gbyte": cost["bytes accessed"] / 1e9,
+        "memory_mib": (memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**20,
+    }
+
+
+def main() -> None:
+    versions = {
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "platform": jax.default_backend(),
+        "device": jax.devices()[0].device_kind,
+        "num_devices": jax.device_count(),
+    }
+    turns.serve(prepare, versions)
+
+
+if __name__ == "__main__":
+    main()

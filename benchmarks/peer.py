@@ -1,0 +1,207 @@
+"""The peer's side: diffusers' U-Net, pipeline and training recipe. `benchmarks.run` starts it.
+
+It runs in any environment that has torch and diffusers, and imports nothing of this project but
+the protocol. On a GPU the peer has bfloat16, channels-last, `torch.compile` and a fused AdamW; on
+CPUs float32 and eager, with the fused AdamW.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks import turns
+
+try:
+    import diffusers
+    import torch
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+except ImportError as error:
+    MISSING: str = error.name or str(error)
+else:
+    MISSING = ""
+    DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def prepare(request: Mapping[str, Any]) -> turns.Prepared:
+    makers = {
+        "train": train,
+        "forward": forward,
+        "sampler": sampler,
+        "input": read,
+        "matmul": matmul,
+        "convolution": convolution,
+    }
+    return makers[request["what"]](request.get("config", {}), request)
+
+
+def build(config: Mapping[str, Any]) -> Any:
+    """The network of `config`, with the same number of weights."""
+    net, side = config["net"], config["data"]["image_size"]
+    widths = [net["base_channels"] * multiplier for multiplier in net["multipliers"]]
+    rows = [side // 2**level for level in range(len(widths))]
+    down = ["AttnDownBlock2D" if r in net["attention_resolutions"] else "DownBlock2D" for r in rows]
+    up = [kind.replace("Down", "Up") for kind in reversed(down)]
+    classes = config["benchmark"]["num_classes"] if net["class_conditional"] else None
+    model = diffusers.UNet2DModel(
+        sample_size=side,
+        in_channels=config["data"]["channels"],
+        out_channels=config["data"]["channels"],
+        layers_per_block=net["num_res_blocks"],
+        block_out_channels=tuple(widths),
+        down_block_types=tuple(down),
+        up_block_types=tuple(up),
+        norm_num_groups=net["num_groups"],
+        dropout=net["dropout"],
+        attention_head_dim=None,
+        downsample_padding=0,
+        flip_sin_to_cos=False,
+        freq_shift=1,
+        num_class_embeds=classes and classes + 1,
+    ).to(DEVICE)
+    return model.to(memory_format=torch.channels_last) if DEVICE == "cuda" else model
+
+
+def train(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
+    model, rate = build(config), config["optim"]
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(rate["ema_decay"]))
+    adam = torch.optim.AdamW(
+        model.parameters(),
+        rate["learning_rate"],
+        (rate["beta1"], rate["beta2"]),
+        weight_decay=rate["weight_decay"],
+        fused=True,
+    )
+    levels = diffusers.DDPMScheduler(config["schedule"]["num_steps"])
+    ask = torch.compile(model) if DEVICE == "cuda" else model
+    images, labels = random_batch(config, request["batch"])
+
+    def call() -> None:
+        x0 = images.float() / 127.5 - 1.0
+        eps = torch.randn_like(x0)
+        t = torch.randint(0, config["schedule"]["num_steps"], (len(x0),), device=DEVICE)
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=config["net"]["dtype"] != "float32"):
+            raw = ask(levels.add_noise(x0, eps, t), t, labels).sample
+        torch.nn.functional.mse_loss(raw.float(), eps).backward()
+        if rate["clip_norm"]:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), rate["clip_norm"])
+        adam.step()
+        adam.zero_grad()
+        average.update_parameters(model)
+        synchronize()
+
+    return call, {"parameters": sum(p.numel() for p in model.parameters())}
+
+
+def forward(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
+    model = build(config).eval()
+    ask = torch.compile(model) if DEVICE == "cuda" else model
+    images, labels = random_batch(config, request["batch"])
+    x, t = images.float() / 127.5 - 1.0, torch.linspace(1, 999, len(images), device=DEVICE)
+
+    def call() -> None:
+        with (
+            torch.inference_mode(),
+            torch.autocast(DEVICE, torch.bfloat16, enabled=config["net"]["dtype"] != "float32"),
+        ):
+            ask(x, t, labels)
+        synchronize()
+
+    return call, {}
+
+
+def sampler(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
+    """diffusers' own pipeline; it has no place for labels, so the network goes without."""
+    bare = {**config, "net": {**config["net"], "class_conditional": False}}
+    scheduler = diffusers.DDIMScheduler(config["schedule"]["num_steps"])
+    pipeline = diffusers.DDIMPipeline(build(bare).eval(), scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    if DEVICE == "cuda":
+        pipeline.unet = torch.compile(pipeline.unet.to(torch.bfloat16))
+    steps = config["sampling"]["num_steps"]
+    arguments = {"num_inference_steps": steps, "output_type": "np", "eta": 0.0}
+    return lambda: pipeline(batch_size=request["batch"], **arguments), {}
+
+
+def read(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
+    """torch's DataLoader over as many decoded images in memory: 50 batches a call."""
+    images, labels = random_batch(config, request["num_images"])
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(images.cpu(), labels_or_zeros(images, labels)),
+        request["batch"],
+        shuffle=True,
+        drop_last=True,
+    )
+
+    def endless():
+        while True:
+            yield from loader
+
+    batches = endless()
+
+    def call() -> None:
+        for _ in range(50):
+            next(batches)[0].to(DEVICE)
+        synchronize()
+
+    return call, {"batches": 50}
+
+
+def labels_or_zeros(images: Any, labels: Any) -> Any:
+    return torch.zeros(len(images), dtype=torch.long) if labels is None else labels.cpu()
+
+
+def matmul(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
+    a = torch.ones(request["size"], request["size"], dtype=dtype_of(request), device=DEVICE)
+
+    def call() -> None:
+        torch.mm(a, a)
+        synchronize()
+
+    return call, {}
+
+
+def convolution(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
+    x = torch.ones(request["batch"], 128, 32, 32, dtype=dtype_of(request), device=DEVICE)
+    kernel = torch.ones(128, 128, 3, 3, dtype=dtype_of(request), device=DEVICE)
+    x, kernel = (a.to(memory_format=torch.channels_last) for a in (x, kernel))
+
+    def call() -> None:
+        with torch.inference_mode():
+            torch.nn.functional.conv2d(x, kernel, padding=1)
+        synchronize()
+
+    return call, {}
+
+
+def random_batch(config: Mapping[str, Any], num: int) -> Any:
+    shape = (num, config["data"]["channels"], *2 * (config["data"]["image_size"],))
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, device=DEVICE)
+    if DEVICE == "cuda":
+        images = images.contiguous(memory_format=torch.channels_last)
+    if not config["net"]["class_conditional"]:
+        return images, None
+    return images, torch.randint(0, config["benchmark"]["num_classes"], (num,), device=DEVICE)
+
+
+def dtype_of(request: Mapping[str, Any]) -> Any:
+    return getattr(torch, request["dtype"])
+
+
+def synchronize() -> None:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
+def main() -> None:
+    versions = {"missing": MISSING}
+    if not MISSING:
+        versions = {
+            "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
+            "platform": DEVICE,
+            "num_threads": torch.get_num_threads(),
+        }
+    turns.serve(prepare, versions)
+
+
+if __name__ == "__main__":
+    main()
