@@ -56,7 +56,8 @@ def main() -> int:
     config, workdir = command_line.config(), command_line.workdir()
     if RUNS.value:
         return compare_runs(workdir)
-    if DISTRIBUTED.value or COORDINATOR.value:
+    distributed = DISTRIBUTED.value or COORDINATOR.value
+    if distributed:
         from ddpm_jax.training import devices
 
         devices.initialize_distributed(
@@ -68,6 +69,8 @@ def main() -> int:
     for mode in CHAIN if MODE.value == "all" else [MODE.value]:
         job = importlib.import_module(f"ddpm_jax.jobs.{mode}")
         job.run(config, workdir)
+        if distributed:
+            devices.barrier(mode)  # what the next one reads is there
     return 0
 
 

@@ -43,12 +43,13 @@ def stage(
     sections: Sequence[str] = rundir.SAMPLE_SECTIONS,
 ) -> dict[str, Any]:
     """`rundir.stage` for pictures by a trained model: `run(config, workdir)` draws `figures`."""
-    rundir.claim(workdir, config.to_dict())
+    writes = devices.is_writer()
+    (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
     inputs = made_from(config, rundir.checkpoints(workdir)) | {
         "fields": rundir.model_inputs(config.to_dict(), sections)
     }
     outputs = [rundir.figures(workdir) / name for name in figures]
-    return rundir.stage(workdir, mode, inputs, lambda: run(config, workdir), outputs)
+    return rundir.stage(workdir, mode, inputs, lambda: run(config, workdir), outputs, write=writes)
 
 
 def made_from(config: ConfigDict, directory: pathlib.Path) -> dict[str, Any]:

@@ -22,9 +22,10 @@ NUM_LEVELS, LOSS_IMAGES = 20, 256
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    writes = devices.is_writer()
     has_model = bool(retention.sound(rundir.checkpoints(workdir)))
     if has_model:
-        rundir.claim(workdir, config.to_dict())
+        (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
     inputs = {
         "step": trained.newest_step(rundir.checkpoints(workdir)) if has_model else None,
         "fields": rundir.model_inputs(config.to_dict()),
@@ -34,7 +35,12 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     names += ["loss_by_level"] * has_model
     outputs = [rundir.figures(workdir) / f"{name}.png" for name in names]
     return rundir.stage(
-        workdir, "analyze", inputs, lambda: analyze(config, workdir, has_model), outputs
+        workdir,
+        "analyze",
+        inputs,
+        lambda: analyze(config, workdir, has_model),
+        outputs,
+        write=writes,
     )
 
 

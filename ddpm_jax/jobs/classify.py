@@ -36,7 +36,11 @@ def run_on(
         "synthetic": synthetic and hashlib.sha256(synthetic.read_bytes()).hexdigest(),
     }
     return rundir.stage(
-        workdir, "classify", inputs, lambda: classify(config, workdir, synthetic, inputs)
+        workdir,
+        "classify",
+        inputs,
+        lambda: classify(config, workdir, synthetic, inputs),
+        write=devices.is_writer(),
     )
 
 

@@ -55,7 +55,13 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         "classifier": config.classifier.to_dict(),
         "checkpoint": made["checkpoint"] if section["likelihood_images"] else None,
     }
-    return rundir.stage(workdir, "evaluate", inputs, lambda: evaluate(config, workdir))
+    return rundir.stage(
+        workdir,
+        "evaluate",
+        inputs,
+        lambda: evaluate(config, workdir),
+        write=devices.is_writer(),
+    )
 
 
 def file_digest(path: str) -> str | None:

@@ -40,7 +40,8 @@ class Point(NamedTuple):
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    rundir.claim(workdir, config.to_dict())
+    writes = devices.is_writer()
+    (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
     inputs = {
         "step": trained.newest_step(rundir.checkpoints(workdir)),
         "fields": rundir.model_inputs(
@@ -49,7 +50,9 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         ),
     }
     outputs = [rundir.figures(workdir) / "sweep.png"]
-    return rundir.stage(workdir, "sweep", inputs, lambda: sweep(config, workdir), outputs)
+    return rundir.stage(
+        workdir, "sweep", inputs, lambda: sweep(config, workdir), outputs, write=writes
+    )
 
 
 def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:

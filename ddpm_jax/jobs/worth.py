@@ -34,7 +34,11 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         "synthetic": hashlib.sha256(synthetic.read_bytes()).hexdigest(),
     }
     fields = rundir.stage(
-        workdir, "worth", inputs, lambda: study(config, workdir, rundir.digest(inputs))
+        workdir,
+        "worth",
+        inputs,
+        lambda: study(config, workdir, rundir.digest(inputs)),
+        write=devices.is_writer(),
     )
     if devices.is_writer():
         draw(rundir.figures(workdir), fields)
