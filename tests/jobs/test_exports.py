@@ -88,6 +88,7 @@ def test_openai_keys(config, model):
         assert made["arr_0"].shape == (100, 8, 8, 1) and made["arr_1"].shape == (100,)
 
 
+@pytest.mark.slow
 def test_an_unconditional_model_of_several_classes_cannot_make_labelled_images(config, tmp_path):
     config.net.class_conditional = False
     train.run(config, tmp_path)
@@ -95,6 +96,7 @@ def test_an_unconditional_model_of_several_classes_cannot_make_labelled_images(c
         export.run(config, tmp_path)
 
 
+@pytest.mark.slow
 def test_an_unconditional_model_of_one_class_makes_that_class(config, tmp_path):
     config.net.class_conditional = False
     config.data.classes = ("3",)

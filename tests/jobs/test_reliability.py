@@ -172,6 +172,7 @@ def test_a_dataset_that_cannot_be_read_is_named(config, tmp_path):
         train.run(config, tmp_path / "folder")
 
 
+@pytest.mark.slow
 def test_a_step_that_is_not_finite_is_kept_and_can_be_looked_at(config, tmp_path):
     config.update_from_flattened_dict(EXPLODING)
     with pytest.raises(FloatingPointError) as caught:
@@ -188,6 +189,7 @@ def test_a_step_that_is_not_finite_is_kept_and_can_be_looked_at(config, tmp_path
     assert not (tmp_path / "results/train.json").exists()
 
 
+@pytest.mark.slow
 def test_steps_that_are_left_out_are_counted_and_said(config, tmp_path, capsys):
     config.update_from_flattened_dict(EXPLODING)
     config.training.skip_nonfinite = True
