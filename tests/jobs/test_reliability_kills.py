@@ -15,6 +15,8 @@ import chain_process
 import pytest
 
 FILES = ("metrics.jsonl", "synthetic.npz")
+STAGES = ("train", "export", "evaluate")
+KILLS_A_RUN = 4
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +60,7 @@ def test_a_chain_killed_at_random_moments_leaves_the_same_bytes(start, tmp_path,
     reference = tmp_path / "undisturbed"
     finish(start(reference, cache), reference)  # fills the cache
     again = tmp_path / "again"
-    begun = time.monotonic()
-    finish(start(again, cache), again)
-    duration = time.monotonic() - begun
+    seconds = durations(start(again, cache), again)
     assert outcome(again) == outcome(reference)
 
     seed = random.randrange(2**32)
@@ -69,26 +69,48 @@ def test_a_chain_killed_at_random_moments_leaves_the_same_bytes(start, tmp_path,
     while len(kills) < wanted:
         workdir = tmp_path / f"run{runs}"
         runs += 1
-        while True:
+        for _ in range(min(KILLS_A_RUN, wanted - len(kills))):
             process = start(workdir, cache)
-            if len(kills) < wanted:
-                process.join(moments.uniform(0.1, 0.7) * duration)
-                if process.exitcode is None:
-                    kills.append(where(workdir))
-                    process.kill()
+            left = STAGES[STAGES.index(where(workdir)) :]
+            (stage,) = moments.choices(left, weights=range(len(left), 0, -1))
+            wait_for(process, workdir, stage)
+            process.join(moments.uniform(0, seconds[stage]))
+            if process.exitcode is not None:
+                break
+            process.kill()
             process.join()
-            if process.exitcode == -9:
-                continue
-            assert process.exitcode == 0, workdir.with_suffix(".txt").read_text()[-3000:]
-            break
+            kills.append(where(workdir))
+            if kills[-1] not in STAGES[:-1]:
+                break
+        finish(start(workdir, cache), workdir)
         same += outcome(workdir) == outcome(reference)
     with capsys.disabled():
-        counts = {stage: kills.count(stage) for stage in sorted(set(kills))}
+        counts = {stage: kills.count(stage) for stage in (*STAGES, "end")}
         print(f"\n{len(kills)} kills {counts} (seed {seed}): {same} of {runs} runs ended the same")
     assert same == runs
+
+
+def durations(process, workdir):
+    """Seconds that an undisturbed process spends in each stage; the first begins with the process."""
+    begun = time.monotonic()
+    ends = []
+    for stage in (*STAGES[1:], "end"):
+        wait_for(process, workdir, stage)
+        ends.append(time.monotonic() - begun)
+    finish(process, workdir)
+    return {
+        stage: end - before for stage, before, end in zip(STAGES, [0.0, *ends], ends, strict=False)
+    }
+
+
+def wait_for(process, workdir, stage):
+    """Until the process is at `stage`, or beyond, or has ended."""
+    order = (*STAGES, "end")
+    while process.exitcode is None and order.index(where(workdir)) < order.index(stage):
+        time.sleep(0.01)
 
 
 def where(workdir):
     """What the process is at: the first stage of which there is no result yet."""
     done = {path.stem for path in (workdir / "results").glob("*.json")}
-    return next((stage for stage in ("train", "export", "evaluate") if stage not in done), "end")
+    return next((stage for stage in STAGES if stage not in done), "end")
