@@ -33,6 +33,11 @@ class Network(NamedTuple):
     official: bool = False
     """Whether its distances may be called FID and KID."""
 
+    @property
+    def distance_name(self) -> str:
+        """Of the Frechet distance on its features."""
+        return "fid" if self.official else f"frechet_{self.name}"
+
 
 def build_network(
     config: ConfigDict, train: source.Source, image_shape: tuple[int, int, int]

@@ -95,7 +95,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         "likelihood": likelihood_fields(config, workdir, splits.test),
         "seed": config.seed,
     }
-    print(summary(fields, distance_name(network)), flush=True)
+    print(summary(fields, network.distance_name), flush=True)
     return fields
 
 
@@ -130,10 +130,6 @@ def extract_all(network: feature_networks.Network, images: Sets, folder: pathlib
     return Sets(synthetic, train, train[: len(images.floor)], extract("test", images.test))
 
 
-def distance_name(network: feature_networks.Network) -> str:
-    return "fid" if network.official else f"frechet_{network.name}"
-
-
 def distances(
     network: feature_networks.Network, images: Sets, seen: Sets, folder: pathlib.Path
 ) -> dict[str, Any]:
@@ -144,7 +140,7 @@ def distances(
     )
     value, floor = (kernel.distance(found, seen.test) for found in (seen.synthetic, seen.floor))
     fields = {
-        distance_name(network): frechet_fields(seen, reference),
+        network.distance_name: frechet_fields(seen, reference),
         "kid" if network.official else f"kernel{suffix}": {
             **value._asdict(),
             "floor": floor.value,

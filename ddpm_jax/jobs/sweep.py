@@ -72,9 +72,11 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             title="The same noise in each column",
         )
         pictures.save(figures / "sweep.png", picture)
-    found = measure_all(config, model, points) if config.sweep.num_images else {"points": None}
+    found: dict[str, Any] = {"points": None}
+    if config.sweep.num_images:
+        found = measure_all(config, model, points)
     if found["points"] and devices.is_writer():
-        draw(figures, found["points"])
+        draw(figures, found["points"], found["distance"])
     return {
         "checkpoint": model.facts["step"],
         "guidance_scales": config.sweep.guidance_scales,
@@ -112,7 +114,7 @@ def measure_all(config: ConfigDict, model: trained.Model, points: list[Point]) -
     splits = datasets.build_splits(config.data, config.seed)
     test = labelled.decode(splits.test)
     network = feature_networks.build_network(config, splits.train, test.image.shape[1:])
-    name = "fid" if network.official else f"frechet_{network.name}"
+    name = network.distance_name
     reference = frechet.moments(network.features(test.image))
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, test.image.shape[1:], len(model.class_names)
@@ -150,7 +152,7 @@ def accuracy(confusion: np.ndarray) -> float:
     return float(np.trace(confusion) / confusion.sum())
 
 
-def draw(figures: pathlib.Path, rows: list[dict[str, Any]]) -> None:
+def draw(figures: pathlib.Path, rows: list[dict[str, Any]], distance: str) -> None:
     """Over the guidance scale where there are several, else over the steps; a curve a sampler."""
     over_scale = len({row["scale"] for row in rows}) > 1
     x, x_label = ("scale", "guidance scale") if over_scale else ("num_steps", "steps")
@@ -158,7 +160,6 @@ def draw(figures: pathlib.Path, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         name = f"{row['solver']}, {row['num_steps']} steps" if over_scale else row["solver"]
         curves.setdefault(name, []).append(row)
-    distance = next(field for field in rows[0] if field == "fid" or field.startswith("frechet"))
     for field, label in ((distance, distance), ("accuracy", "synthetic-only accuracy (%)")):
         if field not in rows[0]:
             continue

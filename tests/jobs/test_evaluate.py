@@ -145,7 +145,7 @@ def test_only_the_official_weights_give_an_fid(sha256, name, key, monkeypatch):
     monkeypatch.setattr(inception_weights, "load", lambda path: weights)
     monkeypatch.setattr(inception.Inception, "apply", lambda self, variables, x: x[:, 0, :4, 0])
     network = feature_networks.inception_2015("weights.npz")
-    assert network.name == name and evaluate.distance_name(network) == key
+    assert network.name == name and network.distance_name == key
     # A white image stays white: (255 - 128) / 128.
     white = network.features(np.full((3, 8, 8, 1), 255, np.uint8))
     np.testing.assert_allclose(white, np.full((3, 4), 127 / 128))
