@@ -115,8 +115,8 @@ def get_config() -> ConfigDict:
     config.loss.weight = "none"
     config.loss.min_snr_gamma = 5.0
     config.loss.p2_gamma = 1.0
-    # How noise levels are drawn: "uniform", "stratified", "beta" (Beta(a, b) of t / T), or, for "edm"
-    # only, "log_normal".
+    # How noise levels are drawn: "uniform", "stratified", "beta" (Beta(a, b) of t / T), "second_moment"
+    # (by the size of the loss there, Nichol & Dhariwal 2021), or, for "edm" only, "log_normal".
     config.loss.draw = "uniform"
     config.loss.beta = (0.5, 0.5)
     # Strength of noise that is one number a channel and image; 0.1 is usual.

@@ -35,13 +35,15 @@ def config():
 
 @pytest.fixture
 def loss(config):
-    def run(build=objective.build_loss, **extra):
+    def run(build=objective.build_loss, whole=False, memory=None, seed=2, **extra):
         net = Silent(2 if networks.learns_variance(config) else 1)
         table = denoising.build_levels(config.schedule)
         image = jax.random.randint(jax.random.key(1), (NUM, 4, 4, 1), 0, 256).astype(jnp.uint8)
         batch = {"image": image, "label": jnp.zeros(NUM, jnp.int32)} | extra
         params = net.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)), jnp.zeros(1))
-        return float(build(config, net, table)(params, batch, jax.random.key(2))[0])
+        options = {"memory": memory} if memory else {}
+        value, metrics = build(config, net, table)(params, batch, jax.random.key(seed), **options)
+        return (float(value), metrics) if whole else float(value)
 
     return run
 
@@ -61,13 +63,52 @@ def test_the_distances_of_noise_from_zero(config, loss):
 
 
 def test_the_scheduled_loss_follows_the_progress_of_the_training(config, loss):
-    """The L1 part is brought to the scale of the MSE, so that the sum stays the MSE throughout."""
+    """By the batch's own scales: the L1 part is brought to the MSE's, and the sum stays the MSE."""
     mse = loss()
     config.loss.kind = "scheduled"
     for done in (0.0, 0.5, 1.0):
         assert loss(progress=jnp.full(NUM, done)) == pytest.approx(mse, rel=1e-5)
     assert float(objective.progress({"progress": jnp.full(3, 0.25)})) == 0.25
     assert float(objective.progress({})) == 1.0
+
+
+def test_the_scheduled_loss_goes_by_the_running_ratio_and_keeps_it(config, loss):
+    mse = loss()
+    config.loss.kind = "l1"
+    l1 = loss()
+    config.loss.kind = "scheduled"
+    memory = objective.build_memory(config, 100)
+    value, metrics = loss(whole=True, memory=memory.start, progress=jnp.full(NUM, 1.0))
+    assert value == pytest.approx(0.65 * mse + 0.35 * l1, rel=1e-5)
+    later = memory.update(memory.start, metrics["seen"])["scales"]
+    ratio = float(later.mse / later.l1)
+    np.testing.assert_allclose(later, [0.99 + 0.01 * mse, 0.99 + 0.01 * l1], rtol=1e-5)
+    scaled, _ = loss(whole=True, memory={"scales": later}, progress=jnp.full(NUM, 1.0))
+    assert scaled == pytest.approx(0.65 * mse + 0.35 * ratio * l1, rel=1e-5)
+
+
+def test_levels_of_a_larger_loss_are_drawn_more_often_and_count_less(config, loss):
+    """A network of zeros misses all of x0 at every level, so the losses are as their weights."""
+    config.loss.prediction = "x0"
+    config.loss.draw = "second_moment"
+    config.loss.weight = "snr"
+    config.training.batch_size = NUM
+    memory = objective.build_memory(config, 100)
+    past, values = memory.start, []
+    for seed in range(30):
+        value, metrics = loss(whole=True, memory=past, seed=seed)
+        past = memory.update(past, metrics["seen"])
+        values.append(value)
+    assert past["moments"].counts.sum() == pytest.approx(30 * NUM)
+    table = denoising.build_levels(config.schedule)
+    step = objective.build_draw(config.loss, table)(jax.random.key(5), 4000, past)
+    snr = np.square(table.alpha / table.sigma)[1:]
+    shares = np.bincount(np.asarray(step.now.t).astype(int) - 1, minlength=100) / 4000
+    wanted = snr / snr.sum()
+    np.testing.assert_allclose(shares, wanted, atol=0.05)
+    of_the_first = float(step.importance[step.now.t == 1].mean())
+    assert of_the_first == pytest.approx(1 / (100 * wanted[0]), rel=0.1)
+    assert np.std(values[-10:]) < 0.2 * np.std(values[:10])
 
 
 def test_the_weights_of_the_noise_levels(config, loss):
@@ -100,7 +141,7 @@ def test_offset_noise_shifts_whole_images(config, loss):
 def test_levels_are_drawn_as_asked(config, draw):
     config.loss.draw = draw
     table = denoising.build_levels(config.schedule)
-    now, nxt = objective.build_draw(config.loss, table)(jax.random.key(0), 4000)
+    now, nxt, _ = objective.build_draw(config.loss, table)(jax.random.key(0), 4000, {})
     t = np.asarray(now.t)
     assert t.min() >= 1 and t.max() <= 100
     np.testing.assert_array_equal(nxt.t, t - 1)

@@ -1,8 +1,9 @@
 """From a config to the loss of the denoising network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,18 +16,29 @@ from ddpm_jax.assembly.augmentation import build_augmentation
 from ddpm_jax.assembly.choice import choose
 from ddpm_jax.assembly.networks import build_predict, build_reader, learns_variance
 from ddpm_jax.diffusion import edm, losses, predictions, process, schedules, timesteps, weights
+from ddpm_jax.training import state
 from ddpm_jax.types import Batch, Images, LossFn, Params, Scalars
 
 
 class Step(NamedTuple):
-    """A level for each image, and the next cleaner one, which the variational loss needs."""
+    """A level for each image, and the next cleaner one, which the variational loss needs.
+
+    importance: of each image in the mean, to make up for levels that are drawn more often.
+    """
 
     now: schedules.Level
     nxt: schedules.Level
+    importance: Float[Array, "B"] | float = 1.0
 
 
-Draw = Callable[[Key[Array, ""], int], Step]
-Compare = Callable[[predictions.Predict, Images, Step, Images, Array], Float[Array, "B"]]
+# What the loss remembers: `scales` for "scheduled", `moments` for "second_moment"; empty: nothing.
+Past = Mapping[str, Any]
+Draw = Callable[[Key[Array, ""], int, Past], Step]
+# The losses of the images, and what there is to remember of them.
+Compare = Callable[
+    [predictions.Predict, Images, Step, Images, Array, Past],
+    tuple[Float[Array, "B"], dict[str, Any]],
+]
 
 
 def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:
@@ -35,7 +47,9 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
     draw = build_draw(config.loss, table)
     compare = build_comparison(config, table)
 
-    def loss_fn(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Array, Scalars]:
+    def loss_fn(
+        params: Params, batch: Batch, key: Key[Array, ""], memory: Past = MappingProxyType({})
+    ) -> tuple[Array, dict[str, Any]]:
         augment_key, t_key, eps_key, label_key, dropout_key = jax.random.split(key, 5)
         num = len(batch["label"])
         x0 = change(jax.random.split(augment_key, num), pixels.to_float(batch["image"]))
@@ -46,9 +60,34 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
         eps_keys = jax.random.split(eps_key, num)
         eps = process.offset_gaussian(eps_keys, x0.shape[1:], config.loss.offset_noise)
         predict = build_predict(net, params, label, train=True, rngs={"dropout": dropout_key})
-        return compare(predict, x0, draw(t_key, num), eps, progress(batch)).mean(), {}
+        step = draw(t_key, num, memory)
+        each, seen = compare(predict, x0, step, eps, progress(batch), memory)
+        if "moments" in memory:
+            seen |= {
+                "moments": timesteps.observe(step.now.t.astype(jnp.int32), each, table.num_steps)
+            }
+        return (step.importance * each).mean(), {state.SEEN: seen} if memory else {}
 
     return loss_fn
+
+
+def build_memory(config: ConfigDict, num_steps: int) -> state.Memory | None:
+    """What `build_loss`'s loss remembers from step to step, if anything."""
+    start: dict[str, Any] = {}
+    if config.loss.kind == "scheduled":
+        start["scales"] = losses.LossScales(jnp.ones(()), jnp.ones(()))
+    if config.loss.draw == "second_moment":
+        start["moments"] = timesteps.no_moments(num_steps)
+    size = config.training.batch_size
+    update: dict[str, Any] = {
+        "scales": losses.LossScales.update,
+        "moments": partial(timesteps.remember, num=size),
+    }
+
+    def remember(memory: Past, seen: Past) -> dict[str, Any]:
+        return {name: update[name](memory[name], seen[name]) for name in memory}
+
+    return state.Memory(start, remember) if start else None
 
 
 def build_validation_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:
@@ -61,7 +100,8 @@ def build_validation_loss(config: ConfigDict, net: nn.Module, table: schedules.L
         x0 = pixels.to_float(batch["image"])
         eps = jax.random.normal(eps_key, x0.shape)
         predict = build_predict(net, params, batch["label"])
-        return compare(predict, x0, draw(t_key, len(x0)), eps, progress(batch)).mean(), {}
+        step = draw(t_key, len(x0), {})
+        return compare(predict, x0, step, eps, progress(batch), {})[0].mean(), {}
 
     return loss_fn
 
@@ -80,7 +120,7 @@ def build_draw(config: ConfigDict, table: schedules.Level, validation: bool = Fa
         )
     if config.draw == "log_normal":
 
-        def draw_sigma(key: Key[Array, ""], num: int) -> Step:
+        def draw_sigma(key: Key[Array, ""], num: int, past: Past) -> Step:
             levels = edm.draw_levels(key, num)
             return Step(levels, levels)
 
@@ -90,15 +130,24 @@ def build_draw(config: ConfigDict, table: schedules.Level, validation: bool = Fa
         "uniform": timesteps.uniform,
         "stratified": timesteps.stratified,
         "beta": partial(timesteps.beta, a=a, b=b),
+        "second_moment": None,
     }
     draw_t = choose("loss.draw", config.draw, known)
     if validation:
         draw_t = timesteps.uniform
-    return lambda key, num: Step(*schedules.step_to(table, draw_t(key, num, table.num_steps)))
+
+    def draw(key: Key[Array, ""], num: int, past: Past) -> Step:
+        if draw_t is not None:
+            return Step(*schedules.step_to(table, draw_t(key, num, table.num_steps)))
+        moments = past.get("moments", timesteps.no_moments(table.num_steps))
+        t, importance = timesteps.second_moment(key, num, moments)
+        return Step(*schedules.step_to(table, t), importance)
+
+    return draw
 
 
 def build_comparison(config: ConfigDict, table: schedules.Level) -> Compare:
-    """The loss of each image, weighted by its level."""
+    """The loss of each image, weighted by its level, and what is to be remembered of it."""
     kind = config.loss.prediction
     weigh = build_weight(config.loss)
     if kind == "edm" or learns_variance(config):
@@ -109,32 +158,33 @@ def build_comparison(config: ConfigDict, table: schedules.Level) -> Compare:
             )
         return partial(_own_loss, config, table.num_steps)
 
-    def compare(predict, x0, step, eps, done):
-        distance = build_distance(config.loss, done)
-        each = losses.denoising(predict, x0, step.now, eps, kind, distance)
-        return weigh(step.now, kind) * each
+    distance = None if config.loss.kind == "scheduled" else build_distance(config.loss)
+
+    def compare(predict, x0, step, eps, done, past):
+        if distance is not None:
+            each, seen = losses.denoising(predict, x0, step.now, eps, kind, distance), {}
+        else:
+            both = losses.output_and_target(predict, x0, step.now, eps, kind)
+            scales = losses.scales_of(*both)
+            each = losses.scheduled(*both, done, past.get("scales", scales))
+            seen = {"scales": scales}
+        return weigh(step.now, kind) * each, seen
 
     return compare
 
 
-def _own_loss(config, num_steps, predict, x0, step, eps, done):
+def _own_loss(config, num_steps, predict, x0, step, eps, done, past):
     """Losses that ask a denoiser instead of comparing the network's output."""
     denoise = build_reader(config, predict)
     if config.loss.prediction == "edm":
-        return edm.loss(denoise, x0, step.now, eps)
+        return edm.loss(denoise, x0, step.now, eps), {}
+    levels = (step.now, step.nxt, num_steps)
     if config.loss.kind == "variational":
-        return losses.variational_bound(denoise, x0, eps, step.now, step.nxt, num_steps)
-    return losses.hybrid(denoise, x0, eps, step.now, step.nxt, num_steps, config.loss.prediction)
+        return losses.variational_bound(denoise, x0, eps, *levels), {}
+    return losses.hybrid(denoise, x0, eps, *levels, config.loss.prediction), {}
 
 
-def build_distance(config: ConfigDict, done: Float[Array, ""]) -> losses.Distance:
-    def scheduled(estimate: Images, truth: Images) -> Float[Array, "B"]:
-        # The scales are this batch's own: a running mean would need a state besides the optimizer's.
-        scales = losses.LossScales(
-            losses.mse(estimate, truth).mean(), losses.l1(estimate, truth).mean()
-        )
-        return losses.scheduled(estimate, truth, done, scales)
-
+def build_distance(config: ConfigDict) -> losses.Distance:
     mse_weight, l1_weight, cosine_weight = config.combined_weights
     known = {
         "mse": losses.mse,
@@ -147,10 +197,10 @@ def build_distance(config: ConfigDict, done: Float[Array, ""]) -> losses.Distanc
             l1_weight=l1_weight,
             cosine_weight=cosine_weight,
         ),
-        "scheduled": scheduled,
     }
-    # These two are chosen elsewhere; naming them here makes the error list them.
-    return choose("loss.kind", config.kind, known | {"hybrid": None, "variational": None})
+    # These are chosen elsewhere; naming them here makes the error list them.
+    elsewhere = dict.fromkeys(("scheduled", "hybrid", "variational"))
+    return choose("loss.kind", config.kind, known | elsewhere)
 
 
 def build_weight(config: ConfigDict) -> Callable[[schedules.Level, str], Float[Array, "B"]]:

@@ -35,11 +35,12 @@ def keep(
         batch = next(order.batches(train, size, config.seed, step))
         meta = {"step": step, "split": train.name, "places": np.asarray(places).tolist()}
         npz.save(path, batch["image"], batch["label"], train.class_names, meta)
+    devices.barrier("kept")  # for all processes to find it
     return path
 
 
 def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Findings, list[int]]:
-    """The newest step kept in `directory` again, on this process's devices; and the images' places.
+    """The newest step kept in `directory` again, and the images' places; all processes call it together.
 
     Under `training.parallel = "pmap"` the noise is not that of the run: there each device draws its
     own. Raises FileNotFoundError where no step has been kept.
@@ -56,11 +57,19 @@ def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Finding
         directory, devices.abstract(placement, shapes), item="params", step=step
     )
     assert restored is not None  # a step that is asked for is found or raises
-    batch = {"image": source.decode(saved), "label": saved.labels}
+    mine = devices.local_rows(placement, len(saved.labels))
+    batch = {"image": source.decode(saved)[mine], "label": saved.labels[mine]}
     rows = devices.put_batch(placement, batch | training.progress(config, batch, step))
-    loss_fn = objective.build_loss(config, net, denoising.build_levels(config.schedule))
+    table = denoising.build_levels(config.schedule)
+    loss_fn = objective.build_loss(config, net, table)
+    memory = objective.build_memory(config, table.num_steps)
+    if memory:
+        target = devices.abstract(placement, memory.start)
+        stored = checkpoints.restore_params(directory, target, item="memory", step=step)
+        assert stored is not None
+        memory = memory._replace(start=stored.params)
     # The loss is done again, the step is not taken: no optimizer is needed.
-    begin = states.create(restored.params, optax.identity(), loss_fn, rows)
+    begin = states.create(restored.params, optax.identity(), loss_fn, rows, memory)
     found = nonfinite.inspect(
         loss_fn,
         begin.replace(step=jnp.int32(step)),

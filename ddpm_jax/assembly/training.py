@@ -43,6 +43,7 @@ def build_parts(config: ConfigDict) -> Parts:
     net = networks.build_net(config, len(splits.train.class_names))
     params = networks.init_net(net, config.data, choice.key_for(config.seed, "init"))
     loss_fn = objective.build_loss(config, net, table)
+    memory = objective.build_memory(config, table.num_steps)
     optimizer = optimizers.build_optimizer(config.optim, config.training.num_steps)
     size = config.training.batch_size
     shapes = {
@@ -58,6 +59,7 @@ def build_parts(config: ConfigDict) -> Parts:
         unroll=placement.platform == "cpu",
         skip_nonfinite=config.training.skip_nonfinite,
         axis_name=placement.axis_name,
+        memory=memory,
     )
     eval_step = step.make_eval_step(
         objective.build_validation_loss(config, net, table), axis_name=placement.axis_name
@@ -65,7 +67,7 @@ def build_parts(config: ConfigDict) -> Parts:
     return Parts(
         splits,
         placement,
-        devices.replicate(placement, states.create(params, optimizer, loss_fn, shapes)),
+        devices.replicate(placement, states.create(params, optimizer, loss_fn, shapes, memory)),
         devices.compile_step(placement, train_step),
         devices.compile_eval(placement, eval_step),
         trained.build_draw(config, net, table, "progress"),

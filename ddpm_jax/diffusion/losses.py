@@ -24,9 +24,15 @@ def denoising(
     distance: Distance | None = None,
 ) -> Float[Array, "B"]:
     """Noise x0 and compare the network's output with its target (Ho et al. 2020, eq. 14)."""
+    return (distance or mse)(*output_and_target(predict, x0, level, eps, kind))
+
+
+def output_and_target(
+    predict: Predict, x0: Images, level: Level, eps: Images, kind: str
+) -> tuple[Images, Images]:
+    """What `denoising` compares."""
     xt = process.noise(x0, level, eps)
-    output = predict(xt, per_image_t(xt, level))
-    return (distance or mse)(output, target(kind, x0, eps, level))
+    return predict(xt, per_image_t(xt, level)), target(kind, x0, eps, level)
 
 
 def variational_bound(
@@ -106,19 +112,19 @@ def combined(
 
 
 class LossScales(NamedTuple):
-    """Running means of the two parts of `scheduled`; start both at 1."""
+    """Means of the two parts of `scheduled`, of a batch or running; those start at 1."""
 
     mse: Float[Array, ""]
     l1: Float[Array, ""]
 
-    def update(
-        self, mse: Float[Array, "B"], l1: Float[Array, "B"], decay: float = 0.99
-    ) -> "LossScales":
-        """The means after a batch with these losses."""
-        return LossScales(
-            decay * self.mse + (1.0 - decay) * mse.mean(),
-            decay * self.l1 + (1.0 - decay) * l1.mean(),
-        )
+    def update(self, batch: "LossScales", decay: float = 0.99) -> "LossScales":
+        """The running means after a batch."""
+        mse, l1 = (decay * a + (1.0 - decay) * b for a, b in zip(self, batch, strict=True))
+        return LossScales(mse, l1)
+
+
+def scales_of(estimate: Images, truth: Images) -> LossScales:
+    return LossScales(mse(estimate, truth).mean(), l1(estimate, truth).mean())
 
 
 def scheduled(

@@ -31,44 +31,51 @@ def _row(position: Float[Array, "num"], num_steps: int) -> Int[Array, "num"]:
     return jnp.clip(jnp.floor(position * num_steps).astype(jnp.int32) + 1, 1, num_steps)
 
 
-class LossHistory(NamedTuple):
-    """The last losses at each t, oldest first, and how many of them are real."""
+class LossMoments(NamedTuple):
+    """The mean square of the losses at each t, and their number.
 
-    losses: Float[Array, "T history"]
-    counts: Int[Array, "T"]
+    Of one batch: both as shares of it, so that those of its parts can be averaged.
+    """
+
+    squares: Float[Array, "T"]
+    counts: Float[Array, "T"]
 
 
-def empty_history(num_steps: int, length: int = 10) -> LossHistory:
-    return LossHistory(jnp.zeros((num_steps, length)), jnp.zeros(num_steps, jnp.int32))
+def no_moments(num_steps: int) -> LossMoments:
+    return LossMoments(jnp.zeros(num_steps), jnp.zeros(num_steps))
+
+
+def observe(t: Int[Array, "B"], losses: Float[Array, "B"], num_steps: int) -> LossMoments:
+    """What a batch tells, its losses taken before they were weighted by `second_moment`."""
+    # Not by a scatter: the order in which that adds is not fixed on a GPU.
+    here = jax.nn.one_hot(t - 1, num_steps)
+    return LossMoments((here * jnp.square(losses)[:, None]).mean(0), here.mean(0))
+
+
+def remember(moments: LossMoments, batch: LossMoments, num: int, decay: float = 0.9) -> LossMoments:
+    """The moments after a batch of `num` images: a mean over about the last 1 / (1 - decay) of a t."""
+    new = batch.counts * num
+    kept = jnp.where(moments.counts > 0, decay**new, jnp.where(new > 0, 0.0, 1.0))
+    mean = batch.squares / jnp.where(new > 0, batch.counts, 1.0)
+    return LossMoments(kept * moments.squares + (1.0 - kept) * mean, moments.counts + new)
 
 
 def second_moment(
-    key: Key[Array, ""], num: int, history: LossHistory, uniform_share: float = 1e-3
+    key: Key[Array, ""],
+    num: int,
+    moments: LossMoments,
+    uniform_share: float = 1e-3,
+    least: int = 10,
 ) -> tuple[Int[Array, "num"], Float[Array, "num"]]:
     """t drawn in proportion to sqrt(E[L_t^2]), and the weight 1 / (T p_t) that keeps the mean loss.
 
-    Nichol & Dhariwal 2021, eq. 18; uniform until every t has a full history.
+    Nichol & Dhariwal 2021, eq. 18; uniform until every t has had `least` losses. They take the mean
+    over the last ten of each t, where this one fades.
     """
-    num_steps, length = history.losses.shape
-    size = jnp.sqrt(jnp.mean(jnp.square(history.losses), axis=1))
-    share = jnp.where(
-        jnp.all(history.counts == length), size / jnp.maximum(size.sum(), 1e-30), 1.0 / num_steps
-    )
+    num_steps = len(moments.counts)
+    size = jnp.sqrt(moments.squares)
+    known = jnp.all(moments.counts >= least)
+    share = jnp.where(known, size / jnp.maximum(size.sum(), 1e-30), 1.0 / num_steps)
     share = (1.0 - uniform_share) * share + uniform_share / num_steps
     row = jax.random.choice(key, num_steps, (num,), p=share)
     return row + 1, 1.0 / (num_steps * share[row])
-
-
-def remember(
-    history: LossHistory, t: Int[Array, "num"], losses: Float[Array, "num"]
-) -> LossHistory:
-    """The history after a batch, its losses taken before they were weighted."""
-
-    def add(history, item):
-        t, loss = item
-        row = jnp.append(history.losses[t - 1, 1:], loss)
-        counts = jnp.minimum(history.counts.at[t - 1].add(1), history.losses.shape[1])
-        return LossHistory(history.losses.at[t - 1].set(row), counts), None
-
-    history, _ = jax.lax.scan(add, history, (t, losses))
-    return history

@@ -1,8 +1,8 @@
 """Checkpoints that are whole or are not there: Orbax's files with a manifest of checksums.
 
 A checkpoint is written as `STEP.saving` and becomes `STEP` by one rename, after its manifest: so
-a folder whose name is a number was complete once. `params`, `ema_params` and `rest` are separate
-Orbax items, for inference to read only what it needs.
+a folder whose name is a number was complete once. `params`, `ema_params`, `rest` and, where a loss
+has one, its `memory` are separate Orbax items, for inference to read only what it needs.
 """
 
 import contextlib
@@ -120,7 +120,7 @@ def restore(directory: str | os.PathLike[str], target: TrainState) -> Restored |
         return None
     items, facts = found
     return Restored(
-        target.replace(params=items["params"], ema_params=items["ema_params"], **items["rest"]),
+        target.replace(**{name: items[name] for name in items if name != "rest"}, **items["rest"]),
         facts,
     )
 
@@ -132,12 +132,12 @@ def restore_params(
     item: str = "ema_params",
     step: int | None = None,
 ) -> RestoredParams | None:
-    """Only `ema_params` or `params`, for inference; safe beside a trainer that goes on saving.
+    """Only one item, `ema_params` for inference; safe beside a trainer that goes on saving.
 
     A `step` that is asked for by name is not replaced by an older one: raises `Damaged`.
     """
-    if item not in ("ema_params", "params"):
-        raise ValueError(f"item {item!r} is not known; there are 'ema_params' and 'params'")
+    if item not in ("ema_params", "params", "memory"):
+        raise ValueError(f"item {item!r} is not known; there are 'ema_params', 'params', 'memory'")
     folder = pathlib.Path(directory).absolute()
     if step is None:
         found = _newest_good(folder, {item: target})
@@ -151,7 +151,9 @@ def restore_params(
 
 
 def _items(state: TrainState) -> dict[str, Any]:
-    return {
+    # Orbax has no place for an item without arrays.
+    memory = {"memory": state.memory} if jax.tree.leaves(state.memory) else {}
+    return memory | {
         "params": state.params,
         "ema_params": state.ema_params,
         "rest": {

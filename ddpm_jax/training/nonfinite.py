@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from ddpm_jax.training.state import TrainState
+from ddpm_jax.training.state import SEEN, TrainState, remembering
 from ddpm_jax.training.step import mean_gradient
 from ddpm_jax.types import Batch, LossFn
 
@@ -44,7 +44,7 @@ def inspect(
 
     @jax.jit
     def replay(params: Any, batch: Batch, key: Key[Array, ""]) -> Any:
-        gradient = mean_gradient(loss_fn, accumulate, unroll)
+        gradient = mean_gradient(remembering(loss_fn, state.memory), accumulate, unroll)
         (loss, metrics), gradients = gradient(params, batch, key)
         parts = {"batch": batch, "params": params, "gradients": gradients}
         return loss, metrics, jax.tree.map(lambda leaf: jnp.sum(~jnp.isfinite(leaf)), parts)
@@ -54,7 +54,7 @@ def inspect(
     return Findings(
         step=int(state.step),
         loss=float(loss),
-        metrics={name: float(value) for name, value in metrics.items()},
+        metrics={name: float(value) for name, value in metrics.items() if name != SEEN},
         **{part: _positive(tree) for part, tree in counts.items()},
     )
 

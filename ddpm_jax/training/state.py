@@ -1,6 +1,8 @@
 """All that a training run carries from step to step, and so all that a checkpoint holds."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -15,6 +17,21 @@ from ddpm_jax.types import LossFn, Params
 STEP_METRICS = ("loss", "grad_norm")
 # A mean over a log period hides a spike of one step, so these are logged as maxima too.
 PEAKS = ("loss", "grad_norm")
+
+
+# Where a loss with a memory puts what it has seen, among its metrics.
+SEEN = "seen"
+
+
+class Memory(NamedTuple):
+    """What a loss keeps of earlier steps; it is called with one more argument, `memory=`.
+
+    update: `update(memory, seen) -> memory` after each step that is taken, where `seen` is what the
+    loss returned as `metrics["seen"]`: a pytree, averaged over parts and devices like the metrics.
+    """
+
+    start: Any
+    update: Callable[[Any, Any], Any]
 
 
 class Totals(flax.struct.PyTreeNode):
@@ -36,17 +53,23 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: optax.OptState
     totals: Totals
     nonfinite_step: Any
+    memory: Any
 
 
 def create(
-    params: Params, optimizer: optax.GradientTransformation, loss_fn: LossFn, batch: Any
+    params: Params,
+    optimizer: optax.GradientTransformation,
+    loss_fn: LossFn,
+    batch: Any,
+    memory: Memory | None = None,
 ) -> TrainState:
     """The state before the first step. Of `batch` only the shapes are read: the loss is not run."""
-    _, metrics = jax.eval_shape(loss_fn, params, batch, jax.random.key(0))
+    kept = memory.start if memory else ()
+    _, metrics = jax.eval_shape(remembering(loss_fn, kept), params, batch, jax.random.key(0))
     taken = sorted(set(metrics) & set(STEP_METRICS))
     if taken:
         raise ValueError(f"the loss returns metrics named {taken}, which the step adds itself")
-    names = (*STEP_METRICS, *metrics)
+    names = (*STEP_METRICS, *(name for name in metrics if name != SEEN))
     # Copies, because the step donates its state: two leaves must not share a buffer.
     params, ema_params = (jax.tree.map(jnp.array, params) for _ in range(2))
     return TrainState(
@@ -61,7 +84,13 @@ def create(
             skipped=jnp.zeros(()),
         ),
         nonfinite_step=jnp.full((), -1, jnp.int32),
+        memory=jax.tree.map(jnp.array, kept),
     )
+
+
+def remembering(loss_fn: Callable[..., Any], memory: Any) -> LossFn:
+    """The loss with its memory bound; one that has none is left as it is."""
+    return partial(loss_fn, memory=memory) if jax.tree.leaves(memory) else loss_fn
 
 
 def take_totals(state: TrainState) -> tuple[Totals, TrainState]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from ddpm_jax.training.state import Totals, TrainState, add_to_totals
+from ddpm_jax.training.state import SEEN, Memory, Totals, TrainState, add_to_totals, remembering
 from ddpm_jax.types import Batch, LossFn, Params, Scalars
 
 TrainStep = Callable[[TrainState, Batch, Key[Array, ""]], TrainState]
@@ -25,6 +25,7 @@ def make_train_step(
     unroll: bool = False,
     skip_nonfinite: bool = False,
     axis_name: str | None = None,
+    memory: Memory | None = None,
 ) -> TrainStep:
     """`step(state, batch, key) -> state`, still to be compiled (`devices.compile_step`).
 
@@ -34,11 +35,12 @@ def make_train_step(
     90 times slower inside a loop. `skip_nonfinite` leaves out a step that is not finite and counts
     it, instead of freezing the state for the loop to stop. `axis_name` is for `pmap` only.
     """
-    gradient = mean_gradient(loss_fn, accumulate, unroll)
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
         key = _device_key(jax.random.fold_in(key, state.step), axis_name)
+        gradient = mean_gradient(remembering(loss_fn, state.memory), accumulate, unroll)
         (loss, metrics), grads = _mean(gradient(state.params, batch, key), axis_name)
+        seen = metrics.pop(SEEN, None)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = ema_decay(state.step)
@@ -52,6 +54,7 @@ def make_train_step(
             ema_params=ema_params,
             opt_state=opt_state,
             totals=add_to_totals(state.totals, metrics),
+            memory=memory.update(state.memory, seen) if memory else state.memory,
         )
         finite = jnp.isfinite(loss) & jnp.isfinite(metrics["grad_norm"])
         if skip_nonfinite:

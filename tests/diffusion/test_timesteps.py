@@ -45,18 +45,25 @@ def test_draws_are_functions_of_the_key(key):
         assert np.any(draw(key, 8, 100) != draw(jax.random.key(1), 8, 100))
 
 
+def known(t, losses, times=10):
+    """The moments after a batch that was seen so many times."""
+    moments = timesteps.no_moments(max(t))
+    batch = timesteps.observe(jnp.array(t), jnp.array(losses), max(t))
+    for _ in range(times):
+        moments = timesteps.remember(moments, batch, len(t))
+    return moments
+
+
 def test_second_moment_is_uniform_until_every_t_is_known(key):
-    history = timesteps.empty_history(4, length=2)
-    history = timesteps.remember(history, jnp.array([1, 1, 2]), jnp.array([9.0, 9.0, 9.0]))
-    _, weight = timesteps.second_moment(key, 100, history)
+    moments = known([1, 1, 2], [9.0, 1.0, 3.0], times=9)
+    np.testing.assert_allclose(moments.counts, [18, 9])
+    _, weight = timesteps.second_moment(key, 100, moments)
     np.testing.assert_allclose(weight, 1.0, rtol=1e-5)
 
 
 def test_second_moment_draws_by_the_size_of_the_loss_and_keeps_its_mean(key):
-    t = jnp.array([1, 2, 3, 1, 2, 3])
-    losses = jnp.array([3.0, 4.0, 0.0, 3.0, 4.0, 0.0])
-    history = timesteps.remember(timesteps.empty_history(3, length=2), t, losses)
-    t, weight = timesteps.second_moment(key, 20_000, history, uniform_share=0.3)
+    moments = known([1, 2, 3], [3.0, 4.0, 0.0])
+    t, weight = timesteps.second_moment(key, 20_000, moments, uniform_share=0.3)
     # sqrt(E[L^2]) is 3, 4, 0: shares 3/7, 4/7, 0, of which 0.3 is made uniform.
     wanted = 0.7 * np.array([3, 4, 0]) / 7 + 0.1
     np.testing.assert_allclose(np.bincount(t, minlength=4)[1:] / 20_000, wanted, atol=0.02)
@@ -65,9 +72,18 @@ def test_second_moment_draws_by_the_size_of_the_loss_and_keeps_its_mean(key):
     assert np.mean(weight * loss) == pytest.approx(7 / 3, abs=0.05)
 
 
-def test_the_history_keeps_the_last_losses_of_each_t():
-    history = timesteps.empty_history(2, length=3)
-    t = jnp.array([2, 2, 1, 2, 2])
-    history = timesteps.remember(history, t, jnp.array([1.0, 2.0, 9.0, 3.0, 4.0]))
-    np.testing.assert_array_equal(history.losses, [[0, 0, 9], [2, 3, 4]])
-    np.testing.assert_array_equal(history.counts, [1, 3])
+def test_moments_fade_by_the_losses_of_their_own_t():
+    moments = known([1, 2, 2], [2.0, 1.0, 3.0], times=1)
+    np.testing.assert_allclose(moments.squares, [4.0, 5.0])
+    batch = timesteps.observe(jnp.array([2, 2]), jnp.array([3.0, 3.0]), 2)
+    moments = timesteps.remember(moments, batch, 2, decay=0.9)
+    np.testing.assert_allclose(moments.squares, [4.0, 0.81 * 5.0 + 0.19 * 9.0], rtol=1e-6)
+    np.testing.assert_allclose(moments.counts, [1, 4])
+
+
+def test_what_a_batch_tells_is_the_mean_of_what_its_parts_tell():
+    t, losses = jnp.array([1, 3, 3, 2]), jnp.array([1.0, 2.0, 4.0, 8.0])
+    whole = timesteps.observe(t, losses, 3)
+    parts = [timesteps.observe(t[part], losses[part], 3) for part in (slice(0, 2), slice(2, 4))]
+    for a, b, both in zip(*parts, whole, strict=True):
+        np.testing.assert_allclose((a + b) / 2, both, rtol=1e-6)
