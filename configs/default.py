@@ -291,7 +291,9 @@ def classifier() -> ConfigDict:
     config.vmap_seeds = False
     # What to train on.
     config.arms = ("real", "synthetic", "real+synthetic", "real+duplicated", "real+augmented")
-    # Copies for the arm real+augmented: the fields of the section `augment`.
+    # Copies of each real image in real+duplicated and real+augmented; 0: as many more as synthetic images.
+    config.copies = 0
+    # What is done to the copies of real+augmented: the fields of the section `augment`.
     config.augment = ConfigDict()
     config.augment.flip = False
     config.augment.crop_scale = 1.0

@@ -10,10 +10,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int32, Key, Shaped, UInt8
+from jaxtyping import Array, Float, Key, Shaped
 
-from ddpm_jax.types import Keys, Pixels
+from ddpm_jax.types import Keys
 
 Image = Shaped[Array, "H W C"]
 Batch = Shaped[Array, "B H W C"]
@@ -103,30 +102,6 @@ def compose(*augmentations: Augmentation) -> Augmentation:
         return images
 
     return composed
-
-
-def with_copies(
-    augmentation: Augmentation,
-    key: Key[Array, ""],
-    images: Pixels,
-    labels: Int32[np.ndarray, "N"],
-    num_copies: int,
-) -> tuple[UInt8[np.ndarray, "M H W C"], Int32[np.ndarray, "M"]]:
-    """The images and, after them, `num_copies` augmented copies of each, with their labels.
-
-    Copy j of image i depends on (key, i, j) alone.
-    """
-    apply = jax.jit(augmentation)
-    fold = jax.vmap(jax.random.fold_in, (None, 0))
-    chunk = min(1024, len(images))
-    result = np.tile(images, (num_copies + 1, 1, 1, 1))
-    for copy in range(num_copies):
-        copy_key = jax.random.fold_in(key, copy)
-        for first in range(0, len(images), chunk):
-            # The last chunk reaches back, so that all have one shape and compile once.
-            i = np.arange(chunk) + min(first, len(images) - chunk)
-            result[(copy + 1) * len(images) + i] = apply(fold(copy_key, i), images[i])
-    return result, np.tile(labels, num_copies + 1)
 
 
 def _as_pixels(values: Float[Array, "H W C"], dtype: jnp.dtype) -> Image:

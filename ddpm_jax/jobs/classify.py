@@ -89,8 +89,11 @@ def classify(
 
 
 def build_arms(config: ConfigDict, real: Images, synthetic: Images | None) -> dict[str, Images]:
-    """Arm -> training set. The controls have the size of real + synthetic, without a synthetic image."""
+    """Arm -> training set. The controls have no synthetic image, and by default the size of real +
+    synthetic."""
     num_more = len(synthetic.label) if synthetic else len(real.label)
+    if config.classifier.copies:
+        num_more = config.classifier.copies * len(real.label)
     again = np.resize(np.random.default_rng(config.seed).permutation(len(real.label)), num_more)
     more = Images(real.image[again], real.label[again])
     known = {"real": lambda: real}

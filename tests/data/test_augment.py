@@ -147,28 +147,3 @@ def test_composed_augmentations_have_keys_of_their_own(key):
     untouched = (out == np.asarray(images)).all((1, 2, 3)).mean()
     assert 0.35 < untouched < 0.65
     np.testing.assert_array_equal(augment.compose()(jax.random.split(key, 200), images), images)
-
-
-@pytest.mark.parametrize("n", [5, 1500])
-def test_copies_follow_the_originals_with_their_labels(n, key):
-    images = np.asarray(photos(n, size=4))
-    labels = np.arange(n, dtype=np.int32) % 7
-    more, more_labels = augment.with_copies(augment.horizontal_flip, key, images, labels, 3)
-    assert more.shape == (4 * n, 4, 4, 3)
-    assert more.dtype == np.uint8
-    np.testing.assert_array_equal(more[:n], images)
-    np.testing.assert_array_equal(more_labels, np.tile(labels, 4))
-    copies = more[n:].reshape(3, n, 4, 4, 3)
-    same = (copies == images).all((2, 3, 4))
-    assert np.all(same | (copies == images[:, :, ::-1]).all((2, 3, 4)))
-    if n > 100:
-        assert np.all(np.abs(same.mean(1) - 0.5) < 4 * 0.5 / n**0.5)
-        assert 0.15 < (same[0] & same[1]).mean() < 0.35  # copies are drawn independently
-
-
-def test_a_copy_does_not_depend_on_the_other_images(key):
-    images = np.asarray(photos(1500, size=4))
-    labels = np.zeros(1500, np.int32)
-    all_copies = augment.with_copies(augment.pad_crop, key, images, labels, 1)[0][1500:]
-    few_copies = augment.with_copies(augment.pad_crop, key, images[:3], labels[:3], 1)[0][3:]
-    np.testing.assert_array_equal(all_copies[:3], few_copies)
