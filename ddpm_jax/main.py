@@ -6,8 +6,8 @@ runs the whole chain: train, sample, export, evaluate, classify, compare, report
 unchanged is skipped, what was interrupted goes on, so the same command is also how a run is resumed.
 --mode names one stage of it, or one of the other things to do with a trained model.
 
-Exit status: 0 done, 2 an error of the input or the machine (one line says which), 75 stopped by a signal
-after saving (run the same command to go on).
+Exit status: 0 done, 2 an error of the input or the machine (one line says which), 75 stopped by a signal,
+what is done saved (run the same command to go on).
 """
 
 import importlib
@@ -16,6 +16,7 @@ import pathlib
 from absl import flags
 
 from ddpm_jax import command_line
+from ddpm_jax.training import signals
 
 CHAIN = ("train", "sample", "export", "evaluate", "classify", "compare", "report")
 OTHERS = (
@@ -53,9 +54,15 @@ flags.mark_flag_as_required("config")
 
 
 def main() -> int:
-    config, workdir = command_line.config(), command_line.workdir()
     if RUNS.value:
-        return compare_runs(workdir)
+        return compare_runs(command_line.workdir())
+    with signals.leaving():
+        run_modes()
+    return 0
+
+
+def run_modes() -> None:
+    config, workdir = command_line.config(), command_line.workdir()
     distributed = DISTRIBUTED.value or COORDINATOR.value
     if distributed:
         from ddpm_jax.training import devices
@@ -71,7 +78,6 @@ def main() -> int:
         job.run(config, workdir)
         if distributed:
             devices.barrier(mode)  # what the next one reads is there
-    return 0
 
 
 def compare_runs(workdir: pathlib.Path) -> int:

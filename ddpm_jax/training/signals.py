@@ -6,6 +6,7 @@ from an error.
 
 import contextlib
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -29,6 +30,28 @@ def deferred() -> Iterator[Callable[[], str | None]]:
     before = {number: signal.signal(number, remember) for number in CAUGHT}
     try:
         yield lambda: names[0] if names else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def leaving() -> Iterator[None]:
+    """Where nothing is to be saved first, since all that is done is on disk: a signal ends the program.
+
+    It leaves with `STOPPED`. What is inside of `deferred` in it is not touched.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        for another in CAUGHT:  # those that come while the program cleans up
+            signal.signal(another, signal.SIG_DFL if another == signal.SIGINT else signal.SIG_IGN)
+        name = signal.Signals(number).name
+        print(f"{name}: stopped; run the same command to go on", file=sys.stderr, flush=True)
+        sys.exit(STOPPED)
+
+    before = {number: signal.signal(number, leave) for number in CAUGHT}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -40,3 +40,19 @@ def test_a_second_interrupt_ends_the_process_at_once():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (-signal.SIGINT, "SIGINT\n")
+
+
+@pytest.mark.parametrize("number", signals.CAUGHT, ids=lambda number: number.name)
+def test_where_nothing_is_to_be_saved_a_signal_ends_the_program_with_the_same_status(
+    number, capsys
+):
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as left, signals.leaving():
+        with signals.deferred() as received:
+            os.kill(os.getpid(), number)
+            assert received() == number.name
+        os.kill(os.getpid(), number)
+        pytest.fail("still here")
+    assert left.value.code == signals.STOPPED
+    assert capsys.readouterr().err.startswith(f"{number.name}: stopped; run the same command")
+    assert signal.getsignal(number) == before
