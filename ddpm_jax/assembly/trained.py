@@ -92,7 +92,11 @@ def load_model(config: ConfigDict, directory: pathlib.Path) -> Model:
     Raises FileNotFoundError where there is no checkpoint yet, or none of the classifier that
     `sampling.classifier_scale` asks for.
     """
-    class_names = tuple(_newest_facts(directory)["extra"]["class_names"])
+    class_names = tuple(_newest_facts(directory)["extra"].get("class_names", ()))
+    if not class_names:
+        raise ValueError(
+            f"the checkpoints in {directory} name no classes; --mode=train makes some that do"
+        )
     net = networks.build_net(config, len(class_names))
     shapes = jax.eval_shape(lambda: networks.init_net(net, config.data, jax.random.key(0)))
     restored = checkpoints.restore_params(directory, devices.abstract(devices.place(), shapes))

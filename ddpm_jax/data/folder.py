@@ -38,8 +38,10 @@ def load(path: str | os.PathLike) -> Source:
         if not members:
             raise ValueError(f"class folder {folder} has no image ({', '.join(SUFFIXES)})")
         for file in members:
-            if not file.resolve().is_relative_to(inside):
-                raise ValueError(f"{file} leads out of the folder, to {file.resolve()}")
+            if not file.name.isprintable():
+                raise ValueError(f"{folder} has a file {file.name!r}, which cannot be printed")
+            if not _target(file).is_relative_to(inside):
+                raise ValueError(f"{file} leads out of the folder, to {str(_target(file))!r}")
         files += members
         labels += [label] * len(members)
     return Source(
@@ -48,6 +50,13 @@ def load(path: str | os.PathLike) -> Source:
         class_names=tuple(folder.name for folder in folders),
         name=root.resolve().name,
     )
+
+
+def _target(file: pathlib.Path) -> pathlib.Path:
+    try:
+        return file.resolve()
+    except RuntimeError as error:  # Python 3.12 and before
+        raise ValueError(f"{file} is a link that leads to itself") from error
 
 
 def read(file: pathlib.Path) -> UInt8[np.ndarray, "h w c"]:

@@ -1,6 +1,7 @@
 """Weights of the FID Inception network from a file on disk: pytorch-fid's, or one written here."""
 
 import hashlib
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -45,6 +46,9 @@ def load(path: str | Path) -> Weights:
             f"there are no Inception weights at {path}; download {SOURCE} and name that file"
         )
     weights = _load_npz(path) if path.suffix == ".npz" else _load_pth(path)
+    for name, arrays in {**weights.params, "head": {"": weights.head}}.items():
+        if not all(np.isfinite(np.asarray(array)).all() for array in arrays.values()):
+            raise ValueError(f"{path}: {name} has values that are not finite")
     if not weights.official:
         warnings.warn(
             f"{path} has SHA-256 {weights.sha256[:8]}..., the official Inception weights "
@@ -90,6 +94,8 @@ def _load_npz(path: Path) -> Weights:
         for name, shape in _kernels().items()
     }
     sha256 = str(_tensor(path, arrays, "sha256", ()))
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError(f"{path}: sha256 is {sha256!r}, wanted 64 hexadecimal digits")
     return Weights(params, _tensor(path, arrays, "head", (1008, 2048)), sha256)
 
 
@@ -104,7 +110,8 @@ def _read_npz(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, np
                 with archive.open(f"{name}.npy") as file:
                     np.lib.format.read_magic(file)
                     found, _, dtype = np.lib.format.read_array_header_1_0(file)
-                if found != shape or dtype.kind not in "fU" or dtype.itemsize > 256:
+                kind, largest = ("U", 256) if name == "sha256" else ("f", 8)
+                if found != shape or dtype.kind != kind or dtype.itemsize > largest:
                     raise ValueError(f"{name} is {dtype}{list(found)}, wanted {list(shape)}")
                 with archive.open(f"{name}.npy") as file:
                     arrays[name] = np.lib.format.read_array(file, allow_pickle=False)

@@ -210,7 +210,7 @@ def _verified(path: pathlib.Path, step: int, items: Mapping[str, Any]) -> dict[s
     fault, facts = None, {}
     try:
         facts = manifest.verify(path, items)
-        if not {"step", "arrays", "validation_loss"} <= facts.keys():
+        if not retention.describes(facts) or not items.keys() <= facts["arrays"].keys():
             fault = Damaged(f"{manifest.NAME} lacks what a checkpoint has to say")
         elif facts["step"] != step:
             fault = Damaged(f"{manifest.NAME} is that of step {facts['step']}")

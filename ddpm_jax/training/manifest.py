@@ -7,12 +7,15 @@ import hashlib
 import json
 import os
 import pathlib
+import stat
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Any
 
 NAME = "manifest.json"
+MAX_BYTES = 2**24
+"""A manifest takes some hundred bytes a file and an array."""
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -45,8 +48,16 @@ def write(directory: pathlib.Path, facts: Mapping[str, Any]) -> None:
 
 def read(directory: pathlib.Path) -> dict[str, Any]:
     """The facts. Raises `Damaged` where there is no manifest or one with any byte changed."""
+    path = directory / NAME
     try:
-        text = (directory / NAME).read_bytes()
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):  # a pipe would be waited for, without end
+            raise Damaged(f"{NAME} is no regular file")
+        if facts.st_size > MAX_BYTES:
+            raise Damaged(f"{NAME} has {facts.st_size} bytes; at most {MAX_BYTES} are read")
+        text = path.read_bytes()
+    except Damaged:
+        raise
     except OSError as error:
         raise Damaged(
             f"{NAME} cannot be read ({error.strerror}): the save was not finished"
@@ -59,7 +70,19 @@ def read(directory: pathlib.Path) -> dict[str, Any]:
         whole = False
     if not whole:
         raise Damaged(f"{NAME} was altered: it does not agree with its own checksum")
+    for name, facts in content["files"].items():
+        if not _can_be_checked(name, facts):
+            raise Damaged(f"{NAME} lists {name!r}, which is no file of its folder")
     return content
+
+
+def _can_be_checked(name: str, facts: Any) -> bool:
+    """Whoever made the file could also make the checksum: a name must not lead out of the folder."""
+    path = pathlib.PurePosixPath(name)
+    inside = name.isprintable() and path.parts and not path.is_absolute() and ".." not in path.parts
+    facts = facts if isinstance(facts, dict) else {}
+    known = isinstance(facts.get("size"), int) and isinstance(facts.get("sha256"), str)
+    return bool(inside and known)
 
 
 def verify(directory: pathlib.Path, items: Collection[str] | None = None) -> dict[str, Any]:
@@ -79,7 +102,10 @@ def verify(directory: pathlib.Path, items: Collection[str] | None = None) -> dic
 
 def _fault(path: pathlib.Path, name: str, wanted: Mapping[str, Any]) -> str | None:
     try:
-        size = path.stat().st_size
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            return f"{name} is no regular file"
+        size = facts.st_size
         if size != wanted["size"]:
             return f"{name} has {size} bytes, wanted {wanted['size']}"
         with path.open("rb") as file:

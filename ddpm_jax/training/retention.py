@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 from ddpm_jax.training import manifest
@@ -84,4 +85,21 @@ def sound(directory: str | os.PathLike[str]) -> dict[int, dict[str, Any]]:
     for step in steps(directory):
         with contextlib.suppress(Damaged):
             facts[step] = manifest.read(pathlib.Path(directory) / str(step))
-    return {step: content for step, content in facts.items() if "validation_loss" in content}
+    return {step: content for step, content in facts.items() if describes(content)}
+
+
+def describes(facts: Mapping[str, Any]) -> bool:
+    """Whether a manifest is that of a checkpoint; a sound one may be of something else."""
+    loss, arrays = facts.get("validation_loss", ""), facts.get("arrays")
+    return (
+        isinstance(facts.get("step"), int)
+        and (loss is None or isinstance(loss, float | int))
+        and isinstance(facts.get("extra"), dict)
+        and isinstance(arrays, dict)
+        and all(isinstance(of_item, dict) for of_item in arrays.values())
+        and all(
+            isinstance(shape, str) and f"{name}{shape}".isprintable()
+            for of_item in arrays.values()
+            for name, shape in of_item.items()
+        )
+    )

@@ -5,6 +5,7 @@ import os
 import resource
 import zipfile
 
+import deeds
 import hypothesis
 import numpy as np
 import pytest
@@ -129,7 +130,8 @@ def check_archive(data, path, counts):
         counts["read"] += 1
 
 
-def run(strategy, check, examples):
+def run(strategy, check, examples, folder):
+    """What became of so many inputs, none of which may do anything outside of `folder`."""
     counts = {"read": 0, "refused": 0}
 
     @hypothesis.settings(
@@ -141,7 +143,9 @@ def run(strategy, check, examples):
     )
     @hypothesis.given(strategy)
     def examine(data):
-        check(data, counts)
+        with deeds.outside(folder) as done:
+            check(data, counts)
+        assert not done
 
     examine()
     assert counts["refused"] > 0
@@ -158,13 +162,13 @@ ARCHIVES = st.one_of(
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_damaged_images_are_refused_in_one_line():
-    assert run(IMAGES, check_image, 300)["read"] > 0
+def test_damaged_images_are_refused_in_one_line(tmp_path):
+    assert run(IMAGES, check_image, 300, tmp_path)["read"] > 0
 
 
 def test_damaged_archives_are_refused_in_one_line(tmp_path):
     path = tmp_path / "a.npz"
-    assert run(ARCHIVES, lambda d, c: check_archive(d, path, c), 300)["read"] > 0
+    assert run(ARCHIVES, lambda d, c: check_archive(d, path, c), 300, tmp_path)["read"] > 0
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -175,8 +179,8 @@ def test_many_damaged_files_are_refused_within_bounded_memory(tmp_path, capsys):
     examples = int(os.environ.get("DDPM_JAX_FUZZ", "5000"))
     path = tmp_path / "a.npz"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    images = run(IMAGES, check_image, examples)
-    arrays = run(ARCHIVES, lambda d, c: check_archive(d, path, c), examples)
+    images = run(IMAGES, check_image, examples, tmp_path)
+    arrays = run(ARCHIVES, lambda d, c: check_archive(d, path, c), examples, tmp_path)
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     with capsys.disabled():
         print(f"\nimages {images}, npz {arrays}, peak memory +{growth:.0f} MiB")

@@ -10,6 +10,8 @@ import resource
 import struct
 import zipfile
 
+import deeds
+import jax
 import numpy as np
 import pytest
 
@@ -56,13 +58,15 @@ def fuzz(path, num):
     for _ in range(num):
         path.write_bytes(repacked(rng) if rng.random() < 0.5 else damaged(rng, rng.choice(SEEDS)))
         try:
-            arrays = torch_file.read(path)
+            with deeds.outside(path.parent) as done:
+                arrays = torch_file.read(path)
         except ValueError as error:
             assert str(error).startswith(str(path)) and "\n" not in str(error)
             counts["refused"] += 1
         else:
             assert all(isinstance(array, np.ndarray) for array in arrays.values())
             counts["read"] += 1
+        assert not done
     return counts
 
 
@@ -72,16 +76,100 @@ def test_damaged_weights_are_refused_in_one_line(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.pth"]
 
 
+class Bomb:
+    """Runs a command, if it is ever unpickled."""
+
+    def __reduce__(self):
+        return os.system, ("echo unpickled",)
+
+
+def header(descr, shape):
+    """The beginning of an array's file, from the definition of the format; its rest is missing."""
+    text = repr({"descr": descr, "fortran_order": False, "shape": shape}) + "\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text.encode()
+
+
+ODD = [
+    header("<U64", (1008, 2048)), header("<f4", (10**12,)), header("<f4", (-1, 3)), header("|O", ()), b"",
+    np.zeros(0, np.float32), np.float32(np.nan), np.array("é\n"), np.array([Bomb()]), np.zeros((3, 3, 3, 4)),
+    np.full(4, np.nan, np.float32), np.zeros(4, "g"), np.zeros(4, "c8"), np.array("0" * 64),
+]  # fmt: skip
+SOUND = {
+    "Conv2d_1a_3x3/kernel": np.ones((3, 3, 3, 4), np.float32),
+    "Conv2d_1a_3x3/bias": np.ones(4, np.float32),
+    "head": np.zeros((1008, 2048), np.float32),
+    "sha256": np.array(inception_weights.OFFICIAL + "0" * 56),
+}
+
+
+def packed(arrays):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                member.write(array) if isinstance(array, bytes) else np.save(member, array)
+    return file.getvalue()
+
+
+def inception_files():
+    """A file of weights as `inception_weights.save` makes it, and ones with an array that is another."""
+    yield packed(SOUND)
+    yield packed(SOUND | {"head": np.full((1008, 2048), np.inf, np.float16)})
+    for name in SOUND:
+        others = {key: array for key, array in SOUND.items() if key != name}
+        yield packed(others)
+        yield from (packed(others | {name: array}) for array in ODD)
+
+
+def fuzz_inception(path, num):
+    """As `fuzz`, the files of one convolution instead of the 94, so that there can be many."""
+    rng = random.Random(0)
+    seeds = list(inception_files())
+    counts = {"read": 0, "refused": 0}
+    for number in range(num):
+        data = seeds[number] if number < len(seeds) else rng.choice([seeds[0], *seeds])
+        path.write_bytes(data if number < len(seeds) else damaged(rng, data))
+        try:
+            with deeds.outside(path.parent) as done:
+                weights = inception_weights.load(path)
+            assert np.isfinite(weights.head).all()
+            counts["read"] += 1
+        except ValueError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
+            counts["refused"] += 1
+        assert not done
+    return counts
+
+
+@pytest.fixture
+def small_inception(monkeypatch):
+    kernels = {"Conv2d_1a_3x3": (3, 3, 3, 4)}
+    monkeypatch.setattr(inception_weights, "_kernels", lambda: kernels)
+    # Compiled programs are files too.
+    jax.config.update("jax_enable_compilation_cache", False)
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+
+
+@pytest.mark.filterwarnings("ignore:.*not comparable")
+def test_damaged_inception_weights_are_refused_in_one_line(small_inception, tmp_path):
+    counts = fuzz_inception(tmp_path / "a.npz", 70)
+    assert counts["read"] > 0 and counts["refused"] > 40
+
+
 @pytest.mark.slow
-def test_many_damaged_weights_are_refused_within_bounded_memory(tmp_path, capsys):
-    """`DDPM_JAX_FUZZ` files; prints what became of them."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    counts = fuzz(tmp_path / "a.pth", int(os.environ.get("DDPM_JAX_FUZZ", "5000")))
-    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    with capsys.disabled():
-        print(f"\nweights {counts}, peak memory +{growth:.0f} MiB")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.pth"]
-    assert growth < 200
+@pytest.mark.filterwarnings("ignore:.*not comparable")
+def test_many_damaged_weights_are_refused_within_bounded_memory(small_inception, tmp_path, capsys):
+    """`DDPM_JAX_FUZZ` files of each kind; prints what became of them."""
+    num = int(os.environ.get("DDPM_JAX_FUZZ", "5000"))
+    for kind, run, name in (("pth", fuzz, "a.pth"), ("npz", fuzz_inception, "a.npz")):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        counts = run(tmp_path / name, num)
+        growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        with capsys.disabled():
+            print(f"\n{kind} weights {counts}, peak memory +{growth:.0f} MiB")
+        assert growth < 200
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "a.pth"]
 
 
 def stream(state, storages):
