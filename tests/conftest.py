@@ -23,3 +23,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What tests have counted (`record_property("counted", text)`), in whichever process they ran."""
+    for reports in list(terminalreporter.stats.values()):
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                for name, text in report.user_properties:
+                    if name == "counted":
+                        terminalreporter.write_line(text)

@@ -174,7 +174,7 @@ def test_damaged_archives_are_refused_in_one_line(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_many_damaged_files_are_refused_within_bounded_memory(tmp_path, capsys):
+def test_many_damaged_files_are_refused_within_bounded_memory(tmp_path, record_property):
     """`DDPM_JAX_FUZZ` files of each kind; prints what became of them."""
     examples = int(os.environ.get("DDPM_JAX_FUZZ", "5000"))
     path = tmp_path / "a.npz"
@@ -182,7 +182,6 @@ def test_many_damaged_files_are_refused_within_bounded_memory(tmp_path, capsys):
     images = run(IMAGES, check_image, examples, tmp_path)
     arrays = run(ARCHIVES, lambda d, c: check_archive(d, path, c), examples, tmp_path)
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    with capsys.disabled():
-        print(f"\nimages {images}, npz {arrays}, peak memory +{growth:.0f} MiB")
+    record_property("counted", f"images {images}, npz {arrays}, peak memory +{growth:.0f} MiB")
     assert list(tmp_path.iterdir()) == [path]
     assert growth < 600  # one image of 2^26 pixels is 200 MB, twice while it is converted

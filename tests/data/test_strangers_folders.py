@@ -96,11 +96,10 @@ def test_folders_of_strangers_are_refused_in_one_line(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_many_folders_of_strangers_are_refused_within_bounded_memory(tmp_path, capsys):
+def test_many_folders_of_strangers_are_refused_within_bounded_memory(tmp_path, record_property):
     """`DDPM_JAX_FUZZ` folders; prints what became of them."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     counts = fuzz(tmp_path, int(os.environ.get("DDPM_JAX_FUZZ", "5000")))
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    with capsys.disabled():
-        print(f"\nfolders {counts}, peak memory +{growth:.0f} MiB")
+    record_property("counted", f"folders {counts}, peak memory +{growth:.0f} MiB")
     assert growth < 600

@@ -159,15 +159,16 @@ def test_damaged_inception_weights_are_refused_in_one_line(small_inception, tmp_
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*not comparable")
-def test_many_damaged_weights_are_refused_within_bounded_memory(small_inception, tmp_path, capsys):
+def test_many_damaged_weights_are_refused_within_bounded_memory(
+    small_inception, tmp_path, record_property
+):
     """`DDPM_JAX_FUZZ` files of each kind; prints what became of them."""
     num = int(os.environ.get("DDPM_JAX_FUZZ", "5000"))
     for kind, run, name in (("pth", fuzz, "a.pth"), ("npz", fuzz_inception, "a.npz")):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         counts = run(tmp_path / name, num)
         growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        with capsys.disabled():
-            print(f"\n{kind} weights {counts}, peak memory +{growth:.0f} MiB")
+        record_property("counted", f"{kind} weights {counts}, peak memory +{growth:.0f} MiB")
         assert growth < 200
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "a.pth"]
 

@@ -54,7 +54,7 @@ def finish(process, workdir):
 
 
 @pytest.mark.slow
-def test_a_chain_killed_at_random_moments_leaves_the_same_bytes(start, tmp_path, capsys):
+def test_a_chain_killed_at_random_moments_leaves_the_same_bytes(start, tmp_path, record_property):
     wanted = int(os.environ.get("DDPM_JAX_KILLS", "20"))
     cache = tmp_path / "compiled"
     reference = tmp_path / "undisturbed"
@@ -84,9 +84,11 @@ def test_a_chain_killed_at_random_moments_leaves_the_same_bytes(start, tmp_path,
                 break
         finish(start(workdir, cache), workdir)
         same += outcome(workdir) == outcome(reference)
-    with capsys.disabled():
-        counts = {stage: kills.count(stage) for stage in (*STAGES, "end")}
-        print(f"\n{len(kills)} kills {counts} (seed {seed}): {same} of {runs} runs ended the same")
+    counts = {stage: kills.count(stage) for stage in (*STAGES, "end")}
+    record_property(
+        "counted",
+        f"{len(kills)} kills {counts} (seed {seed}): {same} of {runs} runs ended the same",
+    )
     assert same == runs
 
 

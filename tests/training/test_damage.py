@@ -174,10 +174,11 @@ def detected(tmp_path, how, rng):
     ],
     ids=["some", "all"],
 )
-def test_every_accident_to_the_newest_checkpoint_is_noticed(tmp_path, counts, capsys):
+def test_every_accident_to_the_newest_checkpoint_is_noticed(tmp_path, counts, record_property):
     numbered.save_steps(tmp_path, 1, 2)
     rng = random.Random(0)
     seen = {how: sum(detected(tmp_path, how, rng) for _ in range(counts[how])) for how in counts}
-    with capsys.disabled():
-        print(f"\naccidents detected, fallback right, nothing deleted: {seen} of {counts}")
+    record_property(
+        "counted", f"accidents detected, fallback right, nothing deleted: {seen} of {counts}"
+    )
     assert seen == counts

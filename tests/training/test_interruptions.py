@@ -75,7 +75,9 @@ def test_a_run_told_to_stop_saves_says_so_and_goes_on(tmp_path, undisturbed):
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_twenty_random_moments_ends_the_same(tmp_path, undisturbed):
+def test_a_run_killed_at_twenty_random_moments_ends_the_same(
+    tmp_path, undisturbed, record_property
+):
     rng = random.Random()
     same = 0
     for attempt in range(20):
@@ -91,5 +93,5 @@ def test_a_run_killed_at_twenty_random_moments_ends_the_same(tmp_path, undisturb
         code, text = finish(start(folder))
         assert code == 0, text
         same += outcome(folder) == undisturbed
-    print(f"\n{same} of 20 runs, killed twice each, ended with the same parameters and metrics")
+    record_property("counted", f"{same} of 20 runs, killed twice each, ended with the same bits")
     assert same == 20

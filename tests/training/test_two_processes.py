@@ -56,7 +56,9 @@ def wait_for_step(process, step):
 
 
 @pytest.mark.slow
-def test_a_pair_goes_on_to_the_same_end_after_one_was_killed_or_asked_to_stop(tmp_path):
+def test_a_pair_goes_on_to_the_same_end_after_one_was_killed_or_asked_to_stop(
+    tmp_path, record_property
+):
     for process in start_pair(tmp_path / "undisturbed", seconds_a_step=0.0):
         code, text = finish(process)
         assert code == 0, text
@@ -67,8 +69,11 @@ def test_a_pair_goes_on_to_the_same_end_after_one_was_killed_or_asked_to_stop(tm
         pair[victim].kill()
         begun = time.monotonic()
         code, text = finish(pair[1 - victim])
-        print(f"the other ended {time.monotonic() - begun:.0f} s after {victim}, with {code}")
-        assert code != 0 and time.monotonic() - begun < 60, text
+        seconds = time.monotonic() - begun
+        record_property(
+            "counted", f"{victim} killed: the other ended {seconds:.0f} s later with {code}"
+        )
+        assert code != 0 and seconds < 60, text
         finish(pair[victim])
 
     pair = start_pair(tmp_path / "killed", seconds_a_step=0.1)
