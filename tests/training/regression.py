@@ -52,9 +52,9 @@ def fresh(loss_fn=noisy_loss):
 
 
 @functools.cache
-def compiled_step(placement, loss_fn, **options):
+def compiled_step(placement, loss_fn, ema_decay=DECAY, **options):
     step = steps.make_train_step(
-        loss_fn, adam(), ema_decay=DECAY, axis_name=placement.axis_name, **options
+        loss_fn, adam(), ema_decay=ema_decay, axis_name=placement.axis_name, **options
     )
     return devices.compile_step(placement, step)
 

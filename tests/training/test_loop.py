@@ -40,6 +40,34 @@ def test_going_on_from_a_state_gives_the_same_bits_and_the_same_lines(one_device
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_spike_of_one_step_is_seen_in_the_line_of_its_period_and_in_no_other(one_device):
+    def spiked(number):
+        rows = regression.batch(number)
+        return rows | {"y": rows["y"] * (1.0 + 100.0 * (number == 13))}
+
+    _, lines = regression.train(one_device, 30, batches=spiked)
+    _, each = regression.train(one_device, 14, log_every=1, batches=spiked)
+    before, at, after = (values for _, values in lines)
+    for name in ("loss", "grad_norm"):
+        assert at[f"{name}_max"] == pytest.approx(each[13][1][name], rel=1e-5)
+        assert at[f"{name}_max"] > 10 * max(before[f"{name}_max"], after[f"{name}_max"])
+
+
+def test_an_average_that_is_dead_is_seen_in_the_log(one_device):
+    _, living = regression.train(one_device, 60)
+    start = devices.replicate(one_device, regression.fresh())
+    begin = jax.tree.map(np.asarray, start.params)
+    end, dead = regression.train(one_device, 60, state=start, ema_decay=lambda step: 1.0)
+    distances = [values["ema_distance"] for _, values in dead]
+    assert distances[-1] > 4 * living[-1][1]["ema_distance"]
+    # Left behind at the first step: it is as far as the parameters have gone.
+    moved = jax.tree.map(np.subtract, begin, end.params)
+    norms = [
+        np.sqrt(sum(np.sum(leaf**2) for leaf in jax.tree.leaves(t))) for t in (moved, end.params)
+    ]
+    assert distances[-1] == pytest.approx(norms[0] / norms[1], rel=1e-4)
+
+
 def stop_after(num_steps):
     calls = iter(range(num_steps + 1))
     return lambda: next(calls) == num_steps
