@@ -26,7 +26,7 @@ NAMES = st.sampled_from(
         "h\udcff.png",
         " .gif",
     ]
-) | st.text("ab./ \0\n\ud800é", max_size=6).map(lambda name: f"{name}.png")
+) | st.text("ab. \0\n\ud800é", max_size=6).map(lambda name: f"{name}.png")
 KINDS = st.sampled_from(
     ["image", "image", "bytes", "folder", "pipe", "out", "loop", "nowhere", "inside"]
 )

@@ -158,7 +158,7 @@ def test_damaged_inception_weights_are_refused_in_one_line(small_inception, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*not comparable")
+@pytest.mark.filterwarnings("ignore:.*not comparable", "ignore:invalid escape sequence")
 def test_many_damaged_weights_are_refused_within_bounded_memory(
     small_inception, tmp_path, record_property
 ):
