@@ -57,6 +57,11 @@ def confusion(
     return counts
 
 
+def accuracy(counts: Int[np.ndarray, "*several K K"]) -> Float[np.ndarray, "*several"]:
+    """Share of all images that is predicted right, from each `confusion`."""
+    return np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
+
+
 def per_class_accuracy(counts: Int[np.ndarray, "K K"]) -> Float[np.ndarray, "K"]:
     """Share of each true class that is predicted right, from `confusion`; NaN if absent."""
     totals = counts.sum(axis=1)

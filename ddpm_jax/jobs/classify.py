@@ -123,7 +123,7 @@ def summarize(
 ) -> dict[str, Any]:
     """Means and 95 % t-intervals over seeds; the gain over real is paired by seed."""
     accuracies, reference = (
-        np.array([np.trace(o["confusion"]) / np.sum(o["confusion"]) for o in several])
+        worth.accuracy(np.array([outcome["confusion"] for outcome in several]))
         for several in (outcomes, baseline)
     )
     mean, half_width = worth.mean_interval(accuracies)

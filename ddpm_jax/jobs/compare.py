@@ -8,8 +8,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import rundir
+from ddpm_jax.data import npz, source
 from ddpm_jax.training import devices
-from ddpm_jax.viz import plots
+from ddpm_jax.viz import pictures, plots
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -125,8 +126,33 @@ def several(workdirs: Sequence[pathlib.Path], workdir: pathlib.Path) -> dict[str
         }
         title = f"{first['tested_on']}, {first['n_test']} images"
         plots.save(rundir.figures(workdir) / "runs.png", plots.arms(drawn, title=title))
+        made = dict(zip(found, workdirs, strict=True))
+        if (picture := samples_beside(made, first["class_names"])) is not None:
+            pictures.save(rundir.figures(workdir) / "runs-samples.png", picture)
         rundir.write_json(rundir.result_path(workdir, "runs"), fields)
     return fields
+
+
+def samples_beside(
+    workdirs: Mapping[str, pathlib.Path], class_names: Sequence[str], each: int = 5
+) -> pictures.Picture | None:
+    """A row a class, and of each run the first images that it made of it; None where none made any."""
+    blocks = {}
+    for name, path in workdirs.items():
+        if rundir.synthetic(path).exists():
+            made = npz.load(rundir.synthetic(path))
+            labels = [made.class_names[label] for label in made.labels]
+            rows = [[i for i, at in enumerate(labels) if at == of][:each] for of in class_names]
+            if min(map(len, rows)) == each:
+                blocks[name] = np.stack([source.decode(source.take(made, row)) for row in rows])
+    if not blocks:
+        return None
+    return pictures.strip(
+        np.concatenate(list(blocks.values()), axis=1),
+        [label for name in blocks for label in (name, *[""] * (each - 1))],
+        row_labels=class_names,
+        title=f"The first {each} synthetic images of each class",
+    )
 
 
 def result_or_none(workdir: pathlib.Path, mode: str) -> dict[str, Any] | None:

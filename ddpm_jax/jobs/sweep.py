@@ -40,19 +40,8 @@ class Point(NamedTuple):
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    writes = devices.is_writer()
-    (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
-    inputs = {
-        "step": trained.newest_step(rundir.checkpoints(workdir)),
-        "fields": rundir.model_inputs(
-            config.to_dict(),
-            (*rundir.MODEL_SECTIONS, "sampling", "guide", "sweep", "classifier", "evaluation"),
-        ),
-    }
-    outputs = [rundir.figures(workdir) / "sweep.png"]
-    return rundir.stage(
-        workdir, "sweep", inputs, lambda: sweep(config, workdir), outputs, write=writes
-    )
+    sections = (*rundir.SAMPLE_SECTIONS, "sweep", "classifier", "evaluation")
+    return trained.stage(config, workdir, "sweep", sweep, ["sweep.png"], sections)
 
 
 def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -126,7 +115,7 @@ def measure_all(config: ConfigDict, model: trained.Model, points: list[Point]) -
         if not seeds:
             return {name: distance}
         outcomes = labelled.measure(trainer, images, test, list(seeds), len(model.class_names))
-        accuracies = np.array([accuracy(np.array(outcome["confusion"])) for outcome in outcomes])
+        accuracies = worth.accuracy(np.array([outcome["confusion"] for outcome in outcomes]))
         mean, half_width = worth.mean_interval(accuracies)
         return {name: distance, "accuracy": mean, "ci95": half_width}
 
@@ -146,10 +135,6 @@ def measure_all(config: ConfigDict, model: trained.Model, points: list[Point]) -
         "seeds": len(seeds),
         "points": rows,
     }
-
-
-def accuracy(confusion: np.ndarray) -> float:
-    return float(np.trace(confusion) / confusion.sum())
 
 
 def draw(figures: pathlib.Path, rows: list[dict[str, Any]], distance: str) -> None:

@@ -124,3 +124,8 @@ def test_equivalence_needs_increasing_sizes(sizes):
     curve = np.ones((len(sizes), 3))
     with pytest.raises(ValueError, match="must increase"):
         worth.equivalence(np.array(sizes), curve, np.ones(3))
+
+
+def test_accuracy_is_the_share_on_the_diagonal_of_each_matrix():
+    counts = np.array([[[3, 1], [0, 4]], [[0, 2], [2, 0]]])
+    np.testing.assert_allclose(worth.accuracy(counts), [7 / 8, 0.0])

@@ -25,7 +25,8 @@ def test_two_runs_stand_side_by_side_in_a_table_a_plot_and_the_page(two, config,
     assert "(frechet_conv4)" in fields["rows"][0][4]
     assert fields["rows"][1][4:] == ["-", "-"]
     assert "second" in capsys.readouterr().out
-    Image.open(tmp_path / "figures/runs.png").load()
+    for name in ("runs", "runs-samples"):
+        Image.open(tmp_path / f"figures/{name}.png").load()
     report.run(config, tmp_path)
     assert "Side by side with other runs" in (tmp_path / "report.html").read_text()
 
