@@ -105,11 +105,50 @@ def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
              "More real images, and synthetic ones beside them."),
             (figures / "worth-alone.png", "Accuracy over the number of images, real and synthetic apart",
              "Where a horizontal line meets both curves, the numbers are worth the same."),
+            (figures / "worth-equivalence.png",
+             "How many real images each number of synthetic images is worth, with intervals",
+             "The same as numbers; an arrow where it is more or less than was measured."),
         ),
         *picture(figures / "worth-classes.png", "Gain in accuracy of each class with its interval",
                  "By class, where the gain is largest."),
         report.Table(columns, rows, caption),
     ]  # fmt: skip
+
+
+def sweep(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
+    fields = found["sweep"]
+    rows = fields["points"] or []
+    measured = [
+        [
+            row["solver"],
+            str(row["num_steps"]),
+            f"{row['scale']:g}",
+            f"{row[fields['distance']]:.3g}",
+            *([percent(row["accuracy"], row["ci95"])] if "accuracy" in row else []),
+        ]
+        for row in rows
+    ]
+    items: Items = [
+        *picture(
+            figures / "sweep.png", "One image of each class for every sampler and guidance scale"
+        ),
+    ]
+    if not measured:
+        return items
+    columns = ["solver", "steps", "guidance", fields["distance"]]
+    taught = " Accuracy is of classifiers trained on those images alone." * ("accuracy" in rows[0])
+    caption = (
+        f"Of {fields['n']:,} synthetic images each, from the same noise, to {fields['n_reference']:,} real "
+        f"test images.{taught}"
+    )
+    return [
+        report.Table([*columns, *(["accuracy (%)"] if taught else [])], measured, caption),
+        *pictures(
+            (figures / "sweep-distance.png", "Distance to real images over steps or guidance", ""),
+            (figures / "sweep-accuracy.png", "Accuracy over steps or guidance", ""),
+        ),
+        *items,
+    ]
 
 
 def distances(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:

@@ -16,7 +16,17 @@ from ddpm_jax.assembly.findings import Fields, Items
 from ddpm_jax.training import devices
 from ddpm_jax.viz import plots, report
 
-STAGES = ("train", "sample", "export", "evaluate", "classify", "compare", "worth", "runs")
+STAGES = (
+    "train",
+    "sample",
+    "export",
+    "evaluate",
+    "classify",
+    "compare",
+    "worth",
+    "sweep",
+    "runs",
+)
 NEEDED = STAGES[:5]
 
 
@@ -60,6 +70,7 @@ def build_sections(workdir: pathlib.Path, found: Mapping[str, Fields]) -> Iterat
         "What it is worth to a classifier": (("classify",), findings.arms),
         "Worth by number of real images": (("worth",), findings.worth),
         "How far from real images": (("evaluate",), findings.distances),
+        "Solvers, steps and guidance": (("sweep",), findings.sweep),
         "Does it copy?": (("evaluate",), findings.copies),
         "Likelihood": (("evaluate",), findings.likelihood),
         "Training": (("train",), training),
@@ -180,6 +191,9 @@ def runs(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     return [
         report.Table(fields["columns"], fields["rows"], fields["caption"]),
         *findings.picture(figures / "runs.png", "Accuracy of each run with its interval"),
+        *findings.picture(
+            figures / "runs-samples.png", "Synthetic images of each run, one row for each class"
+        ),
     ]
 
 

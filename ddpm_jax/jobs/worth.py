@@ -113,7 +113,7 @@ def summarize(
 ) -> list[dict[str, Any]]:
     """Means and 95 % t-intervals over seeds; gains are over the same real images alone, by seed."""
     counts = {point: np.array([o["confusion"] for o in found]) for point, found in several.items()}
-    right = {p: np.trace(c, axis1=1, axis2=2) / c.sum(axis=(1, 2)) for p, c in counts.items()}
+    right = {p: statistics.accuracy(c) for p, c in counts.items()}
     by_class = {
         p: np.array([statistics.per_class_accuracy(c) for c in cs]) for p, cs in counts.items()
     }
@@ -238,6 +238,7 @@ def draw(figures: pathlib.Path, fields: Mapping[str, Any]) -> None:
     save("worth.png", curves, "real training images", level)
     curves = {arm: curve(alone[arm], "n_train") for arm in ("real", "synthetic")}
     save("worth-alone.png", curves, "training images", {})
+    plots.save(figures / "worth-equivalence.png", equivalence(alone, title))
     if both:
         best = max(both, key=lambda row: row["gain_over_real"])
         drawn = dict(
@@ -250,6 +251,21 @@ def draw(figures: pathlib.Path, fields: Mapping[str, Any]) -> None:
         title = f"{best['multiple']} x synthetic added to {best['real']:,} real images"
         figure = plots.arms(drawn, x_label="gain in accuracy, points", title=title)
         plots.save(figures / "worth-classes.png", figure)
+
+
+def equivalence(alone: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> plots.Figure:
+    def column(name: str) -> np.ndarray:
+        values = [row["worth_real"][name] for row in alone["synthetic"]]
+        return np.array([np.inf if value is None else value for value in values], np.float64)
+
+    sizes = [row["real"] for row in alone["real"]]
+    return plots.equivalence(
+        np.array([row["n_train"] for row in alone["synthetic"]], np.float64),
+        column("images"),
+        np.array([column("low"), column("high")]),
+        between=(min(sizes), max(sizes)),
+        title=title,
+    )
 
 
 def percent(rows: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:

@@ -89,6 +89,43 @@ def lines(
     return figure
 
 
+def equivalence(
+    synthetic: Num[np.ndarray, "n"],
+    real: Num[np.ndarray, "n"],
+    intervals: Num[np.ndarray, "2 n"],
+    *,
+    between: tuple[float, float],
+    title: str = "",
+) -> Figure:
+    """How many real images so many synthetic ones are worth, with intervals, on two log axes.
+
+    between: the fewest and the most real images that anything was measured on. What is worth less or
+    more, to infinity, is drawn there as an arrow.
+    """
+    figure, axes = _figure(title=title)
+    fewest, most = between
+    shown, low, high = (np.clip(values, fewest, most) for values in (real, *intervals))
+    axes.vlines(synthetic, low, high, color=COLORS[0], alpha=0.4, linewidth=4)
+    for inside, marker in (
+        ((real >= fewest) & (real <= most), "o"),
+        (real > most, "^"),
+        (real < fewest, "v"),
+    ):
+        axes.plot(synthetic[inside], shown[inside], marker, color=COLORS[0], ms=7)
+    ends = np.array([min(synthetic.min(), fewest), max(synthetic.max(), most)])
+    axes.plot(ends, ends, color="0.35", linestyle=":", linewidth=1.2, label="one for one")
+    axes.axhline(
+        most, color="0.35", linestyle="--", linewidth=1.2, label="all real images there are"
+    )
+    axes.set_xlabel("synthetic images alone")
+    axes.set_ylabel("are worth so many real ones")
+    axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:,.0f}")
+    axes.legend(frameon=False)
+    return figure
+
+
 def _apart(ticks: Num[np.ndarray, "n"]) -> Num[np.ndarray, "_"]:
     """The ticks whose numbers do not overlap on a logarithmic axis; of two, the larger."""
     nearest = np.ptp(np.log(ticks)) / 8

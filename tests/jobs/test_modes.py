@@ -16,6 +16,7 @@ from ddpm_jax.jobs import (
     inpaint,
     interpolate,
     reconstruct,
+    report,
     sample,
     sweep,
     train_classifier,
@@ -149,6 +150,9 @@ def test_sweep_measures_every_pair(config, model):
     assert len({row["frechet_conv4"] for row in found["points"]}) == 3
     assert all(0 <= row["accuracy"] <= 1 for row in found["points"])
     assert size(model, "sweep-distance.png") and size(model, "sweep-accuracy.png")
+    report.run(config, model)
+    page = (model / "report.html").read_text()
+    assert "Solvers, steps and guidance" in page and "dpm_solver" not in page and "heun" in page
 
 
 def test_a_sampler_without_a_number_of_steps_is_refused(config, model):

@@ -119,7 +119,7 @@ def test_images_that_act_as_real_ones_are_worth_their_number(finished, config, k
     assert "added to 50 real images, 2 for each, they change accuracy by +11.0 +- 0.0" in (
         capsys.readouterr().out
     )
-    for name in ("worth", "worth-alone", "worth-classes"):
+    for name in ("worth", "worth-alone", "worth-classes", "worth-equivalence"):
         assert (finished / f"figures/{name}.png").exists()
 
 
