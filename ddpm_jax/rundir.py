@@ -8,13 +8,14 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import os
 import pathlib
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+from ddpm_jax.whole_file import replacing
 
 # What the parameters depend on, and the fields among it that may change under a run.
 MODEL_SECTIONS = ("data", "augment", "schedule", "net", "loss", "optim", "training")
@@ -56,18 +57,6 @@ def synthetic(workdir: pathlib.Path) -> pathlib.Path:
 
 def result_path(workdir: pathlib.Path, mode: str) -> pathlib.Path:
     return workdir / "results" / f"{mode}.json"
-
-
-@contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A path to write to; it becomes `path` when the block ends well, and is removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:

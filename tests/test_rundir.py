@@ -50,16 +50,6 @@ def test_a_stage_runs_again_when_an_output_is_damaged(counted, tmp_path, damage)
     assert len(runs) == 2
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path):
-    path = tmp_path / "x.npz"
-    path.write_text("before")
-    with pytest.raises(RuntimeError), rundir.replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_a_missing_result_names_the_command_that_makes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="--mode=train"):
         rundir.result(tmp_path, "train")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ddpm_jax import metrics, rundir
+from ddpm_jax import metrics, rundir, whole_file
 from ddpm_jax.assembly import findings
 from ddpm_jax.assembly.findings import Fields, Items
 from ddpm_jax.training import devices
@@ -43,7 +43,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     if devices.is_writer():
         title, lead = heading(workdir, found)
         sections = list(build_sections(workdir, found))
-        with rundir.replacing(path) as temporary:
+        with whole_file.replacing(path) as temporary:
             report.write(temporary, title, sections, lead=lead)
         print(f"[report] {path}", flush=True)
     return {"path": str(path)}

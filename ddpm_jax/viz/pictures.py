@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from ddpm_jax.types import Pixels
+from ddpm_jax.whole_file import replacing
 
 Picture = UInt8[np.ndarray, "height width 3"]
 Line = Sequence[str]
@@ -79,8 +80,9 @@ def side_by_side(
 
 def save(path: str | Path, picture: Picture) -> None:
     """Write one picture; the ending of `path` chooses the format."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+    kind = Image.registered_extensions()[Path(path).suffix.lower()]
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary, kind)
 
 
 def gif(
@@ -90,12 +92,14 @@ def gif(
     if len({frame.shape for frame in frames}) != 1:
         sizes = sorted({frame.shape for frame in frames})
         raise ValueError(f"frames of a GIF must be of one size, got {sizes}")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     # One adaptive palette a frame, undithered: dithering would look like diffusion noise.
     images = [Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE) for frame in frames]
     each = max(20, round(1000 * seconds / len(frames)))  # browsers slow down what is faster
     durations = [each] * (len(frames) - 1) + [each + round(1000 * hold)]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
+    with replacing(path) as temporary:
+        images[0].save(
+            temporary, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0
+        )
 
 
 def load(path: str | Path) -> Picture:

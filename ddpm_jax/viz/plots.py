@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from ddpm_jax.whole_file import replacing
+
 # Okabe & Ito's colors, told apart with every common kind of color blindness.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -30,8 +32,8 @@ class Curve(NamedTuple):
 
 def save(path: str | Path, figure: Figure) -> None:
     """Write the figure; the ending of `path` chooses the format."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=144)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=Path(path).suffix[1:], dpi=144)
 
 
 def history(
