@@ -7,41 +7,24 @@ them, and the same test images. Only the official Inception's is called FID.
 import hashlib
 import pathlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
-from ddpm_jax.assembly import datasets, feature_networks, likelihoods, trained
-from ddpm_jax.data import npz, source
-from ddpm_jax.evaluation import (
-    features,
-    frechet,
-    inception_score,
-    kernel,
-    manifold,
-    memorization,
+from ddpm_jax.assembly import (
+    copies,
+    datasets,
+    distances,
+    feature_networks,
+    likelihoods,
+    trained,
 )
+from ddpm_jax.assembly.distances import Features, Sets
+from ddpm_jax.data import npz, source
+from ddpm_jax.evaluation import features
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
-from ddpm_jax.viz import pictures, plots
-
-Features = Float[np.ndarray, "N D"]
-
-CLOSEST_PAIRS = 12
-FEWEST_TO_TEST_COPIES = 99  # so that one of them lies below the 1 % quantile
-ALARM = 0.001  # p-value below which the page warns of copies
-
-
-class Sets(NamedTuple):
-    """Images or features: synthetic, real training, as many of these for the floor, real test."""
-
-    synthetic: np.ndarray
-    train: np.ndarray
-    floor: np.ndarray
-    test: np.ndarray
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -89,9 +72,9 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         "reference": f"test split of {splits.test.name}",
         "reference_sha256": features.digest(test),
         "image_sha256": features.digest(samples),
-        **distances(network, images, seen, folder),
-        "manifold": manifold_fields(seen),
-        "memorization": memorized(images, seen, network.name, figures),
+        **distances.measure(network, images, seen, folder),
+        "manifold": distances.manifold_fields(seen),
+        "memorization": copies.look_for(images, seen, network.name, figures),
         "likelihood": likelihood_fields(config, workdir, splits.test),
         "seed": config.seed,
     }
@@ -128,135 +111,6 @@ def extract_all(network: feature_networks.Network, images: Sets, folder: pathlib
     train = extract("training", images.train)
     synthetic = extract("synthetic", images.synthetic)
     return Sets(synthetic, train, train[: len(images.floor)], extract("test", images.test))
-
-
-def distances(
-    network: feature_networks.Network, images: Sets, seen: Sets, folder: pathlib.Path
-) -> dict[str, Any]:
-    """Under the names they deserve: those of the papers for the official Inception only."""
-    suffix = "" if network.official else f"_{network.name}"
-    reference = features.reference_moments(
-        lambda: seen.test, images.test, folder=folder, network_digest=network.digest
-    )
-    value, floor = (kernel.distance(found, seen.test) for found in (seen.synthetic, seen.floor))
-    fields = {
-        network.distance_name: frechet_fields(seen, reference),
-        "kid" if network.official else f"kernel{suffix}": {
-            **value._asdict(),
-            "floor": floor.value,
-            "floor_standard_error": floor.standard_error,
-        },
-    }
-    if network.probabilities is not None:
-        score, real = (
-            inception_score.inception_score(
-                network.probabilities(pixels, found), num_splits=min(10, len(pixels))
-            )
-            for pixels, found in ((images.synthetic, seen.synthetic), (images.test, seen.test))
-        )
-        fields[f"inception_score{suffix}"] = {**score._asdict(), "of_reference": real.mean}
-    return fields
-
-
-def frechet_fields(seen: Sets, reference: frechet.Moments) -> dict[str, Any]:
-    """At n, and at infinity where there are images enough to say: the bias of n is the difference."""
-    fields: dict[str, Any] = {
-        "value": frechet.distance(frechet.moments(seen.synthetic), reference),
-        "floor": frechet.distance(frechet.moments(seen.floor), reference),
-    }
-    needed = 4 * seen.test.shape[1]  # below, the line bends
-    if len(seen.synthetic) < needed:
-        return fields | {"at_infinity": None, "why": f"extrapolating needs {needed} images"}
-    for name, found in (("", seen.synthetic), ("floor_", seen.floor)):
-        line = frechet.extrapolate(found, reference)
-        fields[f"{name}at_infinity"] = line.at_infinity
-        fields[f"{name}sizes"], fields[f"{name}distances"] = line.sizes, line.distances
-    return fields
-
-
-def manifold_fields(seen: Sets) -> dict[str, Any]:
-    def fields(found: Features) -> dict[str, float]:
-        return {
-            **manifold.precision_recall(found, seen.test)._asdict(),
-            **manifold.density_coverage(found, seen.test)._asdict(),
-        }
-
-    return fields(seen.synthetic) | {"floor": fields(seen.floor)}
-
-
-def memorized(images: Sets, seen: Sets, name: str, figures: pathlib.Path) -> dict[str, Any]:
-    """In pixels and in features: which samples are nearer to training images than test images are?"""
-    if len(images.test) < FEWEST_TO_TEST_COPIES:
-        why = f"{len(images.test)} test images, {FEWEST_TO_TEST_COPIES} needed"
-        return {"copies": None, "why": why}
-    flat = Sets(*(part.reshape(len(part), -1) / 255.0 for part in images))
-    curves = {}
-    fields: dict[str, Any] = {}
-    for space, points in (("pixels", flat), (name, seen)):
-        near = memorization.nearest(points.synthetic, points.train)
-        real = memorization.nearest(points.test, points.train)
-        fields[space] = copy_fields(near, real) | duplicates(points)
-        curves[space] = {"synthetic": near.distance, "real test": real.distance}
-        draw_pairs(figures, space, near, images)
-    draw_nearest(figures / "nearest.png", curves)
-    fields["copies"] = any(fields[space]["p_value"] < ALARM for space in ("pixels", name))
-    return fields
-
-
-def copy_fields(near: memorization.Nearest, real: memorization.Nearest) -> dict[str, Any]:
-    found = memorization.copy_test(near.distance, real.distance)
-    return {
-        "share": found.share,
-        "expected_share": found.expected_share,
-        "threshold": found.threshold,
-        "p_value": found.p_value,
-        "exact": int(np.sum(near.distance == 0)),
-        "median_distance": float(np.median(near.distance)),
-        "median_distance_of_test": float(np.median(real.distance)),
-    }
-
-
-def duplicates(points: Sets) -> dict[str, Any]:
-    """How near the samples come to each other, beside real training images, as many of them."""
-    within, real = (memorization.nearest_within(p) for p in (points.synthetic, points.floor))
-    near = np.quantile(real.distance, 0.01)
-    return {
-        "duplicates": int(np.sum(within.distance == 0)),
-        "near_duplicates_share": float(np.mean(within.distance < near)),
-        "near_duplicates_share_of_real": float(np.mean(real.distance < near)),
-    }
-
-
-def draw_pairs(figures: pathlib.Path, space: str, near: memorization.Nearest, images: Sets) -> None:
-    ours, theirs = memorization.closest_pairs(near, CLOSEST_PAIRS)
-    pair = np.stack([images.synthetic[ours], images.train[theirs]])
-    labels = [f"{distance:.3g}" for distance in near.distance[ours]]
-    title = f"The {len(ours)} closest pairs, by distance in {space}"
-    picture = pictures.strip(
-        pair, labels, row_labels=["synthetic", "nearest training image"], title=title
-    )
-    if devices.is_writer():
-        pictures.save(
-            figures / ("closest.png" if space == "pixels" else "closest-features.png"), picture
-        )
-
-
-def draw_nearest(path: pathlib.Path, curves: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """Which share of images has a training image nearer than so much."""
-    for space, sets in curves.items():
-        drawn = {
-            name: plots.Curve(np.sort(far), np.arange(1, len(far) + 1) / len(far) * 100)
-            for name, far in sets.items()
-        }
-        figure = plots.lines(
-            drawn,
-            x_label=f"distance to the nearest training image, in {space}",
-            y_label="images nearer than that (%)",
-        )
-        if devices.is_writer():
-            plots.save(
-                path.with_stem(path.stem + ("" if space == "pixels" else "-features")), figure
-            )
 
 
 def likelihood_fields(

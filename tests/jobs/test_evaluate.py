@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from ddpm_jax.assembly import datasets, feature_networks, likelihoods, trained
+from ddpm_jax.assembly import datasets, distances, feature_networks, likelihoods, trained
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import frechet, inception, inception_weights
 from ddpm_jax.jobs import evaluate
@@ -159,9 +159,9 @@ def test_official_features_give_the_names_of_the_papers(finished, config, functi
     network = network._replace(
         official=True, probabilities=lambda images, found: np.full((len(images), 4), 0.25)
     )
-    images = evaluate.Sets(train[100:200], train, train[:100], test)
+    images = distances.Sets(train[100:200], train, train[:100], test)
     seen = evaluate.extract_all(network, images, finished / "features")
-    found = evaluate.distances(network, images, seen, finished / "features")
+    found = distances.measure(network, images, seen, finished / "features")
     assert set(found) == {"fid", "kid", "inception_score"}
     assert found["inception_score"]["mean"] == pytest.approx(1.0)
 
