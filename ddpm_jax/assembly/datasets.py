@@ -45,7 +45,7 @@ def _prepare(config: ConfigDict, split: source.Source) -> source.Source:
     if config.classes:
         split = source.keep_classes(split, config.classes)
     if config.groups:
-        split = source.group_classes(split, config.groups)
+        split = source.group_classes(split, config.groups.to_dict())
     split = source.resize(split, config.image_size, config.channels)
     return source.in_memory(split) if source.fits(split, config.memory_mib << 20) else split
 

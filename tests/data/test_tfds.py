@@ -1,6 +1,5 @@
 """TFDS: its own mocks for the real shapes, an archive of CIFAR-10's format, and the real thing."""
 
-import contextlib
 import io
 import os
 import subprocess
@@ -10,41 +9,9 @@ import tarfile
 import numpy as np
 import pytest
 import tensorflow_datasets
+from mocked_tfds import mocked
 
 from ddpm_jax.data import source, tfds
-
-
-@contextlib.contextmanager
-def mocked(name, data_dir, splits, num_examples=20):
-    """The dataset with its real features and these splits, as if prepared, with random images."""
-    builder = tensorflow_datasets.builder(name, data_dir=data_dir, file_format="array_record")
-    os.makedirs(builder.data_dir)
-    infos = [
-        tensorflow_datasets.core.SplitInfo(
-            name=split,
-            shard_lengths=[num_examples],
-            num_bytes=0,
-            filename_template=tensorflow_datasets.core.ShardedFileTemplate(
-                data_dir=builder.data_dir,
-                dataset_name=builder.name,
-                split=split,
-                filetype_suffix="array_record",
-            ),
-        )
-        for split in splits
-    ]
-    builder.info.set_splits(tensorflow_datasets.core.splits.SplitDict(infos))
-    builder.info.write_to_directory(builder.data_dir)
-    with tensorflow_datasets.testing.mock_data(num_examples=num_examples, data_dir=data_dir):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def boxes_need_not_be_boxes(monkeypatch):
-    """The mock draws four random numbers for a bounding box, which then need not be one."""
-    box = tensorflow_datasets.features.BBoxFeature
-    monkeypatch.setattr(box, "encode_example", lambda self, numbers: np.asarray(numbers, "f4"))
-
 
 TRAIN_TEST = ("train", "test")
 ALL_THREE = ("train", "validation", "test")
