@@ -2,7 +2,9 @@
 
 python -m ddpm_jax.main --config=configs/studies/system4_digits_faithful.py
 
-Time: not measured. Result: not measured. It mends nothing: see system4_cat_dog_faithful.py.
+Time: 10 min beside other work. Result: synthetic-only 46.9 +- 2.0 % where system4_digits.py has 96.5 +-
+0.7; the picture is docs/images/system4_digits_beside_faithful.png. It mends nothing: see
+system4_cat_dog_faithful.py.
 """
 
 from configs.studies import system4_digits
