@@ -16,6 +16,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from clu import parameter_overview
 
@@ -38,7 +39,7 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "num_parameters": parameter_overview.count_parameters(begin.params),
+                "num_parameters": int(parameter_overview.count_parameters(begin.params)),
                 "repeats": len(rounds),
                 **{name: round(value, 4) for name, value in seconds.items()},
                 "save_ratio": round(seconds["save"] / seconds["save_plain"], 3),
@@ -51,12 +52,12 @@ def main() -> None:
 
 def initial_state(config) -> state.TrainState:
     net = networks.build_net(config, 10)
-    params = networks.init_net(net, config.data, jax.random.key(0))
+    params = jax.eval_shape(lambda: networks.init_net(net, config.data, jax.random.key(0)))
     # Not the zeros that a network is begun with: these would be compressed to nothing.
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    leaves = [jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
-    params = jax.tree.unflatten(tree, leaves)
+    noise = np.random.default_rng(1)
+    params = jax.tree.map(
+        lambda leaf: jnp.asarray(noise.standard_normal(leaf.shape, np.float32)), params
+    )
     optimizer = optimizers.build_optimizer(config.optim, 1000)
     begin = state.create(params, optimizer, lambda params, batch, key: (jnp.zeros(()), {}), {})
     return devices.replicate(devices.place(), begin)
