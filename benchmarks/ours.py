@@ -16,24 +16,24 @@ from ml_collections import ConfigDict
 
 from benchmarks import turns
 from ddpm_jax import pixels
-from ddpm_jax.assembly import choice, datasets, denoising, networks, objective, optimizers
+from ddpm_jax.assembly import (
+    choice,
+    datasets,
+    denoising,
+    networks,
+    objective,
+    optimizers,
+    training,
+)
 from ddpm_jax.data import order
 from ddpm_jax.training import devices, optim
+from ddpm_jax.training import loop as training_loop
 from ddpm_jax.training import state as states
 from ddpm_jax.training import step as steps
 
 
-def prepare(request: Mapping[str, Any]) -> turns.Prepared:
-    makers = {
-        "train": train,
-        "forward": forward,
-        "sampler": sampler,
-        "input": read,
-        "matmul": matmul,
-        "convolution": convolution,
-    }
-    config = ConfigDict(_tuples(request["config"])) if "config" in request else None
-    return makers[request["what"]](config, request)
+def as_config(plain: Mapping[str, Any]) -> ConfigDict:
+    return ConfigDict(_tuples(plain))
 
 
 def _tuples(value: Any) -> Any:
@@ -55,9 +55,9 @@ def random_batch(config: ConfigDict, num: int) -> dict[str, np.ndarray]:
     return {"image": images, "label": labels, "progress": np.zeros(num, np.float32)}
 
 
-def train(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
+def train(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
     """Noise, network, gradient, clipping, optimizer and average; `steps_per_call` steps a call."""
-    num_calls = request["steps_per_call"]
+    config, num_calls = as_config(plain), request["steps_per_call"]
     net, params = build(config)
     placement = devices.place()
     loss_fn = objective.build_loss(config, net, denoising.build_levels(config.schedule))
@@ -80,10 +80,13 @@ def train(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
     def call() -> None:
         held[0] = jax.block_until_ready(compiled(held[0], batch, key))
 
-    return call, facts_of(compiled) | {"parameters": parameter_overview.count_parameters(params)}
+    return call, facts_of(compiled) | {
+        "parameters": int(parameter_overview.count_parameters(params))
+    }
 
 
-def forward(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
+def forward(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
+    config = as_config(plain)
     net, params = build(config)
     batch = random_batch(config, request["batch"])
     x, t = pixels.to_float(jnp.asarray(batch["image"])), jnp.linspace(1.0, 999.0, request["batch"])
@@ -92,8 +95,9 @@ def forward(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
     return lambda: jax.block_until_ready(compiled(params, x, t, label)), facts_of(compiled)
 
 
-def sampler(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
+def sampler(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
     """From keys to uint8 images in the host's memory, in one program."""
+    config = as_config(plain)
     net, params = build(config)
     draw = denoising.build_sampler(config, net, denoising.build_levels(config.schedule))
     keys = jax.random.split(jax.random.key(0), request["batch"])
@@ -106,9 +110,9 @@ def sampler(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
     return lambda: np.asarray(compiled(params, labels, keys)), facts_of(compiled)
 
 
-def read(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
+def data(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
     """The training split's batches, read, decoded and put on the device: 50 a call."""
-    placement = devices.place()
+    config, placement = as_config(plain), devices.place()
     split = datasets.build_splits(config.data, config.seed).train
     batches = order.batches(split, request["batch"], config.seed)
 
@@ -117,6 +121,35 @@ def read(config: ConfigDict, request: Mapping[str, Any]) -> turns.Prepared:
             jax.block_until_ready(devices.put_batch(placement, next(batches)))
 
     return call, {"batches": 50, "images": len(split.labels)}
+
+
+def loop(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
+    """The training's own loop on its own images, or its step on the first batch again and again."""
+    config, num = as_config(plain), request["steps"]
+    parts = training.build_parts(config)
+    key, held = jax.random.key(0), [parts.state]
+    batches = training.batches(config, parts, 0)
+
+    def real() -> None:
+        held[0] = training_loop.run(
+            parts.train_step,
+            held[0],
+            batches,
+            key=key,
+            num_steps=int(held[0].step) + num,
+            log_every=config.training.log_every,
+            on_log=lambda step, values: None,
+        )
+        jax.block_until_ready(held[0])
+
+    first = next(batches)
+
+    def fixed() -> None:
+        for _ in range(num):
+            held[0] = parts.train_step(held[0], first, key)
+        jax.block_until_ready(held[0])
+
+    return real if request["real"] else fixed, {"images": len(parts.splits.train.labels)}
 
 
 def matmul(config: None, request: Mapping[str, Any]) -> turns.Prepared:
@@ -159,7 +192,7 @@ def main() -> None:
         "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
     }
-    turns.serve(prepare, versions)
+    turns.serve([train, forward, sampler, data, loop, matmul, convolution], versions)
 
 
 if __name__ == "__main__":

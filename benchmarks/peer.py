@@ -21,18 +21,6 @@ else:
     DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def prepare(request: Mapping[str, Any]) -> turns.Prepared:
-    makers = {
-        "train": train,
-        "forward": forward,
-        "sampler": sampler,
-        "input": read,
-        "matmul": matmul,
-        "convolution": convolution,
-    }
-    return makers[request["what"]](request.get("config", {}), request)
-
-
 def build(config: Mapping[str, Any]) -> Any:
     """The network of `config`, with the same number of weights."""
     net, side = config["net"], config["data"]["image_size"]
@@ -121,7 +109,7 @@ def sampler(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prep
     return lambda: pipeline(batch_size=request["batch"], **arguments), {}
 
 
-def read(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
+def data(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
     """torch's DataLoader over as many decoded images in memory: 50 batches a call."""
     images, labels = random_batch(config, request["num_images"])
     loader = torch.utils.data.DataLoader(
@@ -200,7 +188,7 @@ def main() -> None:
             "platform": DEVICE,
             "num_threads": torch.get_num_threads(),
         }
-    turns.serve(prepare, versions)
+    turns.serve([train, forward, sampler, data, matmul, convolution], versions)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Ours and diffusers side by side, in turns: A B A B, medians and ratios.
 
-    python -m benchmarks.run --out=benchmarks/results/NAME.json [--what train forward sampler input launch]
-        [--networks gray64 cifar10 digits] [--batches 16] [--steps-per-call 1 4] [--rounds 7]
+    python -m benchmarks.run --out=benchmarks/results/NAME.json
+        [--what train forward sampler data loop launch] [--networks gray64 cifar10 digits]
+        [--batches 16] [--steps-per-call 1 4] [--rounds 7] [--data-dir PATH]
         [--peer-python PATH]        a Python with the extra `bench`, if this one has it not
 
-Ratios are the peer's time over ours: above 1 we are faster. Prints a table, writes all as JSON.
+Ratios are the peer's time over ours: above 1 we are faster. `loop` has no peer: there it is the time
+of the same step on one batch over that of the loop with real data. Prints a table, writes all as JSON.
 """
 
 import argparse
@@ -14,12 +16,22 @@ import pathlib
 import platform
 import statistics
 import sys
+from typing import Any, NamedTuple
 
 from benchmarks import launch, turns
-from configs import cifar10, default, digits
+from benchmarks.cases import NETWORKS, ON_A_GPU, WHATS, cases
 
 OURS = "ddpm_jax"
 PEER = "diffusers"
+FIXED = "one batch"
+
+
+class Entry(NamedTuple):
+    """A column of a row: who is asked, for what besides the row's case, and the steps of its calls."""
+
+    contender: turns.Contender
+    asked: dict[str, Any]
+    steps: int = 1
 
 
 def main() -> None:
@@ -28,7 +40,7 @@ def main() -> None:
     peer = turns.Contender(arguments.peer_python, "benchmarks.peer")
     versions = {OURS: ours.ask(do="versions"), PEER: peer.ask(do="versions")}
     contenders = {OURS: ours} if versions[PEER].get("missing") else {OURS: ours, PEER: peer}
-    report = {"machine": machine(), "versions": versions, "command": sys.argv[1:]}
+    report = {"machine": machine(), "versions": versions, "settings": settings(arguments)}
     report["peak"] = peak(contenders, arguments)
     rows = report["rows"] = []
     for what in arguments.what:
@@ -38,6 +50,10 @@ def main() -> None:
             rows.append(compare(contenders, case, arguments))
             print(line(rows[-1], report["peak"]["gflop_per_second"]), flush=True)
             write(arguments.out, report)
+    if versions[OURS]["platform"] == "cpu":
+        report["not_measured"] = ON_A_GPU
+        for row in ON_A_GPU:
+            print(f"{title(row)} {row['dtype']}, on a GPU | not measured")
     write(arguments.out, report)
     for contender in (ours, peer):
         contender.close()
@@ -45,11 +61,13 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    every = ["train", "forward", "sampler", "input", "launch"]
-    parser.add_argument("--what", nargs="*", choices=every, default=every)
-    parser.add_argument("--networks", nargs="*", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--what", nargs="*", choices=WHATS, default=WHATS)
+    networks = ["gray64", "cifar10", "digits"]
+    parser.add_argument("--networks", nargs="*", choices=list(NETWORKS), default=networks)
+    parser.add_argument("--data-dir", default="", help="of TFDS, for the images of `fashion`")
     parser.add_argument("--batches", nargs="*", type=int, default=[16])
     parser.add_argument("--steps-per-call", nargs="*", type=int, default=[1])
+    parser.add_argument("--loop-steps", type=int, default=50, help="of a call of `loop`")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--samples", type=int, default=64, help="images of the whole sampler")
     parser.add_argument("--sampling-steps", type=int, default=20)
@@ -62,99 +80,49 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def gray64():
-    config = default.get_config()
-    config.data.image_size = 32
-    config.net.multipliers = (1, 2, 2, 2)
-    config.net.attention_resolutions = (16,)
-    config.net.class_conditional = False
-    return config
-
-
-def paper():
-    config = cifar10.get_config()
-    config.net.class_conditional = False
-    return config
-
-
-def tiny():
-    config = digits.get_config()
-    config.net.multipliers = (1,)
-    config.net.num_res_blocks = 1
-    return config
-
-
-NETWORKS = {"gray64": gray64, "cifar10": paper, "digits": digits.get_config, "tiny": tiny}
-
-
-def config_of(network: str, arguments: argparse.Namespace) -> dict:
-    """The same recipe for both: linear schedule, noise predicted, plain MSE, DDIM."""
-    config = NETWORKS[network]()
-    config.schedule.name = "linear"
-    config.loss.prediction = "eps"
-    config.loss.label_dropout = 0.0
-    config.augment.flip = False
-    config.optim.name = "adamw"
-    config.optim.weight_decay = 0.0
-    config.net.dtype = arguments.dtype
-    config.sampling.solver = "ddim"
-    config.sampling.eta = 0.0
-    config.sampling.guidance_scale = 1.0
-    config.sampling.num_steps = arguments.sampling_steps
-    config.benchmark = {"num_classes": 10}
-    return json.loads(config.to_json_best_effort())
-
-
-def cases(what: str, arguments: argparse.Namespace) -> list[dict]:
-    found = []
-    for network in arguments.networks:
-        config = config_of(network, arguments)
-        if what == "sampler":
-            # Without labels: the peer's pipeline has none.
-            config["net"]["class_conditional"] = False
-            found.append({"batch": arguments.samples, "config": config, "network": network})
-        elif what == "input" and network == "digits":
-            found.append({"batch": 128, "num_images": 1257, "config": config, "network": network})
-        elif what in ("train", "forward"):
-            found += [
-                {"batch": batch, "config": config, "network": network}
-                for batch in arguments.batches
-            ]
-    return [{"what": what, **case} for case in found]
-
-
 def compare(contenders, case: dict, arguments: argparse.Namespace) -> dict:
     """Every contender prepares, then they take turns."""
     several = arguments.steps_per_call if case["what"] == "train" else [1]
-    entries = [(OURS if k == 1 else f"{OURS} x{k}", contenders[OURS], k) for k in several]
-    if PEER in contenders:
-        entries.append((PEER, contenders[PEER], 1))
-    return {
-        name: case[name] for name in ("what", "network", "batch", "size", "dtype") if name in case
-    } | take_turns(entries, case, arguments)
+    entries = {
+        OURS if k == 1 else f"{OURS} x{k}": Entry(contenders[OURS], {"steps_per_call": k}, k)
+        for k in several
+    }
+    reference = PEER
+    if case["what"] == "loop":
+        num, reference = arguments.loop_steps, FIXED
+        entries = {
+            name: Entry(contenders[OURS], {"real": name == OURS, "steps": num}, num)
+            for name in (OURS, FIXED)
+        }
+    elif PEER in contenders:
+        entries[PEER] = Entry(contenders[PEER], {})
+    named = ("what", "network", "batch", "size", "dtype")
+    row = {name: case[name] for name in named if name in case}
+    return row | take_turns(entries, case, arguments, reference)
 
 
-def take_turns(entries, case: dict, arguments: argparse.Namespace) -> dict:
+def take_turns(entries, case: dict, arguments: argparse.Namespace, reference: str) -> dict:
     row: dict = {"facts": {}, "seconds": {}}
     calls = {}
-    for name, contender, several in entries:
-        facts = contender.ask(do="prepare", name=name, steps_per_call=several, **case)
+    for name, entry in entries.items():
+        facts = entry.contender.ask(do="prepare", name=name, **entry.asked, **case)
         row["facts"][name], row["seconds"][name] = facts, []
-        once = contender.ask(do="time", name=name, calls=1)["seconds"]
+        once = entry.contender.ask(do="time", name=name, calls=1)["seconds"]
         calls[name] = max(1, round(arguments.turn_seconds / once))
     for _ in range(arguments.rounds):
-        for name, contender, several in entries:
-            seconds = contender.ask(do="time", name=name, calls=calls[name])["seconds"]
-            row["seconds"][name].append(seconds / several)
-    for name, contender, _ in entries:
-        contender.ask(do="forget", name=name)
+        for name, entry in entries.items():
+            seconds = entry.contender.ask(do="time", name=name, calls=calls[name])["seconds"]
+            row["seconds"][name].append(seconds / entry.steps)
+    for name, entry in entries.items():
+        entry.contender.ask(do="forget", name=name)
     row["median"] = {name: statistics.median(times) for name, times in row["seconds"].items()}
-    reference = row["seconds"].get(PEER)
-    if reference:
+    if reference in entries:
         row["ratio"] = {
-            name: statistics.median(b / a for a, b in zip(times, reference, strict=True))
+            name: statistics.median(
+                b / a for a, b in zip(times, row["seconds"][reference], strict=True)
+            )
             for name, times in row["seconds"].items()
-            if name != PEER
+            if name != reference
         }
     return row
 
@@ -173,23 +141,30 @@ def peak(contenders, arguments: argparse.Namespace) -> dict:
 
 def line(row: dict, peak_rate: float) -> str:
     """One row of the table."""
-    name = f"{row['what']:8} {row.get('network', ''):8} batch {row['batch']:4}"
+    shown = title(row)
+    gflop = row["facts"][OURS].get("gflop") if row["what"] in ("train", "forward") else None
     for contender, seconds in row["median"].items():
-        name += f" | {contender} {1e3 * seconds:9.2f} ms"
-        if (
-            gflop := row["facts"][OURS].get("gflop")
-            if row["what"] in ("train", "forward")
-            else None
-        ):
-            name += f" ({gflop / seconds / peak_rate:.0%} of peak)"
+        shown += f" | {contender} {1e3 * seconds:9.2f} ms"
+        if gflop:
+            shown += f" ({gflop / seconds / peak_rate:.0%} of peak)"
     if "ratio" not in row:
-        return f"{name} | {PEER} not installed"
-    return name + "".join(f" | {value:.2f}x" for value in row["ratio"].values())
+        return f"{shown} | {PEER} not installed"
+    return shown + "".join(f" | {value:.2f}x" for value in row["ratio"].values())
+
+
+def title(row: dict) -> str:
+    return f"{row['what']:8} {row['network']:8} batch {row['batch']:4}"
+
+
+def settings(arguments: argparse.Namespace) -> dict:
+    """The command's, but for where things are on this machine."""
+    places = ("out", "peer_python", "data_dir")
+    return {name: value for name, value in vars(arguments).items() if name not in places}
 
 
 def machine() -> dict:
     return {
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "environment": {
@@ -198,6 +173,15 @@ def machine() -> dict:
             if name in os.environ
         },
     }
+
+
+def processor() -> str:
+    """Its name, where Linux tells it."""
+    known = pathlib.Path("/proc/cpuinfo")
+    for told in known.read_text().splitlines() if known.exists() else []:
+        if told.startswith("model name"):
+            return told.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def write(path: pathlib.Path, report: dict) -> None:

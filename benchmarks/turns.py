@@ -9,12 +9,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Facts = dict[str, Any]
 Prepared = tuple[Callable[[], Any], Facts]
 """A call that returns when its work is done, and what is known about it."""
+Maker = Callable[[Any, Mapping[str, Any]], Prepared]
+"""From the config, None where a case has none, and the whole request."""
 
 
 class Contender:
@@ -42,29 +44,30 @@ class Contender:
         self._process.communicate()
 
 
-def serve(prepare: Callable[[Mapping[str, Any]], Prepared], versions: Facts) -> None:
-    """Answer until the input ends. `prepare` makes what a request asks for."""
+def serve(makers: Iterable[Maker], versions: Facts) -> None:
+    """Answer until the input ends. A request's `what` is the name of one of the makers."""
+    by_name = {maker.__name__: maker for maker in makers}
     # Libraries print what they like; the answers' own line is kept from them.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     prepared: dict[str, Callable[[], Any]] = {}
     for line in sys.stdin:
         try:
-            answer = _answer(json.loads(line), prepare, prepared, versions)
+            answer = _answer(json.loads(line), by_name, prepared, versions)
         except Exception as error:  # the other contenders go on
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
-def _answer(request, prepare, prepared, versions) -> Facts:
+def _answer(request, makers, prepared, versions) -> Facts:
     name = request.get("name", "")
     match request["do"]:
         case "versions":
             return versions
         case "prepare":
             begun = time.perf_counter()
-            call, facts = prepare(request)
+            call, facts = makers[request["what"]](request.get("config"), request)
             call()
             prepared[name] = call
             return facts | {"seconds_to_first": time.perf_counter() - begun}
