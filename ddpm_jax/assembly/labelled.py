@@ -31,6 +31,10 @@ def join(first: Images, second: Images) -> Images:
     return Images(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
 
 
+def first(images: Images, num: int) -> Images:
+    return Images(images.image[:num], images.label[:num])
+
+
 def augmented(config: ConfigDict, seed: int, images: Images) -> Images:
     """A changed copy of each image, as an augment section says; copy i depends on (seed, i) alone."""
     change = jax.jit(augmentation.build_augmentation(config))

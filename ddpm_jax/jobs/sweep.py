@@ -6,26 +6,22 @@ trained on the synthetic images alone.
 """
 
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels, progress, rundir
+from ddpm_jax import progress, rundir
 from ddpm_jax.assembly import (
-    choice,
     classifiers,
     datasets,
-    denoising,
     feature_networks,
     labelled,
     trained,
 )
 from ddpm_jax.evaluation import frechet, worth
 from ddpm_jax.training import devices
-from ddpm_jax.types import Pixels
 from ddpm_jax.viz import pictures, plots
 
 
@@ -51,26 +47,35 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         for scale in config.sweep.guidance_scales
         for sampler in map(parse, config.sweep.samplers)
     ]
-    figures = rundir.figures(workdir)
-    rows = [one_of_each_class(config_of(config, point), model) for point in points]
+    num_classes, num_images = len(model.class_names), config.sweep.num_images
+    measure, about = build_measure(config, num_classes) if num_images else (None, {})
+    labels = np.arange(max(num_images, num_classes), dtype=np.int32) % num_classes
+    shown, rows = [], []
+    with progress.bar("sweep", len(points), "points") as show:
+        for done, point in enumerate(points, 1):
+            drawn = trained.build_draw(config_of(config, point), model.net, model.table, "sweep")
+            images = labelled.Images(np.concatenate(list(drawn(model.params, labels))), labels)
+            shown.append(images.image[:num_classes])
+            if measure:
+                rows.append(point._asdict() | measure(labelled.first(images, num_images)))
+            show(done)
     if devices.is_writer():
+        figures = rundir.figures(workdir)
         picture = pictures.strip(
-            np.stack(rows),
+            np.stack(shown),
             model.class_names,
             row_labels=[point.name for point in points],
             title="The same noise in each column",
         )
         pictures.save(figures / "sweep.png", picture)
-    found: dict[str, Any] = {"points": None}
-    if config.sweep.num_images:
-        found = measure_all(config, model, points)
-    if found["points"] and devices.is_writer():
-        draw(figures, found["points"], found["distance"])
+        if rows:
+            draw(figures, rows, about["distance"])
     return {
         "checkpoint": model.facts["step"],
         "guidance_scales": config.sweep.guidance_scales,
         "samplers": config.sweep.samplers,
-        **found,
+        "points": rows or None,
+        **about,
         "seed": config.seed,
     }
 
@@ -91,49 +96,35 @@ def config_of(config: ConfigDict, point: Point) -> ConfigDict:
     return config
 
 
-def one_of_each_class(config: ConfigDict, model: trained.Model) -> Pixels:
-    labels = jnp.arange(len(model.class_names))
-    keys = jax.random.split(choice.key_for(config.seed, "sweep"), len(labels))
-    sample = jax.jit(denoising.build_sampler(config, model.net, model.table))
-    return np.asarray(pixels.to_uint8(sample(model.params, labels, keys)))
-
-
-def measure_all(config: ConfigDict, model: trained.Model, points: list[Point]) -> dict[str, Any]:
-    """The same number of images and the same keys at each point."""
+def build_measure(
+    config: ConfigDict, num_classes: int
+) -> tuple[Callable[[labelled.Images], dict[str, Any]], dict[str, Any]]:
+    """What is measured on the images of a point, and what is to be said of all points."""
     splits = datasets.build_splits(config.data, config.seed)
     test = labelled.decode(splits.test)
     network = feature_networks.build_network(config, splits.train, test.image.shape[1:])
     name = network.distance_name
     reference = frechet.moments(network.features(test.image))
     trainer = classifiers.build_trainer(
-        config.classifier, config.seed, test.image.shape[1:], len(model.class_names)
+        config.classifier, config.seed, test.image.shape[1:], num_classes
     )
     seeds = range(config.sweep.num_seeds)
 
-    def measured(images: labelled.Images) -> dict[str, Any]:
+    def measure(images: labelled.Images) -> dict[str, Any]:
         distance = frechet.distance(frechet.moments(network.features(images.image)), reference)
         if not seeds:
             return {name: distance}
-        outcomes = labelled.measure(trainer, images, test, list(seeds), len(model.class_names))
+        outcomes = labelled.measure(trainer, images, test, list(seeds), num_classes)
         accuracies = worth.accuracy(np.array([outcome["confusion"] for outcome in outcomes]))
         mean, half_width = worth.mean_interval(accuracies)
         return {name: distance, "accuracy": mean, "ci95": half_width}
 
-    labels = np.arange(config.sweep.num_images, dtype=np.int32) % len(model.class_names)
-    rows = []
-    with progress.bar("sweep", len(points), "points") as show:
-        for point in points:
-            drawn = trained.build_draw(config_of(config, point), model.net, model.table, "sweep")
-            images = np.concatenate(list(drawn(model.params, labels)))
-            rows.append(point._asdict() | measured(labelled.Images(images, labels)))
-            show(len(rows))
-    return {
+    return measure, {
         "distance": name,
         "features_about": network.about,
-        "n": len(labels),
+        "n": config.sweep.num_images,
         "n_reference": len(test.label),
         "seeds": len(seeds),
-        "points": rows,
     }
 
 
