@@ -169,7 +169,8 @@ def get_config() -> ConfigDict:
 
     config.sampling = ConfigDict()
     # "ancestral" (Ho et al. 2020), "ddim" (Song et al. 2021), "dpm_solver_pp_2m" (Lu et al. 2022),
-    # "heun" and "edm_stochastic" (Karras et al. 2022; two calls a step), or "iterative_x0".
+    # "heun" and "edm_stochastic" (Karras et al. 2022; two calls a step; they want the spacing "karras"),
+    # or "iterative_x0".
     config.sampling.solver = "ddim"
     # Steps of the solver, at most `schedule.num_steps`, and how they are laid over 0..T: "uniform",
     # "quadratic", "karras" or "log_snr".
@@ -245,7 +246,8 @@ def get_config() -> ConfigDict:
     config.editing.hole = "center"
     config.editing.num_resamples = 5
 
-    # --mode=sweep: a row of images for every pair of these. A sampler is SOLVER:STEPS.
+    # --mode=sweep: a row of images for every pair of these. A sampler is SOLVER:STEPS, or
+    # SOLVER:STEPS:SPACING where the spacing is another than the sampling section's.
     config.sweep = ConfigDict()
     config.sweep.guidance_scales = (1.0, 2.0, 4.0)
     config.sweep.samplers = ("ddim:5", "ddim:10", "ddim:20", "ddim:50")

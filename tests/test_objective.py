@@ -232,6 +232,21 @@ def test_every_solver_walks_to_the_denoisers_image(config, solver, spacing):
     np.testing.assert_allclose(made, 0.5, atol=2e-3)
 
 
+@pytest.mark.parametrize("solver", ["heun", "edm_stochastic"])
+def test_heun_is_refused_where_it_would_leave_the_flow(config, solver):
+    """A cosine's last row has sigma / alpha of some 20,000, and even steps of t go from there to 13."""
+    config.schedule.num_steps = 1000
+    config.sampling.solver, config.sampling.num_steps = solver, 20
+    table = denoising.build_levels(config.schedule)
+    with pytest.raises(ValueError, match=r"by 789 in one of the 20 steps.*take 'karras'"):
+        denoising.build_steps(config.sampling, table)
+    for spacing in ("karras", "log_snr"):
+        config.sampling.spacing = spacing
+        denoising.build_steps(config.sampling, table)
+    config.schedule.name, config.sampling.spacing = "linear", "uniform"
+    denoising.build_steps(config.sampling, denoising.build_levels(config.schedule))
+
+
 def test_guidance_leans_from_no_label_or_from_the_other_class(config):
     label = jnp.array([0, 1, 2])
     assert denoising.leaned_from(config.sampling, label, 3).tolist() == [3, 3, 3]

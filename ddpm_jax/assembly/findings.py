@@ -121,6 +121,7 @@ def sweep(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     measured = [
         [
             row["solver"],
+            row["spacing"],
             str(row["num_steps"]),
             f"{row['scale']:g}",
             f"{row[fields['distance']]:.3g}",
@@ -135,7 +136,7 @@ def sweep(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     ]
     if not measured:
         return items
-    columns = ["solver", "steps", "guidance", fields["distance"]]
+    columns = ["solver", "spacing", "steps", "guidance", fields["distance"]]
     taught = " Accuracy is of classifiers trained on those images alone." * ("accuracy" in rows[0])
     caption = (
         f"Of {fields['n']:,} synthetic images each, from the same noise, to {fields['n_reference']:,} real "

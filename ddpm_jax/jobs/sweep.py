@@ -28,11 +28,12 @@ from ddpm_jax.viz import pictures, plots
 class Point(NamedTuple):
     solver: str
     num_steps: int
+    spacing: str
     scale: float
 
     @property
     def name(self) -> str:
-        return f"guidance {self.scale:g}, {self.solver}, {self.num_steps} steps"
+        return f"guidance {self.scale:g}, {self.solver}, {self.num_steps} steps, {self.spacing}"
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     points = [
         Point(*sampler, scale)
         for scale in config.sweep.guidance_scales
-        for sampler in map(parse, config.sweep.samplers)
+        for sampler in (parse(text, config.sampling.spacing) for text in config.sweep.samplers)
     ]
     num_classes, num_images = len(model.class_names), config.sweep.num_images
     measure, about = build_measure(config, num_classes) if num_images else (None, {})
@@ -80,18 +81,22 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     }
 
 
-def parse(sampler: str) -> tuple[str, int]:
-    """ "ddim:20" -> ("ddim", 20)."""
-    solver, _, num_steps = sampler.partition(":")
-    if not num_steps.isdigit():
-        raise ValueError(f"sweep.samplers has {sampler!r}, wanted SOLVER:STEPS, such as 'ddim:20'")
-    return solver, int(num_steps)
+def parse(sampler: str, spacing: str) -> tuple[str, int, str]:
+    """ "ddim:20" -> ("ddim", 20, spacing); "heun:10:karras" names its own."""
+    parts = sampler.split(":")
+    if len(parts) not in (2, 3) or not parts[1].isdigit():
+        raise ValueError(
+            f"sweep.samplers has {sampler!r}, wanted SOLVER:STEPS or SOLVER:STEPS:SPACING, such as "
+            "'ddim:20' or 'heun:10:karras'"
+        )
+    return parts[0], int(parts[1]), parts[2] if len(parts) == 3 else spacing
 
 
 def config_of(config: ConfigDict, point: Point) -> ConfigDict:
     config = config.copy_and_resolve_references()
     config.sampling.solver = point.solver
     config.sampling.num_steps = point.num_steps
+    config.sampling.spacing = point.spacing
     config.sampling.guidance_scale = point.scale
     return config
 
@@ -134,7 +139,8 @@ def draw(figures: pathlib.Path, rows: list[dict[str, Any]], distance: str) -> No
     x, x_label = ("scale", "guidance scale") if over_scale else ("num_steps", "steps")
     curves: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        name = f"{row['solver']}, {row['num_steps']} steps" if over_scale else row["solver"]
+        name = f"{row['solver']}, {row['spacing']}"
+        name += f", {row['num_steps']} steps" * over_scale
         curves.setdefault(name, []).append(row)
     for field, label in ((distance, distance), ("accuracy", "synthetic-only accuracy (%)")):
         if field not in rows[0]:

@@ -136,15 +136,15 @@ def test_sweep_shows_every_pair(config, model):
 @pytest.mark.slow
 def test_sweep_measures_every_pair(config, model):
     config.sweep.guidance_scales = (1.0,)
-    config.sweep.samplers = ("ddim:1", "ddim:4", "heun:2")
+    config.sweep.samplers = ("ddim:1", "ddim:4", "heun:2:karras")
     config.sweep.num_images = 60
     config.sweep.num_seeds = 2
     sweep.run(config, model)
     found = result(model, "sweep")
-    assert [(row["solver"], row["num_steps"]) for row in found["points"]] == [
-        ("ddim", 1),
-        ("ddim", 4),
-        ("heun", 2),
+    assert [(row["solver"], row["num_steps"], row["spacing"]) for row in found["points"]] == [
+        ("ddim", 1, "uniform"),
+        ("ddim", 4, "uniform"),
+        ("heun", 2, "karras"),
     ]
     assert found["distance"] == "frechet_conv4" and found["n"] == 60
     assert len({row["frechet_conv4"] for row in found["points"]}) == 3
@@ -156,9 +156,10 @@ def test_sweep_measures_every_pair(config, model):
 
 
 def test_a_sampler_without_a_number_of_steps_is_refused(config, model):
-    config.sweep.samplers = ("ddim",)
-    with pytest.raises(ValueError, match=r"has 'ddim', wanted SOLVER:STEPS"):
-        sweep.run(config, model)
+    for sampler in ("ddim", "ddim:few", "ddim:5:uniform:again"):
+        config.sweep.samplers = (sampler,)
+        with pytest.raises(ValueError, match=rf"has '{sampler}', wanted SOLVER:STEPS"):
+            sweep.run(config, model)
 
 
 @pytest.mark.slow
