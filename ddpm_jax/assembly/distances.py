@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from ddpm_jax.assembly import feature_networks
 from ddpm_jax.evaluation import features, frechet, inception_score, kernel, manifold
+from ddpm_jax.training import devices
 
 Features = Float[np.ndarray, "N D"]
 
@@ -27,7 +28,11 @@ def measure(
     """Under the names they deserve: those of the papers for the official Inception only."""
     suffix = "" if network.official else f"_{network.name}"
     reference = features.reference_moments(
-        lambda: seen.test, images.test, folder=folder, network_digest=network.digest
+        lambda: seen.test,
+        images.test,
+        folder=folder,
+        network_digest=network.digest,
+        write=devices.is_writer(),
     )
     value, floor = (kernel.distance(found, seen.test) for found in (seen.synthetic, seen.floor))
     fields = {

@@ -36,18 +36,19 @@ def extract(
     batch_size: int,
     folder: Path | None = None,
     network_digest: str = "",
+    write: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Float[np.ndarray, "N D"]:
     """Features of all images; with a `folder`, those of an interrupted run are not made again.
 
-    `network_digest` must tell apart any two networks whose features share a folder. `progress` is
-    called with the number of images done and the total.
+    `network_digest` must tell apart any two networks whose features share a folder. `write` is false in
+    those processes of a run that leave the files to another. `progress` is called with the number of
+    images done and the total.
     """
     if len(images) == 0:
         raise ValueError("there are no images to take features of")
     if folder is not None:
         folder = folder / _key(images, network_digest)
-        folder.mkdir(parents=True, exist_ok=True)
     shards = []
     for start in range(0, len(images), SHARD):
         part = images[start : start + SHARD]
@@ -56,7 +57,7 @@ def extract(
             shards.append(_load(path, len(part)))
         else:
             shards.append(_run(network, part, batch_size, start, len(images), progress))
-            if path is not None:
+            if path is not None and write:
                 _write(path, lambda file, shard=shards[-1]: np.save(file, shard))
         progress(start + len(part), len(images))
     return np.concatenate(shards)
@@ -68,15 +69,17 @@ def reference_moments(
     *,
     folder: Path,
     network_digest: str,
+    write: bool = True,
 ) -> Moments:
     """Moments of the features of reference images; `features` is called only if none are kept."""
     path = folder / f"{_key(images, network_digest)}.npz"
-    if not path.exists():
-        made = moments(features())
-        folder.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        with np.load(path, allow_pickle=False) as kept:
+            return Moments(kept["mean"], kept["covariance"], int(kept["num_images"]))
+    made = moments(features())
+    if write:
         _write(path, lambda file: np.savez(file, **made._asdict()))
-    with np.load(path, allow_pickle=False) as kept:
-        return Moments(kept["mean"], kept["covariance"], int(kept["num_images"]))
+    return made
 
 
 def _run(
@@ -115,6 +118,7 @@ def _load(path: Path, count: int) -> Float[np.ndarray, "_ D"]:
 
 def _write(path: Path, write: Callable) -> None:
     """Whole or not at all: the final name appears only once everything is on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     with open(partial, "wb") as file:
         write(file)

@@ -71,7 +71,8 @@ def classify(
                     done += labelled.measure(trainer, images, test, seeds, len(names))
                     save(kept, rundir.digest(inputs), outcomes)
                 show(sum(map(len, outcomes.values())))
-    kept.unlink(missing_ok=True)
+    if devices.is_writer():
+        kept.unlink(missing_ok=True)
     arms = {
         arm: summarize(outcomes[arm], outcomes["real"], len(images.label))
         for arm, images in training_sets.items()

@@ -105,6 +105,7 @@ def extract_all(network: feature_networks.Network, images: Sets, folder: pathlib
                 batch_size=network.batch_size,
                 folder=folder,
                 network_digest=network.digest,
+                write=devices.is_writer(),
                 progress=lambda done, total: show(done),
             )
 

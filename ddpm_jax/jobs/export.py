@@ -125,25 +125,28 @@ def draw(config: ConfigDict, model: trained.Model, labels: np.ndarray, file: pat
     size = int(np.prod(datasets.image_shape(config)))
     done = min(file.stat().st_size // size, len(labels))
     batches = trained.build_draw(config, model.net, model.table, "export")
+    writes = devices.is_writer()
     with (
-        file.open("r+b") as out,
+        file.open("r+b" if writes else "rb") as out,
         progress.bar("export", len(labels), "images", done) as show,
         signals.deferred() as received,
         training.watched(config) as alive,
     ):
-        out.truncate(done * size)
-        out.seek(done * size)
+        if writes:
+            out.truncate(done * size)
+            out.seek(done * size)
+        stop = devices.agreed(devices.place(), received)
         for images in batches(model.params, labels[done:], done) if done < len(labels) else ():
-            if devices.is_writer():
+            if writes:
                 out.write(images.tobytes())
                 out.flush()
             done += len(images)
             show(done)
             alive()
-            if received():
+            if stop():
+                why = received() or "another process was asked to end"
                 print(
-                    f"{received()}: stopped at {done} of {len(labels)} images; run the same command "
-                    "to go on",
+                    f"{why}: stopped at {done} of {len(labels)} images; run the same command to go on",
                     file=sys.stderr,
                 )
                 sys.exit(signals.STOPPED)

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import rundir
 from ddpm_jax.assembly import reproduction
+from ddpm_jax.training import devices
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -15,5 +16,6 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     print(found, flush=True)
     print(f"images of the training split: {', '.join(map(str, places))}", flush=True)
     fields = {**found._asdict(), "places": places, "command": rundir.command()}
-    rundir.write_json(rundir.result_path(workdir, "replay"), fields)
+    if devices.is_writer():
+        rundir.write_json(rundir.result_path(workdir, "replay"), fields)
     return fields

@@ -167,8 +167,6 @@ def explain(
     directory = rundir.nonfinite(workdir)
     kept = reproduction.keep(config, parts.splits.train, error.state, directory)
     text = f"{error}; its images are in {kept}, the state before it beside them"
-    if devices.num_processes() > 1:
-        return f"{text}; --mode=replay, in one process, says which gradients are not finite"
     found, places = reproduction.find(config, directory)
     shown = ", ".join(map(str, places[:8]))
     return (
@@ -187,7 +185,7 @@ def restore(
     restored = checkpoints.restore(directory, target)
     if restored is None:
         return parts.state, {}
-    before = restored.facts["extra"]["data_sha256"]
+    before = restored.facts["extra"].get("data_sha256")
     if before != facts["data_sha256"]:
         raise ValueError(
             f"the training images have changed under this run: SHA-256 was {before}, is "

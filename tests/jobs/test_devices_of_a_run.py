@@ -1,19 +1,21 @@
 """The same run on one device, on four, and on two processes of one device each."""
 
+import collections
 import json
-import os
-import socket
+import pathlib
+import shutil
 import subprocess
 
 import jax
 import numpy as np
 import pytest
-from tiny_run import ROOT, TINY, command, environment, tiny
+from tiny_run import ROOT, TINY, command, environment, free_port, tiny
 
 from ddpm_jax.assembly import trained
 from ddpm_jax.data import order, source
 from ddpm_jax.training import devices
 
+WATCHED = pathlib.Path(__file__).with_name("watched_program.py")
 FLAGS = (
     "--config.training.num_steps=20",
     "--config.training.save_every=20",
@@ -49,33 +51,93 @@ def test_four_devices_train_the_model_of_one(on_one_device, tmp_path):
     assert largest_difference(on_one_device, train(tmp_path, 4)) < 1e-5
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def pair(workdir, *flags):
+    """Two processes of one device each, to their end; what each has done to which file."""
+    port = free_port()
+    notes = [workdir.with_name(f"{workdir.name}.{number}.json") for number in range(2)]
+    running = []
+    for number in range(2):
+        words = command(*flags, f"--workdir={workdir}", f"--coordinator=127.0.0.1:{port}")
+        words += ["--num_processes=2", f"--process_id={number}"]
+        words[1 : words.index("ddpm_jax.main") + 1] = [str(WATCHED), str(notes[number])]
+        running.append(subprocess.Popen(words, env=environment(1), cwd=ROOT))
+    statuses = {process.wait(600) for process in running}
+    done = [json.loads(path.read_text()) for path in notes]
+    return statuses, [
+        collections.Counter(where for _, where, *_ in deeds if where.startswith(str(workdir)))
+        for deeds in done
+    ]
 
 
 @pytest.mark.slow
-def test_two_processes_train_sample_and_export_as_one_with_two_devices(tmp_path):
+def test_two_processes_train_as_one_with_two_devices(tmp_path):
     fields = [f"--config.{name}={value}" for name, value in TINY.items()]
+    flags = ["--config=configs/digits.py", *fields, *FLAGS, "--mode=train"]
+    subprocess.run(
+        ["sh", "launch/local.sh", "2", *flags, f"--workdir={tmp_path / 'two'}"],
+        env=environment(1) | {"PORT": str(free_port())},
+        cwd=ROOT,
+        check=True,
+    )
+    one = train(tmp_path / "one", 2)
+    assert largest_difference(one, parameters(tmp_path / "two")) < 1e-5
+
+
+OWN = {"command", "seconds", "versions", "inputs", "outputs", "synthetic"}
+"""Fields that are a run's own: where it was, when, and how it was started."""
+
+
+def results(workdir):
+    found = {path.stem: json.loads(path.read_text()) for path in (workdir / "results").iterdir()}
+    return {
+        mode: {name: value for name, value in fields.items() if name not in OWN}
+        for mode, fields in found.items()
+    }
+
+
+def files(workdir):
+    return {str(path.relative_to(workdir)) for path in workdir.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_two_processes_go_through_the_chain_as_one_with_two_devices(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    chain = ["--config=configs/digits.py", *fields, *FLAGS]
-    for mode in ("train", "export"):
-        flags = (*FLAGS, f"--mode={mode}", f"--workdir={one}")
-        subprocess.run(command(*flags), env=environment(2), cwd=ROOT, check=True)
-        subprocess.run(
-            ["sh", "launch/local.sh", "2", *chain, f"--mode={mode}", f"--workdir={two}"],
-            env=environment(1) | {"PORT": str(free_port())},
+    train(one, 2)
+    shutil.copytree(one, two)
+    before = files(two)
+    subprocess.run(command(*FLAGS, f"--workdir={one}"), env=environment(2), cwd=ROOT, check=True)
+    statuses, done = pair(two, *FLAGS)
+    assert statuses == {0}
+    assert results(one) == results(two)
+    for name in ("synthetic.npz", "figures/classes.png", "figures/reverse.gif"):
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+    made = files(two) - before
+    assert files(one) == files(two) and {"results/evaluate.json", "report.html"} <= made
+    # The first process writes each file once, the other none.
+    assert {name: done[0][str(two / name)] for name in made} == dict.fromkeys(made, 1)
+    assert not done[1]
+
+
+@pytest.mark.slow
+def test_two_processes_look_at_a_step_that_was_not_finite_as_one_does(tmp_path):
+    flags = ("--config.optim.learning_rate=1e38", "--config.optim.clip_norm=0.0")
+    flags += ("--config.optim.warmup_steps=0", "--config.optim.schedule=constant")
+    statuses, _ = pair(tmp_path, *flags, "--mode=train")
+    assert statuses == {2}
+    found = []
+    for replay in (
+        lambda: pair(tmp_path, *flags, "--mode=replay"),
+        lambda: subprocess.run(
+            command(*flags, "--mode=replay", f"--workdir={tmp_path}"),
+            env=environment(2),
             cwd=ROOT,
             check=True,
-        )
-    assert largest_difference(parameters(one), parameters(two)) < 1e-5
-    made = [np.load(workdir / "synthetic.npz", allow_pickle=False) for workdir in (one, two)]
-    # The parameters differ in their last bits, so a few pixels may round to the neighboring value.
-    off = np.abs(made[0]["image"].astype(int) - made[1]["image"])
-    assert off.max() <= 1 and (off > 0).mean() < 1e-3
-    assert json.loads((two / "results/export.json").read_text())["num_images"] == 100
-    assert not list(two.glob("*.partial")) and "PORT" not in os.environ
+        ),
+    ):
+        replay()
+        found.append(json.loads((tmp_path / "results/replay.json").read_text()))
+    del found[0]["command"], found[1]["command"]
+    assert found[0] == found[1] and found[0]["gradients"]
 
 
 def test_batches_do_not_depend_on_the_number_of_devices():

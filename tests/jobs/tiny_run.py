@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import socket
 import sys
 
 from configs import digits
@@ -54,3 +55,10 @@ def command(*arguments):
 def environment(devices):
     flags = f"--xla_force_host_platform_device_count={devices}"
     return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+
+
+def free_port():
+    """For a coordinator on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
