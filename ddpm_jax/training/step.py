@@ -14,6 +14,7 @@ from ddpm_jax.types import Batch, LossFn, Params, Scalars
 TrainStep = Callable[[TrainState, Batch, Key[Array, ""]], TrainState]
 EvalStep = Callable[[Params, Batch, Key[Array, ""]], Scalars]
 EmaDecay = Callable[[Int[Array, ""]], Float[Array, ""]]
+Move = Callable[[TrainState], TrainState]
 
 
 def make_train_step(
@@ -41,26 +42,27 @@ def make_train_step(
         gradient = mean_gradient(remembering(loss_fn, state.memory), accumulate, unroll)
         (loss, metrics), grads = _mean(gradient(state.params, batch, key), axis_name)
         seen = metrics.pop(SEEN, None)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        decay = ema_decay(state.step)
-        ema_params = jax.tree.map(
-            lambda ema, new: ema + (1.0 - decay) * (new - ema), state.ema_params, params
-        )
         metrics = metrics | {"loss": loss, "grad_norm": optax.tree.norm(grads)}
-        moved = state.replace(
-            step=state.step + 1,
-            params=params,
-            ema_params=ema_params,
-            opt_state=opt_state,
-            totals=add_to_totals(state.totals, metrics),
-            memory=memory.update(state.memory, seen) if memory else state.memory,
-        )
+
+        def moved(state: TrainState) -> TrainState:
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            decay = ema_decay(state.step)
+            return state.replace(
+                step=state.step + 1,
+                params=params,
+                ema_params=jax.tree.map(
+                    lambda ema, new: ema + (1.0 - decay) * (new - ema), state.ema_params, params
+                ),
+                opt_state=opt_state,
+                totals=add_to_totals(state.totals, metrics),
+                memory=memory.update(state.memory, seen) if memory else state.memory,
+            )
+
         finite = jnp.isfinite(loss) & jnp.isfinite(metrics["grad_norm"])
         if skip_nonfinite:
-            return _select(finite, moved, _skipped(state))
-        frozen = _frozen(state)
-        return _select(finite & (state.nonfinite_step < 0), moved, frozen)
+            return _choose(finite, moved, _skipped, state)
+        return _choose(finite & (state.nonfinite_step < 0), moved, _frozen, state)
 
     return step
 
@@ -115,8 +117,21 @@ def _mean(tree: Any, axis_name: str | None) -> Any:
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
 
-def _select(condition: Array, yes: TrainState, no: TrainState) -> TrainState:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+def _choose(condition: Array, yes: Move, no: Move, state: TrainState) -> TrainState:
+    """`yes(state)` or `no(state)`.
+
+    A CPU takes the one branch, in place: to select between both, XLA:CPU copies parameters and
+    moments first and computes an update once for every array that depends on it, which takes four
+    times longer. A GPU would wait for the condition to reach the host.
+    """
+
+    def select(state: TrainState) -> TrainState:
+        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes(state), no(state))
+
+    def branch(state: TrainState) -> TrainState:
+        return jax.lax.cond(condition, yes, no, state)
+
+    return jax.lax.platform_dependent(state, cpu=branch, default=select)
 
 
 def _skipped(state: TrainState) -> TrainState:
