@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 from benchmarks import launch, turns
 from benchmarks.cases import NETWORKS, ON_A_GPU, WHATS, cases
 
+# As `launch/environment.sh` has it; for the peer too.
+MALLOC = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
 OURS = "ddpm_jax"
 PEER = "diffusers"
 FIXED = "one batch"
@@ -36,6 +38,7 @@ class Entry(NamedTuple):
 
 def main() -> None:
     arguments = parse()
+    os.environ.setdefault("GLIBC_TUNABLES", MALLOC)  # of the processes started here
     ours = turns.Contender(sys.executable, "benchmarks.ours")
     peer = turns.Contender(arguments.peer_python, "benchmarks.peer")
     versions = {OURS: ours.ask(do="versions"), PEER: peer.ask(do="versions")}

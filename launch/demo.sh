@@ -3,4 +3,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh launch/setup.sh
+. launch/environment.sh
 exec .venv/bin/python -m ddpm_jax.main --config=configs/digits.py "$@"

@@ -3,6 +3,7 @@
 #   sh launch/local.sh 2 --config=configs/digits.py --mode=train
 set -eu
 cd "$(dirname "$0")/.."
+. launch/environment.sh
 num_processes=$1
 shift
 port=${PORT:-12421}
