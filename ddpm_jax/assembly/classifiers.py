@@ -22,11 +22,12 @@ from ddpm_jax.types import Batch, LossFn, Params, Pixels, Scalars
 class Trainer(NamedTuple):
     """One compiled program for all arms of a study.
 
-    `fit(images, labels, seeds) -> params` with a leading axis for the seeds;
+    `fit(images, labels, seeds, num_steps=None) -> params` with a leading axis for the seeds; fewer
+    `num_steps` than the section's break it off;
     `predict(params, images) -> probabilities [S, N, K]`; `features(params, images) -> [S, N, D]`.
     """
 
-    fit: Callable[[Pixels, Int32[np.ndarray, "N"], Sequence[int]], Params]
+    fit: Callable[..., Params]
     predict: Callable[[Params, Pixels], Float[np.ndarray, "S N K"]]
     features: Callable[[Params, Pixels], Float[np.ndarray, "S N D"]]
 
@@ -78,7 +79,12 @@ def build_trainer(
     def init(keys: Key[Array, "S"]) -> Params:
         return jax.vmap(lambda key: net.init(key, jnp.zeros((1, *image_shape))))(keys)
 
-    def fit(images: Pixels, labels: Int32[np.ndarray, "N"], seeds: Sequence[int]) -> Params:
+    def fit(
+        images: Pixels,
+        labels: Int32[np.ndarray, "N"],
+        seeds: Sequence[int],
+        num_steps: int | None = None,
+    ) -> Params:
         keys = [jax.random.fold_in(key_for(seed, "classifier"), s) for s in seeds]
         shape = (config.batch_size, len(seeds))
         shapes = {
@@ -92,7 +98,7 @@ def build_trainer(
             devices.replicate(placement, begin),
             (devices.put_batch(placement, batch) for batch in read),
             key=jax.random.fold_in(keys[0], 1),
-            num_steps=config.num_steps,
+            num_steps=num_steps or config.num_steps,
             log_every=config.num_steps,
             on_log=lambda done, values: None,
         )

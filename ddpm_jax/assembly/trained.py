@@ -137,6 +137,26 @@ def load_guide(config: ConfigDict, directory: pathlib.Path, num_classes: int) ->
     return restored.params
 
 
+def build_program(
+    config: ConfigDict, net: nn.Module, table: schedules.Level, purpose: str
+) -> Callable[[Params, Mapping[str, Array]], Array]:
+    """`program(params, {"index": [B], "label": [B]}) -> uint8 images`, the devices sharing the rows."""
+    sampler = denoising.build_sampler(config, net, table)
+    stream = key_for(config.seed, purpose)
+
+    def sample(params: Params, rows: Mapping[str, Array]) -> Array:
+        keys = jax.vmap(lambda i: jax.random.fold_in(stream, i))(rows["index"])
+        return pixels.to_uint8(sampler(params, rows["label"], keys))
+
+    return devices.spread(devices.place(), sample)
+
+
+def rows_at_once(config: ConfigDict, num: int) -> int:
+    """Images of a batch where `num` are wanted: it divides over the devices."""
+    num_devices = devices.place().num_devices
+    return -(-min(config.sampling.batch_size, num) // num_devices) * num_devices
+
+
 def build_draw(
     config: ConfigDict, net: nn.Module, table: schedules.Level, purpose: str
 ) -> Callable[..., Iterator[Pixels]]:
@@ -146,18 +166,10 @@ def build_draw(
     which share each batch. All batches have one shape, so that there is one compiled program.
     """
     placement = devices.place()
-    sampler = denoising.build_sampler(config, net, table)
-    stream = key_for(config.seed, purpose)
-
-    def sample(params: Params, rows: Mapping[str, Array]) -> Array:
-        keys = jax.vmap(lambda i: jax.random.fold_in(stream, i))(rows["index"])
-        return pixels.to_uint8(sampler(params, rows["label"], keys))
-
-    compiled = devices.spread(placement, sample)
+    compiled = build_program(config, net, table, purpose)
 
     def draw(params: Params, labels: np.ndarray, first: int = 0) -> Iterator[Pixels]:
-        wanted = min(config.sampling.batch_size, len(labels))
-        size = -(-wanted // placement.num_devices) * placement.num_devices
+        size = rows_at_once(config, len(labels))
         mine = devices.local_rows(placement, size)
 
         def begin(start: int) -> Array:

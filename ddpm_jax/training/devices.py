@@ -143,6 +143,19 @@ def put_batch(placement: Placement, rows: Mapping[str, Any]) -> dict[str, Any]:
     return {name: put(np.asarray(array)) for name, array in rows.items()}
 
 
+def abstract_batch(placement: Placement, shapes: Mapping[str, Any]) -> dict[str, Any]:
+    """Shapes, dtypes and places of `put_batch`, from those of the global batch."""
+
+    def spread(leaf: Any) -> Any:
+        per_device = _rows_per_device(placement, leaf.shape[0])
+        if placement.parallel == "pmap":
+            split = (len(placement.local_devices), per_device, *leaf.shape[1:])
+            return jax.ShapeDtypeStruct(split, leaf.dtype)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement.by_rows)
+
+    return {name: spread(leaf) for name, leaf in shapes.items()}
+
+
 def replicate(placement: Placement, tree: Any) -> Any:
     """A copy on every device. Never the caller's own buffers: the step donates its state."""
     return jax.device_put(tree, placement.replicated, may_alias=False)
