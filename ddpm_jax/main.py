@@ -4,7 +4,8 @@
 
 runs the whole chain: train, sample, export, evaluate, classify, compare, report. What is done and
 unchanged is skipped, what was interrupted goes on, so the same command is also how a run is resumed.
---mode names one stage of it, or one of the other things to do with a trained model.
+--mode=plan says before it what it will take; any other --mode is one stage of it, or one of the other
+things to do with a trained model.
 
 Exit status: 0 done, 2 an error of the input or the machine (one line says which), 75 stopped by a signal,
 what is done saved (run the same command to go on).
@@ -20,6 +21,7 @@ from ddpm_jax.training import signals
 
 CHAIN = ("train", "sample", "export", "evaluate", "classify", "compare", "report")
 OTHERS = (
+    "plan",
     "worth",
     "denoise",
     "interpolate",

@@ -26,6 +26,7 @@ STAGES = (
     "worth",
     "sweep",
     "runs",
+    "plan",
 )
 NEEDED = STAGES[:5]
 
@@ -163,6 +164,7 @@ def training(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     names = [n for n in ("loss", "validation_loss") if any(n in line for line in lines)]
     if names:
         plots.save(figures / "loss.png", plots.history(lines, names, title="Loss"))
+    planned = found.get("plan", {}).get("stages")  # none where it was found not to fit
     items.append(
         report.Values(
             {
@@ -174,6 +176,7 @@ def training(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
                 "validation loss": f"{train['validation_loss']:.4f} at the end; best at step "
                 f"{train['best_step']:,}",
             }
+            | ({"planned time": f"{planned['train']['seconds']:,.0f} s"} if planned else {})
         )
     )
     last = sorted((figures / "samples").glob("*.png"))[-1:]

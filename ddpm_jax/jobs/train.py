@@ -12,7 +12,7 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, progress, rundir
-from ddpm_jax.assembly import choice, reproduction, training
+from ddpm_jax.assembly import choice, reproduction, timings, training
 from ddpm_jax.data import source
 from ddpm_jax.training import (
     checkpoints,
@@ -60,6 +60,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     begin, losses = restore(parts, rundir.checkpoints(workdir), facts)
     first, wanted = int(begin.step), config.training.num_steps
     print(describe(config, parts, first), flush=True)
+    parts = announced(config, parts, begin)
     started = time.monotonic()
     try:
         with opened(config, workdir, first) as files:
@@ -91,6 +92,20 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         "seed": config.seed,
         **facts,
     }
+
+
+def announced(
+    config: ConfigDict, parts: training.Parts, begin: states.TrainState
+) -> training.Parts:
+    """Say in short what the training will take, and hand on its compiled step."""
+    # Several processes would have to agree on how many steps they time; `pmap` compiles by itself.
+    if devices.num_processes() > 1 or parts.placement.parallel == "pmap":
+        return parts
+    parts, lines = timings.foresee(config, parts, begin)
+    for line in lines:
+        to = sys.stderr if line.startswith("warning") else sys.stdout
+        print(line, file=to, flush=True)
+    return parts
 
 
 @contextlib.contextmanager

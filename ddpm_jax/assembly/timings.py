@@ -1,0 +1,198 @@
+"""Seconds that the parts of a run take, from a few of each."""
+
+import contextlib
+import itertools
+import pathlib
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddpm_jax.assembly import choice, classifiers, feature_networks, planning, training
+from ddpm_jax.data import source
+from ddpm_jax.training import checkpoints, devices, footprint, loop
+from ddpm_jax.training import state as states
+
+WARM_UP = 1
+"""Steps that are not counted: the first one waits for memory."""
+SECONDS_IN_SHORT = 1.0
+FEWEST_STEPS_LEFT = 50
+"""Of a training, for timing some of them to be worth it."""
+FEWEST_SOLVER_STEPS = 4
+CLASSIFIER_STEPS = 4
+"""Of the shorter of two trainings whose difference is timed."""
+
+
+class Classifier(NamedTuple):
+    """Seconds of a training: what it takes to begin one, each step, and each image's features."""
+
+    begin: float
+    step: float
+    image: float
+    num_features: int
+
+
+def step_seconds(
+    config: ConfigDict, parts: training.Parts, step: Any, begin: states.TrainState, seconds: float
+) -> tuple[float, states.TrainState]:
+    """The median step's, on real batches, and the state after the last. Takes about `seconds`."""
+    asked: list[float] = []
+
+    def stamped(batches: Iterable[Any]) -> Iterable[Any]:
+        for batch in batches:
+            asked.append(time.perf_counter())
+            yield batch
+
+    # The first calls only queue their steps; from then on a batch is asked for when a step is done.
+    first = WARM_UP + loop.IN_FLIGHT + 1
+    at = int(begin.step)
+    end = loop.run(
+        step,
+        jax.tree.map(jnp.copy, begin),  # the step donates what it is given
+        stamped(training.batches(config, parts, at)),
+        key=choice.key_for(config.seed, "train"),
+        num_steps=config.training.num_steps + first + 1,
+        log_every=config.training.log_every,
+        on_log=lambda done, values: None,
+        stop=lambda: len(asked) > first + 1 and asked[-1] - asked[0] > seconds,
+    )
+    return statistics.median(b - a for a, b in itertools.pairwise(asked[first:])), end
+
+
+def foresee(
+    config: ConfigDict, parts: training.Parts, begin: states.TrainState
+) -> tuple[training.Parts, Iterator[str]]:
+    """What a training will take, in short; and its parts, the step compiled, as it is from now on.
+
+    A warning is among the lines where it does not fit.
+    """
+    step = planning.compile_training(parts.placement, parts.programs)
+    held = footprint.num_bytes(begin)
+    limit = footprint.capacity(parts.placement, held)
+
+    def lines() -> Iterator[str]:
+        needs = planning.in_words(step.takes.total)
+        yield (
+            f"{planning.gflop_an_image(config, parts.placement, step.takes):.3g} GFLOP an image, "
+            f"{needs} a device of {planning.in_words(limit)}, checkpoints of {planning.in_words(held)}"
+        )
+        if step.takes.total > limit:
+            yield (
+                f"warning: may not fit: batch {config.training.batch_size} needs {needs} of "
+                f"{planning.in_words(limit)}; --mode=plan finds what does"
+            )
+        left = config.training.num_steps - int(begin.step)
+        # The steps that are timed are on a copy, and come on top of the training.
+        if left < FEWEST_STEPS_LEFT or step.takes.total + held > limit:
+            return
+        with contextlib.suppress(loop.NonFinite):  # the training itself will say more of it
+            each, _ = step_seconds(config, parts, step.program, begin, SECONDS_IN_SHORT)
+            yield (
+                f"{config.training.batch_size / each:,.4g} images/s: {left:,} steps in "
+                f"{planning.duration(left * each)}, without evaluations, grids and checkpoints"
+            )
+
+    return parts._replace(train_step=step.program), lines()
+
+
+def evaluation_seconds(
+    config: ConfigDict, parts: training.Parts, state: states.TrainState
+) -> float:
+    """Of one validation loss, from one batch of it."""
+    few, whole = config.copy_and_resolve_references(), _validation_images(config, parts)
+    few.training.eval_images = min(whole, config.training.batch_size)
+    training.validation_loss(few, parts, state)  # compiles
+    began = time.perf_counter()
+    training.validation_loss(few, parts, state)
+    return (time.perf_counter() - began) * whole / few.training.eval_images
+
+
+def _validation_images(config: ConfigDict, parts: training.Parts) -> int:
+    return min(config.training.eval_images, len(parts.splits.validation.labels))
+
+
+def save_seconds(folder: pathlib.Path, state: states.TrainState) -> float:
+    """Of a checkpoint, written beside those of the run and removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".plan-", dir=folder) as beside:
+        began = time.perf_counter()
+        with checkpoints.saver(beside, keep=1) as save:
+            save(state)
+        return time.perf_counter() - began
+
+
+def drawing_seconds(
+    config: ConfigDict,
+    parts: training.Parts,
+    sampling: planning.Compiled,
+    num: int,
+    gflop_per_second: float,
+    seconds: float,
+) -> float:
+    """Of `num` images drawn at once. Where that takes over `seconds`, of fewer steps of the solver."""
+    params = planning.sampled_params(config, parts.programs)
+    params = devices.replicate(devices.place(), params)
+    # XLA counts the body of the loop over the steps once.
+    expected = sampling.takes.gflop / gflop_per_second * config.sampling.num_steps
+    timed = min(
+        config.sampling.num_steps,
+        max(FEWEST_SOLVER_STEPS, int(config.sampling.num_steps * seconds / max(expected, 1e-9))),
+    )
+    program = sampling.program
+    if timed < config.sampling.num_steps:
+        few = config.copy_and_resolve_references()
+        few.sampling.num_steps = timed
+        program = planning.compile_sampling(few, parts.programs, num).program
+    rows = np.arange(num, dtype=np.int32)
+    batch = {"index": rows, "label": rows % parts.programs.num_classes}
+    taken = []
+    for _ in range(2):
+        began = time.perf_counter()
+        devices.gather(program(params, devices.put_batch(devices.place(), batch)))
+        taken.append(time.perf_counter() - began)
+    return min(taken) * config.sampling.num_steps / timed
+
+
+def classifier_seconds(config: ConfigDict, train: source.Source, seconds: float) -> Classifier:
+    """Of the classifier section's trainings: from two of a few steps, on `train`'s first images."""
+    some = source.take(train, range(min(len(train.labels), 4 * config.classifier.batch_size)))
+    images = source.decode(some)
+    num_classes, group = len(train.class_names), config.classifier.num_seeds
+    seeds = list(range(group if config.classifier.vmap_seeds else 1))
+    trainer = classifiers.build_trainer(
+        config.classifier, config.seed, images.shape[1:], num_classes
+    )
+
+    def fit(num_steps: int) -> tuple[float, Any]:
+        began = time.perf_counter()
+        params = jax.block_until_ready(trainer.fit(images, some.labels, seeds, num_steps))
+        return time.perf_counter() - began, params
+
+    fit(1)  # compiles
+    short, _ = fit(CLASSIFIER_STEPS)
+    num_steps = min(500, max(2 * CLASSIFIER_STEPS, int(CLASSIFIER_STEPS * seconds / short)))
+    long, params = fit(num_steps)
+    step = max(0.0, long - short) / (num_steps - CLASSIFIER_STEPS)
+    trainer.features(params, images)  # compiles
+    began = time.perf_counter()
+    features = trainer.features(params, images)[0]
+    image = (time.perf_counter() - began) / (-(-len(images) // 512) * 512)
+    return Classifier(max(0.0, short - CLASSIFIER_STEPS * step), step, image, features.shape[1])
+
+
+def feature_seconds(
+    config: ConfigDict, train: source.Source, image_shape: tuple[int, int, int]
+) -> tuple[float, int]:
+    """Of one image's features, by the network or the function that is named; and how many they are."""
+    network = feature_networks.build_network(config, train, image_shape)
+    images = np.zeros((network.batch_size, *image_shape), np.uint8)
+    network.features(images)  # compiles
+    began = time.perf_counter()
+    features = np.asarray(network.features(images))
+    return (time.perf_counter() - began) / len(images), features.shape[1]

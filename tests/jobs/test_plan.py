@@ -1,0 +1,199 @@
+"""What --mode=plan says, against counts by hand and against what the chain then leaves behind."""
+
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+from tiny_run import tiny
+
+from ddpm_jax.assembly import planning, timings, training
+from ddpm_jax.jobs import plan
+from ddpm_jax.training import devices, footprint
+
+
+def block(inputs, outputs):
+    """Two norms, two 3x3 convolutions, the embedding of 32 numbers, a 1x1 shortcut where it is needed."""
+    shortcut = inputs * outputs + outputs if inputs != outputs else 0
+    convolutions = 9 * inputs * outputs + 9 * outputs * outputs + 2 * outputs
+    return 2 * inputs + 2 * outputs + convolutions + 32 * outputs + outputs + shortcut
+
+
+def parameters_by_hand():
+    """Of the tiny U-Net: 8 channels, one level, one block, ten classes and the null class."""
+    conditioning = 11 * 32 + (8 * 32 + 32) + (32 * 32 + 32)
+    attention = 2 * 8 + (8 * 24 + 24) + (8 * 8 + 8)
+    ends = (9 * 8 + 8) + 2 * 8 + (9 * 8 + 1)  # stem, last norm, head
+    return conditioning + 3 * block(8, 8) + 2 * block(16, 8) + attention + ends
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """What is returned, and the work directory."""
+    workdir = tmp_path_factory.mktemp("planned")
+    config = tiny()
+    config.sampling.batch_size = (
+        20  # a grid's ten classes in two columns: one program less to compile
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("STEPS", "DRAWING", "CLASSIFIER"):
+            patch.setattr(plan, f"SECONDS_OF_{name}", 0.05)
+        return plan.run(config, workdir), workdir
+
+
+def test_parameters_optimizer_and_disk_are_those_counted_by_hand(planned):
+    fields, _ = planned
+    num = parameters_by_hand()
+    assert fields["num_parameters"] == num == 10_945
+    memory, kept = fields["memory"], fields["disk"]
+    assert memory["parameters"] == memory["average"] == 4 * num
+    # Adam's two moments, and two counters of steps: its own and the learning rate's.
+    assert memory["optimizer"] == 2 * 4 * num + 2 * 4
+    assert 4 * 4 * num < kept["checkpoint"] < 4 * 4 * num + 100
+    assert kept["checkpoints"] == 2 * kept["checkpoint"]  # of steps 3 and 6, though 4 might be kept
+    assert kept["synthetic.npz"] == 100 * (8 * 8 + 4) + planning.NAMES_AND_META
+    assert kept["features"] == 4 * 128 * (1258 + 359 + 100)
+
+
+@pytest.mark.slow
+def test_the_chain_leaves_no_more_than_the_disk_that_was_planned(planned, finished):
+    kept = planned[0]["disk"]
+    assert (finished / "synthetic.npz").stat().st_size <= kept["synthetic.npz"]
+    shards = (finished / "features").rglob("*.npy")
+    assert sum(path.stat().st_size for path in shards) <= kept["features"] + 4 * 128  # headers
+
+
+def test_it_names_each_stage_and_the_programs_memory(planned):
+    fields, workdir = planned
+    assert json.loads((workdir / "results/plan.json").read_text()) == json.loads(json.dumps(fields))
+    assert list(fields["stages"]) == ["train", "sample", "export", "evaluate", "classify"]
+    number = {name: part["number"] for name, part in fields["stages"]["train"]["of"].items()}
+    assert number == {"steps": 6, "evaluations": 2, "saves": 2, "grids": 1}
+    assert fields["stages"]["export"]["of"]["batches"]["number"] == 5  # 20 at once
+    assert fields["stages"]["classify"]["of"]["classifiers"]["number"] == 5 * 2
+    ends = [stage["ends_after"] for stage in fields["stages"].values()]
+    assert ends == pytest.approx(np.cumsum([s["seconds"] for s in fields["stages"].values()]))
+    memory = fields["memory"]
+    assert memory["training"] > memory["parameters"] + memory["average"] + memory["optimizer"]
+    assert memory["grid"] > 4 * memory["parameters"] and memory["export"] > memory["average"]
+    assert fields["shortage"] is None and memory["limit"] > memory["training"]
+    assert not list(workdir.glob(".plan-*"))
+
+
+def test_what_does_not_fit_is_said_in_one_line_with_what_does(monkeypatch):
+    """The compiler is replaced by a line: 1,000 bytes, and 100 for each image that is in work."""
+    placement, config = devices.place(), tiny()
+    programs = training.build_programs(config, placement, 10)
+
+    def compile_training(placement, made):
+        in_work = 100 * made.batch_size // made.accumulate
+        return planning.Compiled(None, footprint.Footprint(1.0, 1000, in_work), 0.0)
+
+    monkeypatch.setattr(training, "build_programs", lambda config, *_: config.training)
+    monkeypatch.setattr(planning, "compile_training", compile_training)
+
+    def line(limit):
+        return planning.training_shortage(config, placement, programs, limit)
+
+    start = "will not fit: batch 32 needs 4.1 KiB of "
+    # 20 images are 3,000 bytes; of four devices each has 8 images, in 2 parts 16 are in work at once.
+    assert line(3000) == f"{start}2.93 KiB; largest that fits is 20, or accumulate 2"
+    assert line(2000) == f"{start}1.95 KiB; largest that fits is 8, or accumulate 4"
+    assert line(1500) == f"{start}1.46 KiB; largest that fits is 4, or accumulate 8"
+    assert line(500) == f"{start}500 B; nothing smaller was found that fits"
+    config.training.accumulate = 2
+    assert line(2000) == (
+        "will not fit: batch 32 needs 2.54 KiB of 1.95 KiB; largest that fits is 16, or accumulate 4"
+    )
+
+
+@pytest.mark.parametrize("limit", [0, 59, 100, 101, 777, 973])
+def test_the_largest_that_fits_is_found_though_the_bytes_are_not_quite_a_line(limit):
+    """The expected value is the first that fits, counted down one by one."""
+
+    def takes(num):
+        return 60 + 9 * num + num // 7
+
+    found = planning.largest_that_fits(takes, 100, 4, limit, known := {})
+    below = (num for num in range(96, 0, -4) if takes(num) <= limit)
+    assert found == next(below, None)
+    assert len(known) <= planning.MOST_COMPILED
+
+
+def test_parts_that_the_line_promises_are_compiled_before_they_are_named():
+    asked = []
+
+    def takes(parts):
+        asked.append(parts)
+        return 1000 if parts < 8 else 10
+
+    assert planning.accumulation_that_fits(takes, 24, 1, 100, (0, 10)) == 8
+    assert asked == [3, 4, 6, 8]  # 2 parts of 12 rows are 120 bytes, which is past the line
+
+
+@pytest.mark.parametrize("first", [0, 3, 7, 9, 20, 21])
+def test_actions_are_counted_as_the_loop_takes_them(first):
+    """By walking every step, as `loop.run` and the last save of `jobs/train.py` do."""
+    config = tiny()
+    config.training.update(num_steps=20, eval_every=3, save_every=5, sample_every=7)
+    walked = {"steps": [], "evaluations": set(), "saves": set(), "grids": set()}
+    for done in range(first + 1, 21):
+        walked["steps"].append(done)
+        for name, every in (("evaluations", 3), ("saves", 5), ("grids", 7)):
+            if done % every == 0 or (done == 20 and name != "grids"):
+                walked[name].add(done)
+    assert planning.actions(config, first) == {name: len(at) for name, at in walked.items()}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.123, "0.12 s"), (9.96, "10 s"), (61, "1 min 01 s"), (3600 * 5 + 120, "5 h 02 min"),
+     (86400 * 12, "12 days")],
+)  # fmt: skip
+def test_durations_are_said_in_words(seconds, text):
+    assert planning.duration(seconds) == text
+
+
+def test_several_processes_are_told_to_plan_in_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(devices, "num_processes", lambda: 2)
+    with pytest.raises(ValueError, match="--mode=plan times programs of one process, not of 2"):
+        plan.run(tiny(), tmp_path)
+
+
+def test_a_training_says_in_short_what_it_takes_and_warns_where_it_may_not_fit(monkeypatch):
+    config = tiny()
+    parts = training.build_parts(config)
+    monkeypatch.setattr(timings, "FEWEST_STEPS_LEFT", 1)
+    monkeypatch.setattr(timings, "SECONDS_IN_SHORT", 0.0)
+    before = jax.tree.map(np.asarray, parts.state)
+    same, lines = timings.foresee(config, parts, parts.state)
+    one, two = lines
+    assert re.fullmatch(r"[\d.]+ GFLOP an image, .* a device of .*, checkpoints of 17\d KiB", one)
+    assert re.fullmatch(r".* images/s: 6 steps in .* s, without evaluations, .*", two)
+    jax.tree.map(np.testing.assert_array_equal, parts.state, before)  # the timed steps had a copy
+    monkeypatch.setattr(footprint, "machine_room", lambda: 0)
+    _, lines = timings.foresee(config, parts, parts.state)
+    _, warning = lines
+    assert warning.startswith("warning: may not fit: batch 32 needs ")
+    assert same.train_step is not parts.train_step
+
+
+@pytest.mark.slow
+def test_what_is_named_fits_when_it_is_compiled_and_nothing_is_timed(tmp_path):
+    config = tiny()
+    limit = 1_500_000
+    with pytest.raises(ValueError, match="will not fit: batch 32 needs") as raised:
+        plan.run(config, tmp_path, limit)
+    fields = json.loads((tmp_path / "results/plan.json").read_text())
+    assert fields["shortage"] == str(raised.value) and "stages" not in fields
+    largest, parts = re.search(r"fits is (\d+), or accumulate (\d+)", str(raised.value)).groups()
+
+    def takes(**changed):
+        other = tiny()
+        other.training.update(changed)
+        programs = training.build_programs(other, devices.place(), 10)
+        return planning.compile_training(devices.place(), programs).takes.total
+
+    assert takes(batch_size=int(largest)) <= limit < takes(batch_size=int(largest) + 4)
+    assert takes(accumulate=int(parts)) <= limit
