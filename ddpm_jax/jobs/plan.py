@@ -72,7 +72,7 @@ def plan(config: ConfigDict, workdir: pathlib.Path, memory_limit: int | None) ->
     memory["export"] = programs.batch.takes.total
     limit = memory_limit or footprint.capacity(parts.placement, footprint.num_bytes(parts.state))
     num_devices = parts.placement.num_devices
-    fields = {
+    fields: dict[str, Any] = {
         "num_parameters": int(parameter_overview.count_parameters(parts.state.params)),
         "num_devices": num_devices,
         "platform": parts.placement.platform,
