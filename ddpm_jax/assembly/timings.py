@@ -21,7 +21,7 @@ from ddpm_jax.training import state as states
 
 WARM_UP = 1
 """Steps that are not counted: the first one waits for memory."""
-SECONDS_IN_SHORT = 1.0
+SECONDS_IN_SHORT = 0.3
 FEWEST_STEPS_LEFT = 50
 """Of a training, for timing some of them to be worth it."""
 FEWEST_SOLVER_STEPS = 4
@@ -117,14 +117,17 @@ def _validation_images(config: ConfigDict, parts: training.Parts) -> int:
     return min(config.training.eval_images, len(parts.splits.validation.labels))
 
 
-def save_seconds(folder: pathlib.Path, state: states.TrainState) -> float:
-    """Of a checkpoint, written beside those of the run and removed."""
+def checkpoint_seconds(folder: pathlib.Path, state: states.TrainState) -> tuple[float, float]:
+    """To write one, beside those of the run, and to read the averaged weights from it; it is removed."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".plan-", dir=folder) as beside:
         began = time.perf_counter()
         with checkpoints.saver(beside, keep=1) as save:
             save(state)
-        return time.perf_counter() - began
+        saved = time.perf_counter()
+        target = devices.abstract(devices.place(), state.ema_params)
+        jax.block_until_ready(checkpoints.restore_params(beside, target))
+        return saved - began, time.perf_counter() - saved
 
 
 def drawing_seconds(

@@ -145,10 +145,11 @@ def timed(
     batch = draw[sizes.export_at_once]
     first = max(retention.sound(rundir.checkpoints(workdir)), default=0)
     counts = planning.actions(config, first)
+    save, load = timings.checkpoint_seconds(workdir, state)
     takes = {
         "steps": each,
         "evaluations": timings.evaluation_seconds(config, parts, state),
-        "saves": timings.save_seconds(workdir, state),
+        "saves": save,
         "grids": grid,
     }
     batches = -(-sizes.export // sizes.export_at_once)
@@ -156,8 +157,11 @@ def timed(
     stages = {
         "train": {name: Part(counts[name], takes[name]) for name in takes},
         # Then one image of each class again, with all that it was on its way.
-        "sample": {"images": Part(sizes.grid + parts.programs.num_classes, grid / sizes.grid)},
-        "export": {"batches": Part(batches, batch)},
+        "sample": {
+            "checkpoint read": Part(1, load),
+            "images": Part(sizes.grid + parts.programs.num_classes, grid / sizes.grid),
+        },
+        "export": {"checkpoint read": Part(1, load), "batches": Part(batches, batch)},
         **classified,
     }
     return {

@@ -56,6 +56,20 @@ def test_parameters_optimizer_and_disk_are_those_counted_by_hand(planned):
     assert kept["features"] == 4 * 128 * (1258 + 359 + 100)
 
 
+def test_its_lines_name_what_the_fields_hold(planned):
+    fields = planned[0] | {"images_per_second": 1234.0}
+    text = "\n".join(plan.describe(tiny(), fields))
+    assert text.startswith("10,945 parameters; GFLOP an image: 0.00")
+    assert "parameters 42.8 KiB, average 42.8 KiB, optimizer 85.5 KiB" in text
+    assert "1,234 images/s trained" in text and "in 4 steps of ddim" in text
+    assert re.search(
+        r"^train +[\d.]+ s +[\d.]+ s   6 steps .* s, 2 evaluations .* s", text, re.MULTILINE
+    )
+    assert re.search(
+        r"^export +[\d.]+ s +[\d.]+ s   1 checkpoint read .* s, 5 batches .* s$", text, re.MULTILINE
+    )
+
+
 @pytest.mark.slow
 def test_the_chain_leaves_no_more_than_the_disk_that_was_planned(planned, finished):
     kept = planned[0]["disk"]
