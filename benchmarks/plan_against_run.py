@@ -1,0 +1,170 @@
+"""What `--mode=plan` predicts, and what then happens: time of the training and of the export, and memory.
+
+    python -m benchmarks.plan_against_run --out=FILE.json --cases digits patches
+    python -m benchmarks.plan_against_run --out=FILE.json --cases fashion_mnist --data-dir=DIR
+
+Each case is planned in one process, then trained and exported in fresh ones, which find the programs
+compiled. The time that they still spend in tracing and loading these is taken off, and shown. Memory is
+measured in a process of its own: the bytes of JAX's live arrays before a step, and by how much the peak of
+the process's resident memory grows while steps run. Another case is added to a file that is there.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import pathlib
+import runpy
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+HOUR = "configs/studies/fashion_mnist_hour.py"
+PATCH = "configs/studies/system4_digits.py"
+SHORT = {"classifier.num_seeds": 1, "evaluation.likelihood_images": 0}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "digits": (
+        "configs/digits.py",
+        {"training.num_steps": 200, "training.eval_every": 100, "training.save_every": 100,
+         "training.sample_every": 100, "export.num_images": 1500},
+    ),
+    "fashion_mnist": (
+        HOUR,
+        {"training.num_steps": 120, "training.eval_every": 60, "training.save_every": 60,
+         "training.sample_every": 60, "optim.warmup_steps": 20, "export.num_images": 1500},
+    ),
+    "patches": (
+        PATCH,
+        {"training.num_steps": 100, "training.eval_every": 50, "training.save_every": 50,
+         "training.sample_every": 50, "export.num_images": 3000},
+    ),
+}  # fmt: skip
+MEASURED_STEPS = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--data-dir", default="", help="where TFDS keeps Fashion-MNIST")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(child(json.loads(arguments.child))))
+        return
+    out = pathlib.Path(arguments.out)
+    content = json.loads(out.read_text()) if out.exists() else {"cases": {}}
+    for name in arguments.cases:
+        content["cases"][name] = row = measure(name, arguments.data_dir)
+        content["command"] = "python -m benchmarks.plan_against_run"
+        out.write_text(json.dumps(content, indent=1) + "\n")
+        print(name, json.dumps(row["compared"], indent=1), flush=True)
+
+
+def measure(name: str, data_dir: str) -> dict[str, Any]:
+    path, fields = CASES[name]
+    fields = SHORT | fields | {"data.data_dir": data_dir}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder  # programs compiled by this case alone
+        request = {"config": path, "fields": fields, "workdir": f"{folder}/run"}
+        found = {job: ask(request | {"job": job}) for job in ("plan", "train", "export", "memory")}
+    planned = found["plan"]["fields"]
+    compared = {
+        stage: against(planned["stages"][stage]["seconds"], found[stage]["without_compiling"])
+        for stage in ("train", "export")
+    }
+    compared["memory_mib"] = against(
+        planned["memory"]["training"] / 2**20, found["memory"]["measured"] / 2**20
+    )
+    return {"config": path, "fields": fields, "compared": compared, **found}
+
+
+def against(predicted: float, measured: float) -> dict[str, float]:
+    return {
+        "predicted": round(predicted, 2),
+        "measured": round(measured, 2),
+        "ratio": round(predicted / measured, 3),
+    }
+
+
+def ask(request: dict[str, Any]) -> dict[str, Any]:
+    """What a process of its own answers."""
+    command = [sys.executable, "-m", "benchmarks.plan_against_run", "--out=-"]
+    asked = subprocess.run(
+        [*command, f"--child={json.dumps(request)}"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    *printed, answer = asked.stdout.splitlines()
+    return json.loads(answer) | {"printed": printed[1:] if request["job"] == "plan" else None}
+
+
+def child(request: dict[str, Any]) -> dict[str, Any]:
+    from ddpm_jax import command_line
+
+    command_line.keep_compiled_programs()
+    import jax
+
+    from ddpm_jax.jobs import export, plan, train
+
+    compiling: list[tuple[float, float]] = []
+
+    def listen(event: str, seconds: float, **_: Any) -> None:
+        if event.startswith("/jax/core/compile/"):
+            compiling.append((time.monotonic() - seconds, time.monotonic()))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    config = runpy.run_path(request["config"])["get_config"]()
+    config.update_from_flattened_dict(request["fields"])
+    if request["job"] == "memory":
+        return memory(config)
+    job = {"plan": plan, "train": train, "export": export}[request["job"]]
+    fields = job.run(config, pathlib.Path(request["workdir"]))
+    begun = time.monotonic() - fields.get("seconds", 0.0)
+    spent = covered([part for part in compiling if part[0] >= begun])
+    found = {"compiling": round(spent, 2), "versions": fields.pop("versions")}
+    if job is plan:
+        return found | {"fields": fields}
+    seconds = fields["seconds"]
+    return found | {"seconds": seconds, "without_compiling": round(seconds - spent, 2)}
+
+
+def covered(parts: list[tuple[float, float]]) -> float:
+    """Seconds in any of the intervals: compiling a function compiles those within it."""
+    total, until = 0.0, float("-inf")
+    for begin, end in sorted(parts):
+        total += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return total
+
+
+def memory(config: Any) -> dict[str, Any]:
+    """Bytes of live arrays, and of what a step adds to the resident memory at its peak."""
+    import jax
+
+    from ddpm_jax.assembly import choice, planning, training
+
+    parts = training.build_parts(config)
+    step = planning.compile_training(parts.placement, parts.programs).program
+    batches = training.batches(config, parts, 0)
+    key, state = choice.key_for(config.seed, "train"), parts.state
+    del parts
+    batch = jax.block_until_ready(next(batches))
+    state = jax.block_until_ready(step(state, batch, key))  # loads the program's own code
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what compiling left would hide what a step takes
+    live = sum(array.nbytes for array in jax.live_arrays())
+    before = resident("VmRSS")
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+    for _ in range(MEASURED_STEPS):
+        state = jax.block_until_ready(step(state, batch, key))
+    grown = resident("VmHWM") - before
+    return {"live": live, "grown": grown, "measured": live + grown}
+
+
+def resident(name: str) -> int:
+    text = pathlib.Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith(name))
+
+
+if __name__ == "__main__":
+    main()
