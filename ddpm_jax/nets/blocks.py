@@ -84,7 +84,6 @@ class Upsample(nn.Module):
 
     @nn.compact
     def __call__(self, x: Features) -> Float[Array, "B h w C"]:
-        x = nearest(x)
         if self.kind == "pool":
-            return x
-        return Conv(x.shape[-1], dtype=self.dtype, name="conv")(x)
+            return nearest(x)
+        return Conv(x.shape[-1], doubled=True, dtype=self.dtype, name="conv")(x)

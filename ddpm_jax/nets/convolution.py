@@ -9,12 +9,13 @@ transposes, the gradients, need no bringing.
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from ddpm_jax.nets.resampling import space_to_depth
+from ddpm_jax.nets.resampling import depth_to_space, space_to_depth
 
 Kernel = Float[Array, "rows columns C D"]
 
@@ -78,15 +79,37 @@ def _unstrided(x: Array, kernel: Array) -> tuple[Array, Array]:
     return space_to_depth(x, 2), kernel.reshape(rows, columns, 4 * channels, features)
 
 
+# Which rows of a kernel of three meet the first and the second of the two rows that differ under it:
+# around the lower of a pair of equal rows, then around the upper.
+_MEET = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
+
+
+def convolve_doubled(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C D"]
+) -> Float[Array, "B 2*H 2*W D"]:
+    """`convolve` of x with every pixel repeated as 2x2, in half the work.
+
+    Four of the nine pixels under the kernel differ, so four kernels of 2x2, one for each parity of
+    row and column, do it on x itself.
+    """
+    channels, features = kernel.shape[2:]
+    four = jnp.einsum("ari,bsj,ijcd->rscabd", _MEET, _MEET, kernel)
+    four = four.reshape(2, 2, channels, 4 * features).astype(x.dtype)
+    x = convolve(jnp.pad(x, [(0, 0), (1, 0), (1, 0), (0, 0)]), four)
+    return depth_to_space(x, 2)[:, 1:-1, 1:-1]
+
+
 class Conv(nn.Module):
     """A convolution of stride one or two; at two the windows start at even pixels.
 
     That is TensorFlow's SAME for even sides, as in Ho et al.'s network: zeros at the end alone.
+    `doubled` convolves the input with every pixel repeated as 2x2, for a kernel of 3x3.
     """
 
     features: int
     stride: int = 1
     kernel_size: int = 3
+    doubled: bool = False
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = init
     dtype: DTypeLike = jnp.float32
@@ -95,9 +118,14 @@ class Conv(nn.Module):
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w {self.features}"]:
         side, channels = self.kernel_size, x.shape[-1]
         shape = (side, side, channels, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         x = x.astype(self.dtype)
-        x = convolve(x, kernel) if self.stride == 1 else convolve(*_unstrided(x, kernel))
+        if self.doubled:
+            x = convolve_doubled(x, kernel)
+        elif self.stride == 1:
+            x = convolve(x, kernel.astype(self.dtype))
+        else:
+            x = convolve(*_unstrided(x, kernel.astype(self.dtype)))
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
             x = x + bias.astype(self.dtype)[None, None, None]

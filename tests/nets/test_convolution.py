@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ddpm_jax.nets.convolution import Conv, convolve
+from ddpm_jax.nets.convolution import Conv, convolve, convolve_doubled
+from ddpm_jax.nets.resampling import nearest
 
 X, DX = jax.random.normal(jax.random.key(0), (2, 2, 6, 4, 3))
 KEYS = jax.random.split(jax.random.key(1), 3)
@@ -59,6 +60,16 @@ def test_second_derivatives_are_those_of_the_plain_convolution():
 
     got, want = (jax.jit(jax.grad(partial(norm_of_gradient, f)))(kernel) for f in (convolve, plain))
     np.testing.assert_allclose(got, want, rtol=1e-3, atol=0.1)
+
+
+def test_a_convolution_of_doubled_pixels_and_its_gradients_are_those_of_the_enlarged_image():
+    kernel, _ = kernels(3)
+    out = jax.random.normal(KEYS[1], (2, 12, 8, 5))
+    got, pull = jax.vjp(convolve_doubled, X, kernel)
+    want, plain_pull = jax.vjp(lambda x, kernel: plain(nearest(x), kernel), X, kernel)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    for ours, theirs in zip(pull(out), plain_pull(out), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
