@@ -44,6 +44,8 @@ def main() -> None:
     versions = {OURS: ours.ask(do="versions"), PEER: peer.ask(do="versions")}
     contenders = {OURS: ours} if versions[PEER].get("missing") else {OURS: ours, PEER: peer}
     report = {"machine": machine(), "versions": versions, "settings": settings(arguments)}
+    # Other work on the machine makes all of it worthless, and is not seen in the numbers themselves.
+    report["load_before"] = os.getloadavg()[0]
     report["peak"] = peak(contenders, arguments)
     rows = report["rows"] = []
     for what in arguments.what:
