@@ -6,12 +6,16 @@ Datasets that have to be downloaded are TFDS's mocks; the networks are as deep a
 import contextlib
 import importlib
 import json
+import os
 import pathlib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from mocked_tfds import mocked
 
+from ddpm_jax.assembly import datasets, denoising, networks, objective
 from ddpm_jax.data import npz
 from ddpm_jax.jobs import export, train
 
@@ -41,11 +45,64 @@ FEW = {
 }
 
 
+# One of each system; `DDPM_JAX_STUDIES=all` takes a few steps of all of them, which is half an hour.
+CHOSEN = (
+    "fashion_shirts",
+    "system0_dog_cat",
+    "system1_cifar10",
+    "system2_cifar10",
+    "system3_mnist",
+    "system4_cat_dog_faithful",
+)
+WANTED = [
+    path for path in PATHS if os.environ.get("DDPM_JAX_STUDIES") == "all" or path.stem in CHOSEN
+]
+
+
+def load(path):
+    name = ".".join(path.relative_to(CONFIGS.parent).with_suffix("").parts)
+    return importlib.import_module(name).get_config()
+
+
+@pytest.fixture
+def compiled_quickly():
+    """Most of the time goes into compiling, for a handful of steps."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_the_loss_and_the_sampler_of_a_config_at_its_real_size(path):
+    """Traced, not computed: shapes, names and choices fit together from end to end."""
+    config, num_classes = load(path), 3
+    net = networks.build_net(config, num_classes)
+    table = denoising.build_levels(config.schedule)
+    loss_fn = objective.build_loss(config, net, table)
+    size = config.training.batch_size // config.training.accumulate
+    image_shape = datasets.image_shape(config)
+    params = jax.eval_shape(lambda: networks.init_net(net, config.data, jax.random.key(0)))
+    batch = {
+        "image": jax.ShapeDtypeStruct((size, *image_shape), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((size,), jnp.int32),
+        "progress": jax.ShapeDtypeStruct((size,), jnp.float32),
+    }
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+    (loss, _), grads = jax.eval_shape(gradient, params, batch, key)
+    assert loss.shape == () and jax.tree.structure(grads) == jax.tree.structure(params)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
+    label = jax.ShapeDtypeStruct((2,), jnp.int32)
+    made = jax.eval_shape(denoising.build_sampler(config, net, table), params, label, keys)
+    assert made.shape == (2, *image_shape) and made.dtype == jnp.float32
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiled_quickly")
+@pytest.mark.parametrize("path", WANTED, ids=lambda path: path.stem)
 def test_a_few_steps_of_a_config(path, tmp_path):
-    name = ".".join(path.relative_to(CONFIGS.parent).with_suffix("").parts)
-    config = importlib.import_module(name).get_config()
+    config = load(path)
     config.update_from_flattened_dict(FEW)
     with contextlib.ExitStack() as stack:
         kind, _, dataset = config.data.source.partition(":")
@@ -53,7 +110,7 @@ def test_a_few_steps_of_a_config(path, tmp_path):
             config.data.data_dir = str(tmp_path / "tfds")
             # Enough random labels for each class to be there.
             splits = SPLITS.get(dataset, ("train", "test"))
-            stack.enter_context(mocked(dataset, config.data.data_dir, splits, num_examples=400))
+            stack.enter_context(mocked(dataset, config.data.data_dir, splits, num_examples=120))
         found = train.run(config, tmp_path)
         num_classes = len(found["class_names"])
         config.export.class_counts, config.export.num_images = (), 2 * num_classes
