@@ -46,12 +46,18 @@ def hashes(workdir):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"),
-    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, STOPPED), (signal.SIGINT, STOPPED)],
-    ids=["killed", "terminated", "interrupted"],
+    [
+        (signal.SIGKILL, -signal.SIGKILL),
+        (signal.SIGTERM, STOPPED),
+        (signal.SIGINT, STOPPED),
+        (signal.SIGUSR1, STOPPED),
+    ],
+    ids=["killed", "terminated", "interrupted", "told by SLURM"],
 )
 def test_the_same_command_goes_on_and_ends_with_the_same_bits(
     undisturbed, tmp_path, number, status
 ):
+    """SIGUSR1 is what `sbatch --signal=USR1@120` sends; what its script does then: test_slurm_script.py."""
     assert interrupted_at_a_random_step(tmp_path, number) == status
     assert not (tmp_path / "results/train.json").exists()
     subprocess.run(

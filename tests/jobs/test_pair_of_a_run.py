@@ -1,0 +1,91 @@
+"""Two processes of the program, one of which stands still."""
+
+import signal
+import subprocess
+import time
+
+import pytest
+from tiny_run import ROOT, command, environment, free_port
+
+from ddpm_jax import metrics
+
+STALL = 60
+"""Longer than the compiling that the first step waits for."""
+STEPS = {
+    "training.num_steps": 160,
+    "training.log_every": 5,
+    "training.save_every": 20,
+    "training.eval_every": 80,
+    "training.sample_every": 1000,
+}
+STOPPED = 75
+SLACK = 15
+"""Seconds for the watcher to look at its clock, and for a process to end on a busy machine."""
+
+
+@pytest.fixture
+def start():
+    """`start(workdir, **fields)`: both processes; what each says goes to a file beside `workdir`."""
+    running = []
+
+    def begin(workdir, **fields):
+        fields = STEPS | fields
+        workdir.mkdir(exist_ok=True)
+        port = free_port()
+        for number in range(2):
+            flags = [f"--config.{name}={value}" for name, value in fields.items()]
+            flags += [f"--coordinator=127.0.0.1:{port}", "--num_processes=2"]
+            flags += [f"--process_id={number}", f"--workdir={workdir}"]
+            with said_by(workdir, number).open("a") as output:
+                running.append(
+                    subprocess.Popen(
+                        command("--mode=train", *flags),
+                        env=environment(1),
+                        cwd=ROOT,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                    )
+                )
+        return running[-2:]
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def said_by(workdir, number):
+    return workdir.with_name(f"{workdir.name}.{number}.txt")
+
+
+def in_the_middle(pair, workdir, steps):
+    """Wait until the pair has gone `steps` further than it was."""
+    path = workdir / "metrics.jsonl"
+
+    def last():
+        return max((line["step"] for line in metrics.read(path)), default=0)
+
+    goal = last() + steps
+    while last() < goal:
+        assert all(process.poll() is None for process in pair)
+        time.sleep(0.01)
+
+
+def seconds_until_it_ends(process):
+    begun = time.monotonic()
+    process.wait(300)
+    return time.monotonic() - begun
+
+
+@pytest.mark.slow
+def test_one_that_waits_for_a_stuck_one_longer_than_it_may_says_so_and_ends(start, tmp_path):
+    fields = {"training.heartbeat_seconds": 1000, "training.stall_seconds": STALL}
+    pair = start(tmp_path / "run", **fields)
+    in_the_middle(pair, tmp_path / "run", 10)
+    pair[1].send_signal(signal.SIGSTOP)
+    seconds = seconds_until_it_ends(pair[0])
+    pair[1].kill()
+    pair[1].wait()
+    said = said_by(tmp_path / "run", 0).read_text()
+    assert pair[0].returncode == STOPPED and seconds < STALL + SLACK, said[-3000:]
+    assert f"nothing has moved for {STALL} seconds: another process is stuck or gone" in said
