@@ -27,18 +27,18 @@ SHORT = {"classifier.num_seeds": 1, "evaluation.likelihood_images": 0}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "digits": (
         "configs/digits.py",
-        {"training.num_steps": 200, "training.eval_every": 100, "training.save_every": 100,
-         "training.sample_every": 100, "export.num_images": 1500},
+        {"training.num_steps": 120, "training.eval_every": 60, "training.save_every": 60,
+         "training.sample_every": 60, "export.num_images": 1000},
     ),
     "fashion_mnist": (
         HOUR,
-        {"training.num_steps": 120, "training.eval_every": 60, "training.save_every": 60,
-         "training.sample_every": 60, "optim.warmup_steps": 20, "export.num_images": 1500},
+        {"training.num_steps": 80, "training.eval_every": 40, "training.save_every": 40,
+         "training.sample_every": 40, "optim.warmup_steps": 20, "export.num_images": 1000},
     ),
     "patches": (
         PATCH,
-        {"training.num_steps": 100, "training.eval_every": 50, "training.save_every": 50,
-         "training.sample_every": 50, "export.num_images": 3000},
+        {"training.num_steps": 80, "training.eval_every": 40, "training.save_every": 40,
+         "training.sample_every": 40, "export.num_images": 2000},
     ),
 }  # fmt: skip
 MEASURED_STEPS = 4
@@ -59,6 +59,7 @@ def main() -> None:
     for name in arguments.cases:
         content["cases"][name] = row = measure(name, arguments.data_dir)
         content["command"] = "python -m benchmarks.plan_against_run"
+        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(content, indent=1) + "\n")
         print(name, json.dumps(row["compared"], indent=1), flush=True)
 
