@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from ddpm_jax.nets import embeddings
 from ddpm_jax.nets.convolution import Conv
 from ddpm_jax.nets.normalization import Features, GroupNorm
+from ddpm_jax.nets.resampling import max_pool
 
 conv3x3 = partial(Conv, kernel_init=nn.initializers.he_normal())
 
@@ -69,7 +70,7 @@ class FourConvTrunk(nn.Module):
                     dense = nn.Dense(channels, dtype=self.dtype, name=f"noise_{stage}")
                     x = x + dense(embedding)[:, None, None]
                 x = nn.relu(x)
-            x = nn.max_pool(x, (2, 2), strides=(2, 2))
+            x = max_pool(x)
         x = nn.Dense(128, dtype=self.dtype, name="hidden")(x.reshape(x.shape[0], -1))
         return nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
 

@@ -105,7 +105,7 @@ class DoubleConvUNet(nn.Module):
         skips = []
         for level, width in enumerate(widths[1:], start=1):
             skips.append(h)
-            h = nn.max_pool(h, (2, 2), strides=(2, 2))
+            h = resampling.max_pool(h)
             h = condition(double(h, width, width, f"encoder_{level}"), f"encoder_{level}")
         for index, width in enumerate((2 * widths[-1], 2 * widths[-1], widths[-1])):
             h = double(h, width, width, f"middle_{index}")

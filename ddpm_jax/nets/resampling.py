@@ -31,6 +31,15 @@ def bilinear(x: Features) -> Float[Array, "B 2*H 2*W C"]:
     return x
 
 
+def max_pool(x: Features) -> Float[Array, "B h w C"]:
+    """The largest of every 2x2 pixels.
+
+    By comparing slices: on a CPU the gradient of XLA's own pooling takes over 20 times as long.
+    """
+    rows = jnp.maximum(x[:, ::2], x[:, 1::2])
+    return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+
+
 def nearest(x: Features) -> Float[Array, "B 2*H 2*W C"]:
     """Every pixel becomes 2x2 equal ones."""
     batch, height, width, channels = x.shape

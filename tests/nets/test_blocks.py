@@ -1,6 +1,8 @@
 """Residual blocks start as their shortcut; resampling against plain loops and jax.image."""
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -39,6 +41,19 @@ def test_nearest_repeats_and_pooling_undoes_it():
     pooled = blocks.Downsample("pool").apply({}, resampling.nearest(X))
     np.testing.assert_allclose(pooled, X, rtol=1e-6)
     np.testing.assert_array_equal(blocks.Upsample("pool").apply({}, X), resampling.nearest(X))
+
+
+def test_max_pool_and_its_gradient_are_those_of_flax():
+    def sum_of_cubes(pool, x):
+        return jnp.sum(pool(x) ** 3)
+
+    def of_flax(x):
+        return nn.max_pool(x, (2, 2), strides=(2, 2))
+
+    x = jax.random.normal(jax.random.key(3), (2, 6, 4, 3))
+    np.testing.assert_array_equal(resampling.max_pool(x), of_flax(x))
+    ours, theirs = (jax.grad(sum_of_cubes, 1)(pool, x) for pool in (resampling.max_pool, of_flax))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_bilinear_is_that_of_jax_image():
