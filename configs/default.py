@@ -278,7 +278,7 @@ def classifier() -> ConfigDict:
     config = ConfigDict()
     # "conv4" (four convolutions, the first system's) or "resnet".
     config.net = "conv4"
-    # Channels of the first convolutions.
+    # Channels of the first stage of "resnet", which double twice; "conv4" has 32 and 64.
     config.width = 32
     config.dropout = 0.0
     # Every arm takes the same number of steps, whatever the size of its training set.

@@ -2,6 +2,7 @@
 
 import importlib
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +45,16 @@ def test_a_config_has_the_fields_and_types_of_the_default(path):
     for name, value in fields(load(path)):
         assert name in known, f"{name} is no field of configs/default.py"
         assert type(value) is type(known[name]), f"{name} is {value!r}, was {known[name]!r}"
+
+
+def test_every_field_is_read():
+    """By `config.FIELD`, `section.FIELD` or the section's own name, somewhere in the package."""
+    package = CONFIGS.parent / "ddpm_jax"
+    text = "\n".join(path.read_text() for path in package.rglob("*.py"))
+    for name, _ in fields(default.get_config()):
+        section, _, field = name.rpartition(".")
+        holders = f"config|section|sampling|net|{section.rpartition('.')[2] or 'config'}"
+        assert re.search(rf"\b({holders})\.{field}\b", text), f"nothing reads {name}"
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

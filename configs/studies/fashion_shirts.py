@@ -18,5 +18,7 @@ def get_config():
     config.export.num_images = 12_000
     config.worth.sizes = (50, 500)  # of each of the two classes
     config.worth.multiples = (1,)
-    config.worth.num_steps = 300
+    config.classifier.num_steps = 500
+    # 75 classifiers.
+    config.worth.num_steps = 250
     return config

@@ -33,9 +33,10 @@ class Trainer(NamedTuple):
 
 
 def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
+    widths = (config.width, 2 * config.width, 4 * config.width)
     known = {
         "conv4": lambda: classifier.four_conv(num_classes, dropout=config.dropout),
-        "resnet": lambda: classifier.resnet(num_classes, dropout=config.dropout),
+        "resnet": lambda: classifier.resnet(num_classes, widths=widths, dropout=config.dropout),
     }
     return choose("classifier.net", config.net, known)()
 
