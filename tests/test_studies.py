@@ -108,9 +108,10 @@ def test_a_few_steps_of_a_config(path, tmp_path):
         kind, _, dataset = config.data.source.partition(":")
         if kind == "tfds":
             config.data.data_dir = str(tmp_path / "tfds")
-            # Enough random labels for each class to be there.
+            # Enough random labels for each class to be there, and in a tenth of them for each device.
+            num = 400 if config.data.classes else 120
             splits = SPLITS.get(dataset, ("train", "test"))
-            stack.enter_context(mocked(dataset, config.data.data_dir, splits, num_examples=120))
+            stack.enter_context(mocked(dataset, config.data.data_dir, splits, num_examples=num))
         found = train.run(config, tmp_path)
         num_classes = len(found["class_names"])
         config.export.class_counts, config.export.num_images = (), 2 * num_classes
