@@ -3,13 +3,12 @@
 import contextlib
 import io
 import json
-import os
 import pathlib
 import random
-import resource
 import subprocess
 import sys
 
+import fuzzing
 import pytest
 from absl import flags
 
@@ -44,7 +43,7 @@ def main(num):
 
     rng = random.Random(0)
     counts = {"read": 0, "refused": 0}
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = fuzzing.peak_mib()
     for _ in range(num):
         argv = ["main", "--config=configs/digits.py", override(rng)]
         sys.argv = argv  # ml_collections looks there for the names
@@ -60,7 +59,7 @@ def main(num):
             counts["refused"] += 1
         except Exception as error:
             raise AssertionError(argv) from error
-    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    growth = fuzzing.peak_mib() - before
     print(json.dumps(counts | {"peak_memory_mib": round(growth)}))
 
 
@@ -83,7 +82,7 @@ def test_malformed_overrides_are_refused():
 @pytest.mark.slow
 def test_many_malformed_overrides_are_refused(record_property):
     """`DDPM_JAX_FUZZ` overrides; prints what became of them."""
-    counts = run(int(os.environ.get("DDPM_JAX_FUZZ", "5000")))
+    counts = run(fuzzing.wanted())
     record_property("counted", f"overrides {counts}")
 
 

@@ -1,11 +1,10 @@
 """Whatever bytes are in a file, reading it gives an image, a source, or a ValueError of one line."""
 
 import io
-import os
-import resource
 import zipfile
 
 import deeds
+import fuzzing
 import hypothesis
 import numpy as np
 import pytest
@@ -134,13 +133,7 @@ def run(strategy, check, examples, folder):
     """What became of so many inputs, none of which may do anything outside of `folder`."""
     counts = {"read": 0, "refused": 0}
 
-    @hypothesis.settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
+    @fuzzing.settings(examples)
     @hypothesis.given(strategy)
     def examine(data):
         with deeds.outside(folder) as done:
@@ -176,12 +169,12 @@ def test_damaged_archives_are_refused_in_one_line(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_many_damaged_files_are_refused_within_bounded_memory(tmp_path, record_property):
     """`DDPM_JAX_FUZZ` files of each kind; prints what became of them."""
-    examples = int(os.environ.get("DDPM_JAX_FUZZ", "5000"))
+    examples = fuzzing.wanted()
     path = tmp_path / "a.npz"
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = fuzzing.peak_mib()
     images = run(IMAGES, check_image, examples, tmp_path)
     arrays = run(ARCHIVES, lambda d, c: check_archive(d, path, c), examples, tmp_path)
-    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    growth = fuzzing.peak_mib() - before
     record_property("counted", f"images {images}, npz {arrays}, peak memory +{growth:.0f} MiB")
     assert list(tmp_path.iterdir()) == [path]
     assert growth < 600  # one image of 2^26 pixels is 200 MB, twice while it is converted

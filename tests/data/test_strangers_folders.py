@@ -1,9 +1,9 @@
 """Whatever lies in a folder, reading it gives images or a ValueError of one line, and does nothing else."""
 
 import os
-import resource
 import shutil
 
+import fuzzing
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -98,8 +98,8 @@ def test_folders_of_strangers_are_refused_in_one_line(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_many_folders_of_strangers_are_refused_within_bounded_memory(tmp_path, record_property):
     """`DDPM_JAX_FUZZ` folders; prints what became of them."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    counts = fuzz(tmp_path, int(os.environ.get("DDPM_JAX_FUZZ", "5000")))
-    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    before = fuzzing.peak_mib()
+    counts = fuzz(tmp_path, fuzzing.wanted())
+    growth = fuzzing.peak_mib() - before
     record_property("counted", f"folders {counts}, peak memory +{growth:.0f} MiB")
     assert growth < 600

@@ -6,11 +6,11 @@ import pathlib
 import pickle
 import pickletools
 import random
-import resource
 import struct
 import zipfile
 
 import deeds
+import fuzzing
 import jax
 import numpy as np
 import pytest
@@ -163,11 +163,11 @@ def test_many_damaged_weights_are_refused_within_bounded_memory(
     small_inception, tmp_path, record_property
 ):
     """`DDPM_JAX_FUZZ` files of each kind; prints what became of them."""
-    num = int(os.environ.get("DDPM_JAX_FUZZ", "5000"))
+    num = fuzzing.wanted()
     for kind, run, name in (("pth", fuzz, "a.pth"), ("npz", fuzz_inception, "a.npz")):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = fuzzing.peak_mib()
         counts = run(tmp_path / name, num)
-        growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        growth = fuzzing.peak_mib() - before
         record_property("counted", f"{kind} weights {counts}, peak memory +{growth:.0f} MiB")
         assert growth < 200
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "a.pth"]

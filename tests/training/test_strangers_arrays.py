@@ -4,11 +4,11 @@ import json
 import os
 import pathlib
 import random
-import resource
 import shutil
 import subprocess
 import sys
 
+import fuzzing
 import pytest
 
 HERE = pathlib.Path(__file__).parent
@@ -41,7 +41,7 @@ def main(folder, num):
     target = devices.abstract(numbered.over(1), regression.params())
     rng = random.Random(0)
     counts = {"restored": 0, "passed over": 0}
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = fuzzing.peak_mib()
     for _ in range(num):
         shutil.rmtree(newest)
         shutil.copytree(whole, newest)
@@ -52,14 +52,14 @@ def main(folder, num):
             step = checkpoints.restore_params(folder / "run", target).facts["step"]
         assert not done, done
         counts["restored" if step == 2 else "passed over"] += 1
-    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    growth = fuzzing.peak_mib() - before
     print(json.dumps(counts | {"peak_memory_mib": round(growth)}))
 
 
 @pytest.mark.slow
 def test_damaged_arrays_under_a_manifest_that_fits_them(tmp_path, record_property):
     """A tenth of `DDPM_JAX_FUZZ` checkpoints: each takes as long as ten of the other inputs."""
-    num = int(os.environ.get("DDPM_JAX_FUZZ", "5000")) // 10
+    num = fuzzing.wanted() // 10
     paths = os.pathsep.join(map(str, [HERE, HERE.parent, HERE.parents[1]]))
     done = subprocess.run(
         [sys.executable, __file__, str(tmp_path), str(num)],

@@ -4,9 +4,9 @@ import hashlib
 import json
 import logging
 import os
-import resource
 
 import deeds
+import fuzzing
 import hypothesis
 import jax
 import numbered
@@ -104,13 +104,7 @@ def fuzz(folder, num):
     target = devices.abstract(numbered.over(1), regression.params())
     counts = {"restored": 0, "passed over": 0, "refused": 0}
 
-    @hypothesis.settings(
-        max_examples=num,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
+    @fuzzing.settings(num)
     @hypothesis.given(st.just(text) | damaged(text) | forged(text))
     def examine(data):
         with deeds.outside(folder) as done:
@@ -134,9 +128,9 @@ def test_manifests_of_strangers_are_refused_in_one_line(tmp_path):
 @pytest.mark.slow
 def test_many_manifests_of_strangers_are_refused_within_bounded_memory(tmp_path, record_property):
     """`DDPM_JAX_FUZZ` manifests; prints what became of them."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    counts = fuzz(tmp_path, int(os.environ.get("DDPM_JAX_FUZZ", "5000")))
-    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    before = fuzzing.peak_mib()
+    counts = fuzz(tmp_path, fuzzing.wanted())
+    growth = fuzzing.peak_mib() - before
     record_property("counted", f"manifests {counts}, peak memory +{growth:.0f} MiB")
     assert growth < 600
 
