@@ -105,6 +105,14 @@ def build_trainer(
         )
         return end.params
 
+    return Trainer(fit, *_build_readers(placement, net))
+
+
+def _build_readers(
+    placement: devices.Placement, net: nn.Module
+) -> tuple[Callable[[Params, Pixels], np.ndarray], Callable[[Params, Pixels], np.ndarray]]:
+    """`Trainer.predict` and `Trainer.features`."""
+
     def apply(method: str, x: Array, params: Params) -> Array:
         def one(params: Params) -> Array:
             return cast(Array, net.apply(params, x, method=method))
@@ -118,8 +126,7 @@ def build_trainer(
         return apply("features", pixels.to_float(rows["image"]), params)
 
     predict, extract = (over_batches(placement, f, 512) for f in (probabilities, features))
-    return Trainer(
-        fit,
+    return (
         lambda params, images: predict(params, images).swapaxes(0, 1),
         lambda params, images: extract(params, images).swapaxes(0, 1),
     )
