@@ -2,7 +2,7 @@
 
     python -m benchmarks.run --out=benchmarks/results/NAME.json
         [--what train forward sampler data loop launch] [--networks gray64 cifar10 digits]
-        [--batches 16] [--steps-per-call 1 4] [--rounds 7] [--data-dir PATH]
+        [--batches 16] [--steps-per-call 1 4] [--resident-mib 64] [--rounds 7] [--data-dir PATH]
         [--peer-python PATH]        a Python with the extra `bench`, if this one has it not
 
 Ratios are the peer's time over ours: above 1 we are faster. `loop` has no peer: there it is the time
@@ -10,6 +10,7 @@ of the same step on one batch over that of the loop with real data. Prints a tab
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -72,6 +73,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data-dir", default="", help="of TFDS, for the images of `fashion`")
     parser.add_argument("--batches", nargs="*", type=int, default=[16])
     parser.add_argument("--steps-per-call", nargs="*", type=int, default=[1])
+    parser.add_argument(
+        "--resident-mib", type=int, default=0, help="of images on the device, in `loop`'s calls"
+    )
     parser.add_argument("--loop-steps", type=int, default=50, help="of a call of `loop`")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--samples", type=int, default=64, help="images of the whole sampler")
@@ -94,16 +98,22 @@ def compare(contenders, case: dict, arguments: argparse.Namespace) -> dict:
     }
     reference = PEER
     if case["what"] == "loop":
-        num, reference = arguments.loop_steps, FIXED
-        entries = {
-            name: Entry(contenders[OURS], {"real": name == OURS, "steps": num}, num)
-            for name in (OURS, FIXED)
-        }
+        reference, entries = FIXED, ways_to_loop(contenders[OURS], arguments)
     elif PEER in contenders:
         entries[PEER] = Entry(contenders[PEER], {})
     named = ("what", "network", "batch", "size", "dtype")
     row = {name: case[name] for name in named if name in case}
     return row | take_turns(entries, case, arguments, reference)
+
+
+def ways_to_loop(ours: turns.Contender, arguments: argparse.Namespace) -> dict[str, Entry]:
+    asked = {FIXED: {"real": False, "training": {}}}
+    places = sorted({0, arguments.resident_mib})
+    for mib, k in itertools.product(places, arguments.steps_per_call):
+        name = OURS + (f" x{k}" if k > 1 else "") + (" resident" if mib else "")
+        asked[name] = {"real": True, "training": {"steps_per_call": k, "resident_mib": mib}}
+    num = arguments.loop_steps
+    return {name: Entry(ours, {"steps": num} | fields, num) for name, fields in asked.items()}
 
 
 def take_turns(entries, case: dict, arguments: argparse.Namespace, reference: str) -> dict:

@@ -149,6 +149,12 @@ def get_config() -> ConfigDict:
     config.training.num_steps = 1000
     # Micro-batches that a batch is cut into, to fit into memory.
     config.training.accumulate = 1
+    # Steps in one call of the compiled program (fewer where a line or a checkpoint comes before), for
+    # devices that are done with a step before the next one is asked for.
+    config.training.steps_per_call = 1
+    # Training images that take up to this many MiB, decoded, stay on each device, where every step
+    # gathers its own; 0, and more images than that: each batch is sent.
+    config.training.resident_mib = 0
     # Compiled by "jit" over shardings, or by "pmap" over replicas.
     config.training.parallel = "jit"
     # In steps: a line of metrics, the validation loss, a checkpoint, a grid of samples.

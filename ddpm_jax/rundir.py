@@ -30,10 +30,12 @@ FREE = {
     "training.heartbeat_seconds",
     "training.keep",
     "training.log_every",
+    "training.resident_mib",
     "training.sample_every",
     "training.save_every",
     "training.skip_nonfinite",
     "training.stall_seconds",
+    "training.steps_per_call",
 }
 VERSIONS_OF = ("ddpm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
 

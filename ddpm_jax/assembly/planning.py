@@ -80,8 +80,12 @@ def gflop_an_image(
 ) -> float:
     """Of a training step, with its share of what is done once for the batch."""
     counted = config.training.batch_size / placement.num_devices
-    if not training.unrolled(placement):
-        counted /= config.training.accumulate  # a loop over parts, whose body counts once
+    if training.unrolled(placement):
+        counted *= config.training.steps_per_call
+    else:
+        counted /= (
+            config.training.accumulate
+        )  # the body of a loop, over parts or steps, counts once
     return step.gflop / counted
 
 
@@ -159,7 +163,9 @@ def training_shortage(
     def takes(**fields: int) -> int:
         other = config.copy_and_resolve_references()
         other.training.update(fields)
-        made = training.build_programs(other, placement, programs.num_classes)
+        made = training.build_programs(
+            other, placement, programs.num_classes, programs.num_resident
+        )
         return compile_training(placement, made).takes.total
 
     batch, parts = config.training.batch_size, config.training.accumulate

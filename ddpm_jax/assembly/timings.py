@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import choice, classifiers, feature_networks, planning, training
 from ddpm_jax.data import source
-from ddpm_jax.training import checkpoints, devices, footprint, loop
+from ddpm_jax.training import calls, checkpoints, devices, footprint, loop
 from ddpm_jax.training import state as states
 
 WARM_UP = 1
@@ -43,10 +43,13 @@ def step_seconds(
 ) -> tuple[float, states.TrainState]:
     """The median step's, on real batches, and the state after the last. Takes about `seconds`."""
     asked: list[float] = []
+    num: list[int] = []
+    """Steps of the call that a batch is asked for."""
 
     def stamped(batches: Iterable[Any]) -> Iterable[Any]:
         for batch in batches:
             asked.append(time.perf_counter())
+            num.append(calls.num_steps(batch))
             yield batch
 
     # The first calls only queue their steps; from then on a batch is asked for when a step is done.
@@ -57,12 +60,16 @@ def step_seconds(
         jax.tree.map(jnp.copy, begin),  # the step donates what it is given
         stamped(training.batches(config, parts, at)),
         key=choice.key_for(config.seed, "train"),
-        num_steps=config.training.num_steps + first + 1,
+        num_steps=config.training.num_steps + (first + 1) * config.training.steps_per_call,
         log_every=config.training.log_every,
         on_log=lambda done, values: None,
         stop=lambda: len(asked) > first + 1 and asked[-1] - asked[0] > seconds,
+        num_in=calls.num_steps,
     )
-    return statistics.median(b - a for a, b in itertools.pairwise(asked[first:])), end
+    # What a batch waited for is the call that left the queue for it.
+    waited = [b - a for a, b in itertools.pairwise(asked[first:])]
+    done = num[first - loop.IN_FLIGHT :]
+    return statistics.median(t / n for t, n in zip(waited, done, strict=False)), end
 
 
 def foresee(
@@ -98,7 +105,7 @@ def foresee(
                 f"{planning.duration(left * each)}, without evaluations, grids and checkpoints"
             )
 
-    return parts._replace(train_step=step.program), lines()
+    return parts._replace(train_step=training.with_program(parts.programs, step.program)), lines()
 
 
 def evaluation_seconds(

@@ -1,6 +1,7 @@
 """From a config to all that a training run is made of."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import (
@@ -22,7 +24,7 @@ from ddpm_jax.assembly import (
 )
 from ddpm_jax.data import order, source
 from ddpm_jax.diffusion import schedules
-from ddpm_jax.training import devices, loop, optim, stall, step
+from ddpm_jax.training import calls, devices, loop, optim, stall, step
 from ddpm_jax.training import state as states
 from ddpm_jax.types import Batch, Pixels
 
@@ -35,8 +37,10 @@ class Programs(NamedTuple):
     table: schedules.Level
     begin: Callable[[], states.TrainState]
     """The state before the first step; under `jax.eval_shape` only its shapes."""
+    num_resident: int
+    """Images that stay on the devices; 0: those of each batch are sent."""
     batch: dict[str, jax.ShapeDtypeStruct]
-    """Of the global batch."""
+    """Of a whole call, over all devices."""
     train_step: step.TrainStep
     eval_step: step.EvalStep
 
@@ -48,6 +52,8 @@ class Parts(NamedTuple):
     placement: devices.Placement
     programs: Programs
     state: states.TrainState
+    resident: dict[str, Array]
+    """Images and labels that stay on the devices, or nothing."""
     train_step: step.TrainStep
     eval_step: step.EvalStep
     draw: Callable[..., Iterator[Pixels]]
@@ -56,25 +62,34 @@ class Parts(NamedTuple):
 def build_parts(config: ConfigDict) -> Parts:
     placement = devices.place(config.training.parallel)
     splits = datasets.build_splits(config.data, config.seed)
-    programs = build_programs(config, placement, len(splits.train.class_names))
+    resident = resident_images(config, splits.train)
+    programs = build_programs(
+        config, placement, len(splits.train.class_names), len(resident.get("label", ()))
+    )
     return Parts(
         splits,
         placement,
         programs,
         devices.replicate(placement, programs.begin()),
+        devices.replicate(placement, resident),
         programs.train_step,
         programs.eval_step,
         trained.build_draw(config, programs.net, programs.table, "progress"),
     )
 
 
-def build_programs(config: ConfigDict, placement: devices.Placement, num_classes: int) -> Programs:
+def build_programs(
+    config: ConfigDict, placement: devices.Placement, num_classes: int, num_resident: int = 0
+) -> Programs:
     table = denoising.build_levels(config.schedule)
     net = networks.build_net(config, num_classes)
     loss_fn = objective.build_loss(config, net, table)
     memory = objective.build_memory(config, table.num_steps)
     optimizer = optimizers.build_optimizer(config.optim, config.training.num_steps)
     shapes = batch_shapes(config)
+    together = config.training.steps_per_call
+    if together < 1:
+        raise ValueError(f"training.steps_per_call is {together}; it must be at least 1")
 
     def begin() -> states.TrainState:
         params = networks.init_net(net, config.data, choice.key_for(config.seed, "init"))
@@ -93,13 +108,21 @@ def build_programs(config: ConfigDict, placement: devices.Placement, num_classes
     eval_step = step.make_eval_step(
         objective.build_validation_loss(config, net, table), axis_name=placement.axis_name
     )
+    if together > 1 or num_resident:
+        call = calls.of_any_batch(train_step, unroll=unrolled(placement))
+        compiled = devices.compile_call(placement, call)
+        batch = call_shapes(placement, shapes, together, num_resident)
+    else:
+        compiled = devices.compile_step(placement, train_step)
+        batch = devices.abstract_batch(placement, shapes)
     return Programs(
         net,
         num_classes,
         table,
         begin,
-        shapes,
-        devices.compile_step(placement, train_step),
+        num_resident,
+        batch,
+        compiled,
         devices.compile_eval(placement, eval_step),
     )
 
@@ -113,6 +136,35 @@ def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     }
 
 
+def call_shapes(
+    placement: devices.Placement,
+    shapes: dict[str, jax.ShapeDtypeStruct],
+    together: int,
+    num_resident: int,
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Of a call of `together` steps, from the shapes of one step's batch."""
+    kept = {}
+    if num_resident:
+        whole = {
+            name: jax.ShapeDtypeStruct((num_resident, *shapes[name].shape[1:]), shapes[name].dtype)
+            for name in ("image", "label")
+        }
+        kept = devices.abstract(placement, whole)
+        progress = shapes["progress"]
+        index = jax.ShapeDtypeStruct(progress.shape, jnp.int32)
+        shapes = {"index": index, "progress": progress}
+    if together == 1:
+        return devices.abstract_batch(placement, shapes) | kept
+    return devices.abstract_batches(placement, shapes, together) | kept
+
+
+def resident_images(config: ConfigDict, train: source.Source) -> dict[str, np.ndarray]:
+    """What stays on each device, where it fits into `training.resident_mib`."""
+    if train.images is None or train.images.nbytes > config.training.resident_mib << 20:
+        return {}
+    return {"image": train.images, "label": train.labels}
+
+
 def unrolled(placement: devices.Placement) -> bool:
     """Whether the parts of a batch are written out one after another: see `make_train_step`."""
     return placement.platform == "cpu"
@@ -122,24 +174,47 @@ def compile_train_step(placement: devices.Placement, programs: Programs) -> jax.
     """The training step's program, for its figures and, but under `pmap`, to be called as the step."""
     return programs.train_step.lower(  # type: ignore[attr-defined]
         devices.abstract(placement, jax.eval_shape(programs.begin)),
-        devices.abstract_batch(placement, programs.batch),
+        programs.batch,
         jax.eval_shape(lambda: jax.random.key(0)),
     ).compile()
 
 
+def with_program(programs: Programs, compiled: jax.stages.Compiled) -> step.TrainStep:
+    """The training step, `compiled` where a batch is of the shapes that it is compiled for."""
+    wanted = programs.batch["progress"].shape
+
+    def call(state: states.TrainState, batch: Batch, key: Key[Array, ""]) -> states.TrainState:
+        same = batch["progress"].shape == wanted
+        return (compiled if same else programs.train_step)(state, batch, key)
+
+    return call
+
+
 def batches(config: ConfigDict, parts: Parts, first: int) -> Iterator[Batch]:
-    """Batch i of the run is a function of (seed, i) alone."""
-    size = config.training.batch_size
-    rows = devices.local_rows(parts.placement, size)
-    read = order.batches(parts.splits.train, size, config.seed, first, rows)
-    for number, batch in enumerate(read, first):
-        yield devices.put_batch(parts.placement, batch | progress(config, batch, number))
+    """Of each call from step `first` on. Batch i of the run is a function of (seed, i) alone."""
+    fields, train = config.training, parts.splits.train
+    rows = devices.local_rows(parts.placement, fields.batch_size)
+    if parts.resident:
+        read = order.places(train, fields.batch_size, config.seed, first, rows)
+    else:
+        read = order.batches(train, fields.batch_size, config.seed, first, rows)
+    numbered = (batch | progress(config, batch, number) for number, batch in enumerate(read, first))
+    stops = (
+        fields.log_every, fields.eval_every, fields.sample_every, fields.save_every, fields.num_steps
+    )  # fmt: skip
+    for num in calls.sizes(first, fields.steps_per_call, stops):
+        several = list(itertools.islice(numbered, num))
+        if num == 1:
+            put = devices.put_batch(parts.placement, several[0])
+        else:
+            put = devices.put_batches(parts.placement, several)
+        yield put | parts.resident
 
 
 def progress(config: ConfigDict, batch: order.HostBatch, number: int) -> order.HostBatch:
     """The share of the run that is done before batch `number`: a loss may change with it."""
     done = number / config.training.num_steps
-    return {"progress": np.full(len(batch["label"]), done, np.float32)}
+    return {"progress": np.full(len(next(iter(batch.values()))), done, np.float32)}
 
 
 def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) -> float:

@@ -8,6 +8,9 @@ import numpy as np
 
 from ddpm_jax.data.source import Source
 
+# A gather is faster than a second thread that competes for the interpreter.
+IN_MEMORY = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
+
 HostBatch = dict[str, np.ndarray]
 """`image` uint8 [B, H, W, C] and `label` int32 [B]."""
 
@@ -30,15 +33,22 @@ def batches(
     """Endless batches from number `start` on; `rows` is what this process loads of each."""
     order = indices(len(source.labels), batch_size, seed).slice(slice(start, None))
     read = _reader(source)
-    dataset = order.map(lambda batch: read(batch[rows]))
     if source.images is not None:
-        # A gather is faster than a second thread that competes for the interpreter.
-        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
+        options = IN_MEMORY
     else:
         # One thread a batch. Pillow and the file system let go of the interpreter while they work.
         threads = min(16, os.cpu_count() or 1)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
-    return iter(dataset.to_iter_dataset(options))
+    return iter(order.map(lambda batch: read(batch[rows])).to_iter_dataset(options))
+
+
+def places(
+    source: Source, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)
+) -> Iterator[HostBatch]:
+    """Of the images of `batches`, for whoever has them: `index` int32 [B]."""
+    order = indices(len(source.labels), batch_size, seed).slice(slice(start, None))
+    named = order.map(lambda batch: {"index": batch[rows].astype(np.int32)})
+    return iter(named.to_iter_dataset(IN_MEMORY))
 
 
 def sequential(source: Source, batch_size: int) -> Iterator[HostBatch]:

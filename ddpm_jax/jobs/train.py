@@ -15,6 +15,7 @@ from ddpm_jax import metrics, progress, rundir
 from ddpm_jax.assembly import choice, reproduction, timings, training
 from ddpm_jax.data import source
 from ddpm_jax.training import (
+    calls,
     checkpoints,
     devices,
     fingerprint,
@@ -164,6 +165,7 @@ def take_steps(
             loop.Action(config.training.save_every, save),
         ],
         stop=devices.agreed(parts.placement, files.received),
+        num_in=calls.num_steps,
     )
     save(int(end.step), end)
     return end

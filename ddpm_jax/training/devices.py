@@ -46,6 +46,11 @@ class Placement(NamedTuple):
         return NamedSharding(self.mesh, PartitionSpec(AXIS))
 
     @property
+    def by_rows_of_each(self) -> NamedSharding:
+        """Of several batches, stacked."""
+        return NamedSharding(self.mesh, PartitionSpec(None, AXIS))
+
+    @property
     def num_devices(self) -> int:
         return self.mesh.size
 
@@ -143,6 +148,19 @@ def put_batch(placement: Placement, rows: Mapping[str, Any]) -> dict[str, Any]:
     return {name: put(np.asarray(array)) for name, array in rows.items()}
 
 
+def put_batches(placement: Placement, batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """As `put_batch`, several batches stacked on a leading axis. Not under "pmap"."""
+    processes = placement.num_devices // len(placement.local_devices)
+
+    def put(arrays: Sequence[np.ndarray]) -> Any:
+        _rows_per_device(placement, len(arrays[0]) * processes)
+        stacked = np.stack(arrays)
+        shape = (stacked.shape[0], stacked.shape[1] * processes, *stacked.shape[2:])
+        return jax.make_array_from_process_local_data(placement.by_rows_of_each, stacked, shape)
+
+    return {name: put([batch[name] for batch in batches]) for name in batches[0]}
+
+
 def abstract_batch(placement: Placement, shapes: Mapping[str, Any]) -> dict[str, Any]:
     """Shapes, dtypes and places of `put_batch`, from those of the global batch."""
 
@@ -154,6 +172,18 @@ def abstract_batch(placement: Placement, shapes: Mapping[str, Any]) -> dict[str,
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement.by_rows)
 
     return {name: spread(leaf) for name, leaf in shapes.items()}
+
+
+def abstract_batches(placement: Placement, shapes: Mapping[str, Any], num: int) -> dict[str, Any]:
+    """The same of `put_batches`, from the shapes of one of `num` batches."""
+
+    def stacked(leaf: Any) -> Any:
+        _rows_per_device(placement, leaf.shape[0])
+        return jax.ShapeDtypeStruct(
+            (num, *leaf.shape), leaf.dtype, sharding=placement.by_rows_of_each
+        )
+
+    return {name: stacked(leaf) for name, leaf in shapes.items()}
 
 
 def replicate(placement: Placement, tree: Any) -> Any:
@@ -176,6 +206,24 @@ def compile_step(placement: Placement, step: TrainStep) -> TrainStep:
     return jax.jit(
         step,
         in_shardings=(placement.replicated, placement.by_rows, placement.replicated),
+        out_shardings=placement.replicated,
+        donate_argnums=0,
+    )
+
+
+def compile_call(placement: Placement, call: TrainStep) -> TrainStep:
+    """As `compile_step`, for a step that takes each array of a batch from where it was put.
+
+    Raises ValueError under "pmap".
+    """
+    if placement.parallel == "pmap":
+        raise ValueError(
+            "training.steps_per_call above 1 and training.resident_mib want "
+            "training.parallel 'jit', got 'pmap'"
+        )
+    return jax.jit(
+        call,
+        in_shardings=(placement.replicated, None, placement.replicated),
         out_shardings=placement.replicated,
         donate_argnums=0,
     )

@@ -13,7 +13,7 @@ from ddpm_jax.training.state import Totals, TrainState
 from ddpm_jax.training.step import EvalStep, TrainStep
 from ddpm_jax.types import Batch, Params
 
-# Steps queued on the device. More would not keep it busier, but each holds a batch in memory and
+# Calls queued on the device. More would not keep it busier, but each holds a batch in memory and
 # comes between a signal and the checkpoint.
 IN_FLIGHT = 2
 
@@ -50,20 +50,23 @@ def run(
     on_log: Callable[[int, dict[str, float]], None],
     actions: Sequence[Action] = (),
     stop: Callable[[], object] = lambda: False,
+    num_in: Callable[[Batch], int] = lambda batch: 1,
 ) -> TrainState:
     """Train from `state.step` to `num_steps`, or until `stop()` says so.
 
     The first of `batches` is the batch of step `state.step`. Raises `NonFinite`. A log line covers
     the steps since the one before it, whatever interrupted the run between them, and is written
-    before any later action.
+    before any later action. `num_in` says how many steps `step` takes with a batch, none of which may
+    go over a log line or an action: see `calls.sizes`.
     """
     done = int(state.step)
     batches = iter(batches)
     flags: deque[Array] = deque()
     unread: deque[tuple[int, Totals, Array]] = deque()
     while done < num_steps and not stop():
-        state = step(state, _next(batches, done, num_steps), key)
-        done += 1
+        batch = _next(batches, done, num_steps)
+        state = step(state, batch, key)
+        done += num_in(batch)
         flags.append(jnp.copy(state.nonfinite_step))
         if len(flags) > IN_FLIGHT:
             _raise_if_set(flags.popleft(), state)

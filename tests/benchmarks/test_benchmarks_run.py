@@ -21,6 +21,7 @@ def test_the_benchmark_measures_everything_and_says_what_is_not_there(tmp_path):
     command += ["--what", "train", "forward", "sampler", "data", "loop", "--batches", "4"]
     command += ["--steps-per-call", "1", "2", "--samples", "4", "--sampling-steps", "2"]
     command += ["--rounds", "2", "--turn-seconds", "0", "--matmul", "16", "--loop-steps", "2"]
+    command += ["--resident-mib", "1"]
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
@@ -36,7 +37,8 @@ def test_the_benchmark_measures_everything_and_says_what_is_not_there(tmp_path):
     assert list(rows) == ["train", "forward", "sampler", "data", "loop"]
     names = {what: list(row["seconds"]) for what, row in rows.items()}
     assert names["train"] == ["ddpm_jax", "ddpm_jax x2"]
-    assert names["loop"] == ["ddpm_jax", "one batch"]
+    ways = ["ddpm_jax", "ddpm_jax x2", "ddpm_jax resident", "ddpm_jax x2 resident"]
+    assert names["loop"] == ["one batch", *ways]
     assert all(len(times) == 2 for row in rows.values() for times in row["seconds"].values())
     # Forward, gradient by the input, gradient by the weights: about three times the work.
     gflop = [rows[what]["facts"]["ddpm_jax"]["gflop"] for what in ("train", "forward")]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import digits
-from ddpm_jax.assembly import choice, denoising, networks, objective, optimizers
+from ddpm_jax.assembly import choice, denoising, networks, objective, optimizers, training
 from ddpm_jax.training import devices, optim
 from ddpm_jax.training import state as states
 from ddpm_jax.training import step as steps
@@ -70,6 +70,15 @@ def test_a_training_step_exchanges_the_gradient_and_nothing_else(on_four):
     num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
     # The loss, a mean over the batch, is 4 bytes more.
     assert collectives(compiled) == [("all-reduce", num_bytes + 4)]
+
+
+def test_each_step_of_a_call_does_so_and_gathers_its_rows_where_they_are(on_four):
+    several = config()
+    several.training.steps_per_call = 2
+    programs = training.build_programs(several, devices.place(), 10, num_resident=50)
+    compiled = training.compile_train_step(devices.place(), programs)
+    num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(on_four[1]))
+    assert collectives(compiled) == [("all-reduce", num_bytes + 4)] * 2
 
 
 def test_a_training_step_is_no_more_work_than_it_was(on_four):

@@ -1,0 +1,67 @@
+"""Several steps in one call of the compiled program, and images that stay on the devices.
+
+Neither changes what a step does, but XLA compiles a program as a whole: parameters agree with those of
+single calls up to rounding, as they do on another number of devices. The same settings give the same
+bits, resumed or not.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+from jaxtyping import Array, Key
+
+from ddpm_jax.training.state import TrainState
+from ddpm_jax.training.step import TrainStep
+from ddpm_jax.types import Batch
+
+
+def of_any_batch(step: TrainStep, *, unroll: bool) -> TrainStep:
+    """`step` for whatever a call brings, told apart by `progress`, a number for each row.
+
+    `progress` [B]: one step. `progress` [K, B]: K steps one after another, every array stacked. With
+    `index`, of the shape of `progress`, each step gathers those rows of the other arrays, which are
+    then whole sets of images and never stacked. `unroll` is as in `make_train_step`.
+    """
+
+    def gathering(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
+        if "index" not in batch:
+            return step(state, batch, key)
+        sent = {"progress": batch["progress"]}
+        return step(state, sent | {name: batch[name][batch["index"]] for name in _kept(batch)}, key)
+
+    def call(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
+        if batch["progress"].ndim == 1:
+            return gathering(state, batch, key)
+        kept = {name: batch[name] for name in _kept(batch)} if "index" in batch else {}
+        each = {name: array for name, array in batch.items() if name not in kept}
+
+        def one(state: TrainState, rows: Batch) -> tuple[TrainState, None]:
+            return gathering(state, {**kept, **rows}, key), None
+
+        return jax.lax.scan(one, state, each, unroll=unroll)[0]
+
+    return call
+
+
+def num_steps(batch: Batch) -> int:
+    """The steps that a call with this batch takes."""
+    progress = batch["progress"]
+    return progress.shape[0] if progress.ndim == 2 else 1
+
+
+def sizes(first: int, together: int, stops: Sequence[int]) -> Iterator[int]:
+    """Endless: steps of each call from step `first` on, `together` or 1.
+
+    No call goes over a multiple of any of `stops`. What follows depends on the step alone, so that a
+    run that goes on from the end of a call is cut up like one that was never interrupted.
+    """
+    done = first
+    while True:
+        left = min((done // every + 1) * every for every in stops) - done
+        size = together if together <= left else 1
+        yield size
+        done += size
+
+
+def _kept(batch: Batch) -> list[str]:
+    return [name for name in batch if name not in ("index", "progress")]
