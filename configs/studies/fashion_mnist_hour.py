@@ -36,6 +36,12 @@ def get_config():
     # Shoes all point to the left: mirrored, they are not of this dataset.
     config.augment.flip = False
     config.classifier.augment.flip = False
+    config.classifier.arms = ("real", "synthetic", "real+synthetic")
     config.classifier.num_steps = 1_500
     config.classifier.batch_size = 64
+    # 50 classifiers.
+    config.worth.sizes = (30, 300)  # of each of the ten classes
+    config.worth.multiples = (1, 10)
+    config.worth.controls = ()
+    config.worth.num_steps = 250
     return config

@@ -3,8 +3,11 @@
 python -m ddpm_jax.main --config=configs/studies/fashion_shirts.py
 python -m ddpm_jax.main --config=configs/studies/fashion_shirts.py --mode=worth
 
-Time: not measured. Result: not measured. Without a network: see launch/fashion_mnist_offline.py. It mends
-what system0_car_truck.py does, and has the controls of equal size at 100, 1,000 and all real images.
+Time: 37 minutes of training on two busy cores, 26 of processor time for the 75 classifiers of worth.
+Result: 12,000 synthetic images alone 84.1 +- 1.3 %, all 10,800 real ones 86.3 +- 0.3 %; added to 100, 1,000
+or all real images, neither they nor duplicates nor augmented copies were shown to help (the table is in
+docs/evaluation.md). Without a network: see launch/fashion_mnist_offline.py. It mends what
+system0_car_truck.py does, and has the controls of equal size.
 """
 
 from configs.studies import fashion_mnist_hour
@@ -18,6 +21,10 @@ def get_config():
     config.export.num_images = 12_000
     config.worth.sizes = (50, 500)  # of each of the two classes
     config.worth.multiples = (1,)
+    config.worth.controls = ("duplicated", "augmented")
+    config.classifier.arms = (
+        "real", "synthetic", "real+synthetic", "real+duplicated", "real+augmented"
+    )  # fmt: skip
     config.classifier.num_steps = 500
     # 75 classifiers.
     config.worth.num_steps = 250
