@@ -42,16 +42,21 @@ def changed(event, arguments):
 
 @contextlib.contextmanager
 def outside(folder):
-    """Yields a list that grows by what is done anywhere but in `folder`, `os.devnull` apart."""
+    """Yields a list that grows by what is done anywhere but in `folder`.
+
+    JAX's cache of compiled programs and `os.devnull` do not count: what takes long to compile is
+    written there, whenever that is.
+    """
     found = []
-    inside = str(pathlib.Path(folder).resolve())
+    folders = [folder, *filter(None, [os.environ.get("JAX_COMPILATION_CACHE_DIR")])]
+    inside = tuple(f"{pathlib.Path(path).resolve()}{os.sep}" for path in folders)
 
     def record(event, arguments):
         if event in RUNS:
             found.append((event, *map(str, arguments[:2])))
         elif event in CHANGES or (event == "open" and arguments[2] & WRITES):
             for path in changed(event, arguments):
-                if path != os.devnull and not (path + os.sep).startswith(inside + os.sep):
+                if path != os.devnull and not f"{path}{os.sep}".startswith(inside):
                     found.append((event, path))
 
     if not _recorders:

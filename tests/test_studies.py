@@ -47,7 +47,6 @@ FEW = {
 
 # One of each system; `DDPM_JAX_STUDIES=all` takes a few steps of all of them, which is half an hour.
 CHOSEN = (
-    "fashion_shirts",
     "system0_dog_cat",
     "system1_cifar10",
     "system2_cifar10",
