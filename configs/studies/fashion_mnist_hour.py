@@ -4,8 +4,10 @@ python -m ddpm_jax.main --config=configs/studies/fashion_mnist_hour.py
 python -m ddpm_jax.main --config=configs/studies/fashion_mnist_hour.py --mode=worth
 
 The network, of 1.6 M parameters, takes squares of 2x2 pixels as one position, so that most of its work is
-done at 14x14. Time: not measured. Result: not measured. Without a network: see
-launch/fashion_mnist_offline.py.
+done at 14x14. Time: on two cores 49 minutes of training at the 165 images/s of one that is alone, 18 of
+export, 3 of evaluation. Result: a classifier is right on 87.9 +- 0.3 % of the real test images by the 40,000
+synthetic images alone, on 91.6 +- 0.1 % by the 54,000 real ones; docs/evaluation.md has the tables. Without a
+network: launch/fashion_mnist_offline.py.
 """
 
 from configs import fashion_mnist

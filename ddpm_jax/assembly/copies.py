@@ -62,7 +62,7 @@ def duplicates(points: Sets) -> dict[str, Any]:
 def draw_pairs(figures: pathlib.Path, space: str, near: memorization.Nearest, images: Sets) -> None:
     ours, theirs = memorization.closest_pairs(near, CLOSEST_PAIRS)
     pair = np.stack([images.synthetic[ours], images.train[theirs]])
-    labels = [f"{distance:.3g}" for distance in near.distance[ours]]
+    labels = [f"{distance:#.3g}" for distance in near.distance[ours]]
     title = f"The {len(ours)} closest pairs, by distance in {space}"
     picture = pictures.strip(
         pair, labels, row_labels=["synthetic", "nearest training image"], title=title
