@@ -66,13 +66,9 @@ def train(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepare
         loss_fn, optimizer, ema_decay=optim.ema_decay(config.optim.ema_decay)
     )
     rows = random_batch(config, request["batch"])
-    if together == 1:
-        batch, step = devices.put_batch(placement, rows), devices.compile_step(placement, one)
-    else:
-        batch = devices.put_batches(placement, [rows] * together)
-        # On a CPU too: that a loop is no slower is what is to be seen.
-        call = calls.of_any_batch(one, unroll=False)
-        step = devices.compile_call(placement, call)
+    batch = devices.put_batches(placement, [rows] * together)
+    # A loop on a CPU too: that it is no slower is what is to be seen.
+    step = devices.compile_call(placement, calls.of_any_batch(one, unroll=False))
     state = devices.replicate(placement, states.create(params, optimizer, loss_fn, rows))
     key = devices.replicate(placement, jax.random.key(0))
     compiled = step.lower(state, batch, key).compile()

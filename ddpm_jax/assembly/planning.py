@@ -83,9 +83,8 @@ def gflop_an_image(
     if training.unrolled(placement):
         counted *= config.training.steps_per_call
     else:
-        counted /= (
-            config.training.accumulate
-        )  # the body of a loop, over parts or steps, counts once
+        # The body of a loop, over parts or steps, counts once.
+        counted /= config.training.accumulate
     return step.gflop / counted
 
 

@@ -153,8 +153,6 @@ def call_shapes(
         progress = shapes["progress"]
         index = jax.ShapeDtypeStruct(progress.shape, jnp.int32)
         shapes = {"index": index, "progress": progress}
-    if together == 1:
-        return devices.abstract_batch(placement, shapes) | kept
     return devices.abstract_batches(placement, shapes, together) | kept
 
 
@@ -194,21 +192,15 @@ def batches(config: ConfigDict, parts: Parts, first: int) -> Iterator[Batch]:
     """Of each call from step `first` on. Batch i of the run is a function of (seed, i) alone."""
     fields, train = config.training, parts.splits.train
     rows = devices.local_rows(parts.placement, fields.batch_size)
-    if parts.resident:
-        read = order.places(train, fields.batch_size, config.seed, first, rows)
-    else:
-        read = order.batches(train, fields.batch_size, config.seed, first, rows)
+    order_of = order.places if parts.resident else order.batches
+    read = order_of(train, fields.batch_size, config.seed, first, rows)
     numbered = (batch | progress(config, batch, number) for number, batch in enumerate(read, first))
     stops = (
         fields.log_every, fields.eval_every, fields.sample_every, fields.save_every, fields.num_steps
     )  # fmt: skip
     for num in calls.sizes(first, fields.steps_per_call, stops):
         several = list(itertools.islice(numbered, num))
-        if num == 1:
-            put = devices.put_batch(parts.placement, several[0])
-        else:
-            put = devices.put_batches(parts.placement, several)
-        yield put | parts.resident
+        yield devices.put_batches(parts.placement, several) | parts.resident
 
 
 def progress(config: ConfigDict, batch: order.HostBatch, number: int) -> order.HostBatch:

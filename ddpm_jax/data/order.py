@@ -31,23 +31,22 @@ def batches(
     source: Source, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)
 ) -> Iterator[HostBatch]:
     """Endless batches from number `start` on; `rows` is what this process loads of each."""
-    order = indices(len(source.labels), batch_size, seed).slice(slice(start, None))
-    read = _reader(source)
     if source.images is not None:
         options = IN_MEMORY
     else:
         # One thread a batch. Pillow and the file system let go of the interpreter while they work.
         threads = min(16, os.cpu_count() or 1)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
-    return iter(order.map(lambda batch: read(batch[rows])).to_iter_dataset(options))
+    order = _rows(source, batch_size, seed, start, rows)
+    return iter(order.map(_reader(source)).to_iter_dataset(options))
 
 
 def places(
     source: Source, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)
 ) -> Iterator[HostBatch]:
     """Of the images of `batches`, for whoever has them: `index` int32 [B]."""
-    order = indices(len(source.labels), batch_size, seed).slice(slice(start, None))
-    named = order.map(lambda batch: {"index": batch[rows].astype(np.int32)})
+    order = _rows(source, batch_size, seed, start, rows)
+    named = order.map(lambda batch: {"index": batch.astype(np.int32)})
     return iter(named.to_iter_dataset(IN_MEMORY))
 
 
@@ -64,6 +63,12 @@ def sequential(source: Source, batch_size: int) -> Iterator[HostBatch]:
         batch = np.arange(first, first + batch_size)
         mask = batch < num_images
         yield read(np.where(mask, batch, 0)) | {"mask": mask}
+
+
+def _rows(source: Source, batch_size: int, seed: int, start: int, rows: slice) -> grain.MapDataset:
+    """Of each batch from number `start` on, what this process loads."""
+    order = indices(len(source.labels), batch_size, seed).slice(slice(start, None))
+    return order.map(lambda batch: batch[rows])
 
 
 def _reader(source: Source) -> Callable[[np.ndarray], HostBatch]:

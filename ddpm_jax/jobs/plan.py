@@ -132,9 +132,8 @@ def timed(
 ) -> dict[str, Any]:
     """Speeds, and the seconds of each stage by what they are spent on."""
     jitted = parts.placement.parallel == "jit"
-    step = parts.train_step
-    if jitted:
-        step = training.with_program(parts.programs, programs.step.program)
+    compiled = training.with_program(parts.programs, programs.step.program)
+    step = compiled if jitted else parts.train_step
     each, state = timings.step_seconds(config, parts, step, parts.state, SECONDS_OF_STEPS)
     gflops = programs.step.takes.gflop / each
     draw = {

@@ -24,19 +24,18 @@ def of_any_batch(step: TrainStep, *, unroll: bool) -> TrainStep:
     """
 
     def gathering(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
-        if "index" not in batch:
-            return step(state, batch, key)
-        sent = {"progress": batch["progress"]}
-        return step(state, sent | {name: batch[name][batch["index"]] for name in _kept(batch)}, key)
+        kept = _resident(batch)
+        sent = {name: array for name, array in batch.items() if name not in (*kept, "index")}
+        return step(state, sent | {name: kept[name][batch["index"]] for name in kept}, key)
 
     def call(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
         if batch["progress"].ndim == 1:
             return gathering(state, batch, key)
-        kept = {name: batch[name] for name in _kept(batch)} if "index" in batch else {}
+        kept = _resident(batch)
         each = {name: array for name, array in batch.items() if name not in kept}
 
         def one(state: TrainState, rows: Batch) -> tuple[TrainState, None]:
-            return gathering(state, {**kept, **rows}, key), None
+            return gathering(state, kept | dict(rows), key), None
 
         return jax.lax.scan(one, state, each, unroll=unroll)[0]
 
@@ -63,5 +62,8 @@ def sizes(first: int, together: int, stops: Sequence[int]) -> Iterator[int]:
         done += size
 
 
-def _kept(batch: Batch) -> list[str]:
-    return [name for name in batch if name not in ("index", "progress")]
+def _resident(batch: Batch) -> dict[str, Array]:
+    """The arrays that each step gathers its rows from."""
+    if "index" not in batch:
+        return {}
+    return {name: array for name, array in batch.items() if name not in ("index", "progress")}

@@ -149,7 +149,9 @@ def put_batch(placement: Placement, rows: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def put_batches(placement: Placement, batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """As `put_batch`, several batches stacked on a leading axis. Not under "pmap"."""
+    """Of one batch `put_batch`; several are stacked on a leading axis, which "pmap" does not know."""
+    if len(batches) == 1:
+        return put_batch(placement, batches[0])
     processes = placement.num_devices // len(placement.local_devices)
 
     def put(arrays: Sequence[np.ndarray]) -> Any:
@@ -176,6 +178,8 @@ def abstract_batch(placement: Placement, shapes: Mapping[str, Any]) -> dict[str,
 
 def abstract_batches(placement: Placement, shapes: Mapping[str, Any], num: int) -> dict[str, Any]:
     """The same of `put_batches`, from the shapes of one of `num` batches."""
+    if num == 1:
+        return abstract_batch(placement, shapes)
 
     def stacked(leaf: Any) -> Any:
         _rows_per_device(placement, leaf.shape[0])

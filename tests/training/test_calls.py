@@ -19,14 +19,16 @@ def one_device():
     return devices.place("jit", jax.devices()[:1])
 
 
+def compiled(placement):
+    step = steps.make_train_step(
+        regression.noisy_loss, regression.adam(), ema_decay=regression.DECAY
+    )
+    return devices.compile_call(placement, calls.of_any_batch(step, unroll=True))
+
+
 @pytest.fixture(scope="module")
 def call(one_device):
-    step = steps.make_train_step(
-        lambda params, batch, key: regression.noisy_loss(params, batch, key),
-        regression.adam(),
-        ema_decay=regression.DECAY,
-    )
-    return devices.compile_call(one_device, calls.of_any_batch(step, unroll=True))
+    return compiled(one_device)
 
 
 def rows(number):
@@ -56,8 +58,7 @@ def batches(placement, first, resident, rows):
     done = first
     for num in calls.sizes(first, TOGETHER, [LOG_EVERY, NUM_STEPS]):
         several = [host(number) for number in range(done, done + num)]
-        put = devices.put_batches(placement, several) if num > 1 else None
-        yield (put or devices.put_batch(placement, several[0])) | kept
+        yield devices.put_batches(placement, several) | kept
         done += num
 
 
@@ -97,9 +98,8 @@ def test_a_run_that_goes_on_from_the_end_of_a_call_ends_with_the_same_bits(
     straight, all_lines = train(one_device, call, resident)
     asked = itertools.count()
     half, first_lines = train(one_device, call, resident, stop=lambda: next(asked) == 4)
-    assert (
-        int(half.step) == 10
-    )  # 4 + 4 + 1 + 1: two more calls of four would go over the line at 10
+    # 4 + 4 + 1 + 1: a third call of four would go over the line at 10.
+    assert int(half.step) == 10
     rest, last_lines = train(one_device, call, resident, state=half)
     assert first_lines + last_lines == all_lines
     jax.tree.map(np.testing.assert_array_equal, straight, rest)
@@ -119,12 +119,8 @@ def test_a_step_that_is_not_finite_is_named_inside_of_a_call(one_device, call, r
 
 def test_rows_of_four_devices_are_those_of_one(one_device, call):
     placement = devices.place("jit", jax.devices()[:4])
-    step = steps.make_train_step(
-        regression.noisy_loss, regression.adam(), ema_decay=regression.DECAY
-    )
-    over_four = devices.compile_call(placement, calls.of_any_batch(step, unroll=True))
     one, _ = train(one_device, call, resident=True)
-    four, _ = train(placement, over_four, resident=True)
+    four, _ = train(placement, compiled(placement), resident=True)
     assert regression.gap(one.params, four.params) < 1e-5
     assert fingerprint.sha256(one.params) != fingerprint.sha256(regression.params())
 
