@@ -9,7 +9,6 @@ transposes, the gradients, need no bringing.
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jax.typing import DTypeLike
@@ -79,11 +78,6 @@ def _unstrided(x: Array, kernel: Array) -> tuple[Array, Array]:
     return space_to_depth(x, 2), kernel.reshape(rows, columns, 4 * channels, features)
 
 
-# Which rows of a kernel of three meet the first and the second of the two rows that differ under it:
-# around the lower of a pair of equal rows, then around the upper.
-_MEET = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
-
-
 def convolve_doubled(
     x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C D"]
 ) -> Float[Array, "B 2*H 2*W D"]:
@@ -92,11 +86,17 @@ def convolve_doubled(
     Four of the nine pixels under the kernel differ, so four kernels of 2x2, one for each parity of
     row and column, do it on x itself.
     """
-    channels, features = kernel.shape[2:]
-    four = jnp.einsum("ari,bsj,ijcd->rscabd", _MEET, _MEET, kernel)
-    four = four.reshape(2, 2, channels, 4 * features).astype(x.dtype)
-    x = convolve(jnp.pad(x, [(0, 0), (1, 0), (1, 0), (0, 0)]), four)
+    of_rows = [rows.swapaxes(0, 1) for rows in _of_each_parity(kernel)]
+    four = [columns.swapaxes(0, 1) for rows in of_rows for columns in _of_each_parity(rows)]
+    together = jnp.concatenate(four, axis=3).astype(x.dtype)
+    x = convolve(jnp.pad(x, [(0, 0), (1, 0), (1, 0), (0, 0)]), together)
     return depth_to_space(x, 2)[:, 1:-1, 1:-1]
+
+
+def _of_each_parity(kernel: Float[Array, "3 ..."]) -> list[Array]:
+    """Of a kernel's three rows, those two that differ: around the lower of a pair, around the upper."""
+    before, here, after = kernel
+    return [jnp.stack([before + here, after]), jnp.stack([before, here + after])]
 
 
 class Conv(nn.Module):
