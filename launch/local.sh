@@ -3,6 +3,7 @@
 #   sh launch/local.sh 2 --config=configs/digits.py --mode=train
 set -eu
 cd "$(dirname "$0")/.."
+export JAX_NUM_CPU_DEVICES="${JAX_NUM_CPU_DEVICES:-1}" # the processes share the cores already
 . launch/environment.sh
 num_processes=$1
 shift
