@@ -23,6 +23,7 @@ from ddpm_jax.assembly import (
     networks,
     objective,
     optimizers,
+    trained,
     training,
 )
 from ddpm_jax.data import order
@@ -77,34 +78,41 @@ def train(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepare
     def call() -> None:
         held[0] = jax.block_until_ready(compiled(held[0], batch, key))
 
-    return call, facts_of(compiled) | {
+    return call, facts_of(compiled, placement) | {
         "parameters": int(parameter_overview.count_parameters(params))
     }
 
 
 def forward(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
-    config = as_config(plain)
+    config, placement = as_config(plain), devices.place()
     net, params = build(config)
-    batch = random_batch(config, request["batch"])
-    x, t = pixels.to_float(jnp.asarray(batch["image"])), jnp.linspace(1.0, 999.0, request["batch"])
-    label = jnp.asarray(batch["label"]) if net.num_classes else None
-    compiled = jax.jit(net.apply).lower(params, x, t, label).compile()
-    return lambda: jax.block_until_ready(compiled(params, x, t, label)), facts_of(compiled)
+    rows = random_batch(config, request["batch"])
+    rows["t"] = np.linspace(1.0, 999.0, request["batch"], dtype=np.float32)
+    batch = devices.put_batch(placement, rows)
+    params = devices.replicate(placement, params)
+
+    def apply(params: Any, batch: Mapping[str, Any]) -> Any:
+        label = batch["label"] if net.num_classes else None
+        return net.apply(params, pixels.to_float(batch["image"]), batch["t"], label)
+
+    compiled = devices.spread(placement, apply).lower(params, batch).compile()
+    return lambda: jax.block_until_ready(compiled(params, batch)), facts_of(compiled, placement)
 
 
 def sampler(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
-    """From keys to uint8 images in the host's memory, in one program."""
-    config = as_config(plain)
+    """The export's own program: from the images' numbers to uint8 images in the host's memory."""
+    config, placement = as_config(plain), devices.place()
     net, params = build(config)
-    draw = denoising.build_sampler(config, net, denoising.build_levels(config.schedule))
-    keys = jax.random.split(jax.random.key(0), request["batch"])
-    labels = jnp.asarray(random_batch(config, request["batch"])["label"])
-
-    def images(params, labels, keys):
-        return pixels.to_uint8(draw(params, labels, keys))
-
-    compiled = jax.jit(images).lower(params, labels, keys).compile()
-    return lambda: np.asarray(compiled(params, labels, keys)), facts_of(compiled)
+    rows = {
+        "index": np.arange(request["batch"], dtype=np.int32),
+        "label": random_batch(config, request["batch"])["label"],
+    }
+    batch = devices.put_batch(placement, rows)
+    params = devices.replicate(placement, params)
+    levels = denoising.build_levels(config.schedule)
+    program = trained.build_program(config, net, levels, "benchmark")
+    compiled = program.lower(params, batch).compile()
+    return lambda: devices.gather(compiled(params, batch)), facts_of(compiled, placement)
 
 
 def data(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
@@ -177,14 +185,15 @@ def convolution(config: None, request: Mapping[str, Any]) -> turns.Prepared:
     return lambda: jax.block_until_ready(compiled(x, kernel)), {"gflop": gflop}
 
 
-def facts_of(compiled: Any) -> turns.Facts:
-    """XLA counts the body of a loop once: for one step, whatever the steps per call."""
+def facts_of(compiled: Any, placement: devices.Placement) -> turns.Facts:
+    """Of all devices. XLA counts the body of a loop once: for one step, whatever the steps per call."""
     cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
-    return {
+    of_each = {
         "gflop": cost["flops"] / 1e9,
         "gbyte": cost["bytes accessed"] / 1e9,
         "memory_mib": (memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**20,
     }
+    return {name: value * placement.num_devices for name, value in of_each.items()}
 
 
 def main() -> None:

@@ -16,14 +16,13 @@ import os
 import pathlib
 import platform
 import statistics
+import subprocess
 import sys
 from typing import Any, NamedTuple
 
 from benchmarks import launch, turns
 from benchmarks.cases import NETWORKS, ON_A_GPU, WHATS, cases
 
-# As `launch/environment.sh` has it; for the peer too.
-MALLOC = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
 OURS = "ddpm_jax"
 PEER = "diffusers"
 FIXED = "one batch"
@@ -39,7 +38,7 @@ class Entry(NamedTuple):
 
 def main() -> None:
     arguments = parse()
-    os.environ.setdefault("GLIBC_TUNABLES", MALLOC)  # of the processes started here
+    os.environ.update(launched())  # of the processes started here, the peer's too
     ours = turns.Contender(sys.executable, "benchmarks.ours")
     peer = turns.Contender(arguments.peer_python, "benchmarks.peer")
     versions = {OURS: ours.ask(do="versions"), PEER: peer.ask(do="versions")}
@@ -63,6 +62,17 @@ def main() -> None:
     write(arguments.out, report)
     for contender in (ours, peer):
         contender.close()
+
+
+def launched() -> dict[str, str]:
+    """The environment that the scripts in `launch/` make."""
+    told = subprocess.run(
+        ["sh", "-c", ". launch/environment.sh; env -0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return dict(line.split("=", 1) for line in told.stdout.split("\0") if line)
 
 
 def parse() -> argparse.Namespace:
@@ -184,7 +194,7 @@ def machine() -> dict:
         "python": platform.python_version(),
         "environment": {
             name: os.environ[name]
-            for name in ("XLA_FLAGS", "OMP_NUM_THREADS", "GLIBC_TUNABLES")
+            for name in ("XLA_FLAGS", "OMP_NUM_THREADS", "GLIBC_TUNABLES", "JAX_NUM_CPU_DEVICES")
             if name in os.environ
         },
     }

@@ -80,7 +80,12 @@ def _answer(request, makers, prepared, versions) -> Facts:
 
 
 def _time(call: Callable[[], Any], calls: int) -> float:
-    """Seconds a call, of so many in a row."""
+    """Seconds a call, of so many in a row.
+
+    After one that does not count: memory not touched during the others' turns can be slow at first,
+    on a virtual machine by as much as a step.
+    """
+    call()
     begun = time.perf_counter()
     for _ in range(calls):
         call()
