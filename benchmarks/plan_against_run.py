@@ -66,10 +66,11 @@ def main() -> None:
 
 def measure(name: str, data_dir: str) -> dict[str, Any]:
     path, fields = CASES[name]
-    fields = SHORT | fields | {"data.data_dir": data_dir}
+    fields = SHORT | fields
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder  # programs compiled by this case alone
-        request = {"config": path, "fields": fields, "workdir": f"{folder}/run"}
+        asked = fields | {"data.data_dir": data_dir}
+        request = {"config": path, "fields": asked, "workdir": f"{folder}/run"}
         found = {job: ask(request | {"job": job}) for job in ("plan", "train", "export", "memory")}
     planned = found["plan"]["fields"]
     compared = {
@@ -122,6 +123,7 @@ def child(request: dict[str, Any]) -> dict[str, Any]:
     fields = job.run(config, pathlib.Path(request["workdir"]))
     begun = time.monotonic() - fields.get("seconds", 0.0)
     spent = covered([part for part in compiling if part[0] >= begun])
+    fields.pop("command", None)  # this process's own, with the places of this machine
     found = {"compiling": round(spent, 2), "versions": fields.pop("versions")}
     if job is plan:
         return found | {"fields": fields}
