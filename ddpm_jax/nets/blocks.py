@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from ddpm_jax.nets.convolution import Conv, init
+from ddpm_jax.nets.convolution import Conv, Dense, init
 from ddpm_jax.nets.normalization import Features, GroupNorm
 from ddpm_jax.nets.resampling import nearest
 
@@ -20,8 +20,8 @@ CONDITIONING = ("add", "film")
 silu = jax.checkpoint(nn.silu)
 
 # A 1x1 convolution is a product of the pixels' channels, and faster called one.
-conv1x1 = partial(nn.Dense, kernel_init=init)
-zero_conv1x1 = partial(nn.Dense, kernel_init=nn.initializers.zeros)
+conv1x1 = partial(Dense, kernel_init=init)
+zero_conv1x1 = partial(Dense, kernel_init=nn.initializers.zeros)
 zero_conv = partial(Conv, kernel_init=nn.initializers.zeros)
 
 
