@@ -1,6 +1,9 @@
 """The order in which images are read: batch i is a function of (seed, i) alone."""
 
+import functools
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import grain
@@ -24,7 +27,9 @@ def indices(num_images: int, batch_size: int, seed: int) -> grain.MapDataset:
         raise ValueError("the source has no image")
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
-    return grain.MapDataset.range(num_images).shuffle(seed=seed).repeat().batch(batch_size)
+    if not 0 <= seed < 2**32:  # of what is above, JAX's keys would keep the low bits only
+        raise ValueError(f"seed is {seed}; it must be from 0 to 2**32 - 1")
+    return grain.MapDataset.source(_Order(num_images, batch_size, seed))
 
 
 def batches(
@@ -63,6 +68,37 @@ def sequential(source: Source, batch_size: int) -> Iterator[HostBatch]:
         batch = np.arange(first, first + batch_size)
         mask = batch < num_images
         yield read(np.where(mask, batch, 0)) | {"mask": mask}
+
+
+class _Order:
+    """Batches by number, cut from epochs that are shuffled whole: grain's shuffle is a call an image.
+
+    Threads may share it. The two latest epochs are kept, 16 bytes an image.
+    """
+
+    def __init__(self, num_images: int, batch_size: int, seed: int) -> None:
+        self.num_images, self.batch_size, self.seed = num_images, batch_size, seed
+        self._epoch = functools.lru_cache(maxsize=2)(self._shuffled)
+        self._one_at_a_time = threading.Lock()  # or each thread shuffles the epoch that begins
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        at, end = number * self.batch_size, (number + 1) * self.batch_size
+        parts = []
+        while at < end:
+            epoch, first = divmod(at, self.num_images)
+            with self._one_at_a_time:
+                parts.append(self._epoch(epoch)[first : first + end - at])
+            at += len(parts[-1])
+        return np.concatenate(parts)
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        # The raw stream, which no NumPy version may change: a run goes on in its order. As a spawned
+        # stream it is not that of `source.split`, which has the same seed.
+        stream = np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(epoch,)))
+        return np.argsort(stream.random_raw(self.num_images), kind="stable")
 
 
 def _rows(source: Source, batch_size: int, seed: int, start: int, rows: slice) -> grain.MapDataset:

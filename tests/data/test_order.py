@@ -1,5 +1,6 @@
 """Batches of sources whose image i says that it is image i."""
 
+import concurrent.futures
 import itertools
 
 import numpy as np
@@ -39,9 +40,44 @@ def test_every_epoch_sees_each_image_once_in_a_new_order(decoded):
 
 
 def test_a_batch_larger_than_the_source_spans_epochs():
-    batch = drawn(first(1, numbered(3), 7, seed=0))[0]
-    np.testing.assert_array_equal(np.sort(batch[:3]), [0, 1, 2])
-    np.testing.assert_array_equal(np.sort(batch[3:6]), [0, 1, 2])
+    epochs = drawn(first(12, numbered(5), 15, seed=0)).reshape(36, 5)
+    np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(5), (36, 1)))
+    assert len({epoch.tobytes() for epoch in epochs}) > 20
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 42), (3, 14), (6, 7), (14, 3), (42, 1)])
+def test_the_order_does_not_depend_on_the_size_of_a_batch(size, count):
+    batches = np.stack([order.indices(6, size, seed=9)[i] for i in range(count)])
+    assert batches.dtype == np.int64
+    np.testing.assert_array_equal(batches.reshape(-1), order.indices(6, 42, seed=9)[0])
+
+
+def test_the_order_is_that_of_earlier_versions():
+    """A run that goes on, or is repeated later, sees its images in the same order."""
+    seventh = " ".join(map(str, order.indices(10, 20, seed=3)[7]))
+    assert seventh == "6 2 0 9 4 7 1 8 5 3 1 6 8 5 2 9 7 0 4 3"
+
+
+def test_the_order_is_not_that_of_the_split():
+    """Both are drawn from the run's seed."""
+    split = np.argsort(np.random.PCG64(3).random_raw(1000), kind="stable")
+    assert (order.indices(1000, 1000, seed=3)[0] == split).sum() < 20
+
+
+def test_numbers_may_be_asked_for_in_any_order_and_by_several_threads():
+    wanted = [order.indices(7, 5, seed=2)[i] for i in range(400)]
+    shared = order.indices(7, 5, seed=2)
+    numbers = np.random.default_rng(0).permutation(400).tolist()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for number, batch in zip(numbers, pool.map(shared.__getitem__, numbers), strict=True):
+            np.testing.assert_array_equal(batch, wanted[number])
+
+
+def test_writing_into_a_batch_changes_no_other():
+    mine, untouched = order.indices(8, 4, seed=0), order.indices(8, 4, seed=0)
+    mine[0][:] = -1
+    for number in range(3):
+        np.testing.assert_array_equal(mine[number], untouched[number])
 
 
 def test_the_seed_alone_decides():
@@ -91,6 +127,21 @@ def test_an_unreadable_image_stops_the_run_with_its_own_message():
 def test_nothing_to_order_is_refused(n, size, match):
     with pytest.raises(ValueError, match=match):
         order.indices(n, size, seed=0)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_a_key_cannot_hold_is_refused(seed):
+    with pytest.raises(ValueError, match=f"seed is {seed}; it must be from 0"):
+        order.indices(4, 2, seed)
+    order.indices(4, 2, 2**32 - 1)[0]
+
+
+def test_the_places_are_those_of_the_batches():
+    data, rows = numbered(50), slice(2, 5)
+    named = list(itertools.islice(order.places(data, 8, seed=1, start=5, rows=rows), 9))
+    assert all(batch["index"].dtype == np.int32 for batch in named)
+    expected = drawn(first(9, data, 8, seed=1, start=5, rows=rows))
+    np.testing.assert_array_equal(np.stack([batch["index"] for batch in named]), expected)
 
 
 @pytest.mark.parametrize("decoded", [True, False])
