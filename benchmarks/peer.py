@@ -1,24 +1,18 @@
-"""The peer's side: diffusers' U-Net, pipeline and training recipe. `benchmarks.run` starts it.
+"""The peer's side: diffusers' U-Net and pipeline. `benchmarks.run` starts it.
 
 It runs in any environment that has torch and diffusers, and imports nothing of this project but
-the protocol. On a GPU the peer has bfloat16, channels-last, `torch.compile` and a fused AdamW; on
-CPUs float32 and eager, with the fused AdamW.
+the protocol and the recipe in torch.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks import turns
+from benchmarks import recipe, turns
+from benchmarks.recipe import DEVICE, random_batch, synchronize
 
-try:
+if not recipe.MISSING:
     import diffusers
     import torch
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-except ImportError as error:
-    MISSING: str = error.name or str(error)
-else:
-    MISSING = ""
-    DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def build(config: Mapping[str, Any]) -> Any:
@@ -44,56 +38,20 @@ def build(config: Mapping[str, Any]) -> Any:
         flip_sin_to_cos=False,
         freq_shift=1,
         num_class_embeds=classes and classes + 1,
-    ).to(DEVICE)
-    return model.to(memory_format=torch.channels_last) if DEVICE == "cuda" else model
+    )
+    return recipe.place(model)
+
+
+def predict(ask: Any, x: Any, t: Any, labels: Any) -> Any:
+    return ask(x, t, labels).sample
 
 
 def train(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
-    model, rate = build(config), config["optim"]
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(rate["ema_decay"]))
-    adam = torch.optim.AdamW(
-        model.parameters(),
-        rate["learning_rate"],
-        (rate["beta1"], rate["beta2"]),
-        weight_decay=rate["weight_decay"],
-        fused=True,
-    )
-    levels = diffusers.DDPMScheduler(config["schedule"]["num_steps"])
-    ask = torch.compile(model) if DEVICE == "cuda" else model
-    images, labels = random_batch(config, request["batch"])
-
-    def call() -> None:
-        x0 = images.float() / 127.5 - 1.0
-        eps = torch.randn_like(x0)
-        t = torch.randint(0, config["schedule"]["num_steps"], (len(x0),), device=DEVICE)
-        with torch.autocast(DEVICE, torch.bfloat16, enabled=config["net"]["dtype"] != "float32"):
-            raw = ask(levels.add_noise(x0, eps, t), t, labels).sample
-        torch.nn.functional.mse_loss(raw.float(), eps).backward()
-        if rate["clip_norm"]:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), rate["clip_norm"])
-        adam.step()
-        adam.zero_grad()
-        average.update_parameters(model)
-        synchronize()
-
-    return call, {"parameters": sum(p.numel() for p in model.parameters())}
+    return recipe.train(build(config), predict, config, request)
 
 
 def forward(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
-    model = build(config).eval()
-    ask = torch.compile(model) if DEVICE == "cuda" else model
-    images, labels = random_batch(config, request["batch"])
-    x, t = images.float() / 127.5 - 1.0, torch.linspace(1, 999, len(images), device=DEVICE)
-
-    def call() -> None:
-        with (
-            torch.inference_mode(),
-            torch.autocast(DEVICE, torch.bfloat16, enabled=config["net"]["dtype"] != "float32"),
-        ):
-            ask(x, t, labels)
-        synchronize()
-
-    return call, {}
+    return recipe.forward(build(config), predict, config, request)
 
 
 def sampler(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
@@ -160,35 +118,12 @@ def convolution(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.
     return call, {}
 
 
-def random_batch(config: Mapping[str, Any], num: int) -> Any:
-    shape = (num, config["data"]["channels"], *2 * (config["data"]["image_size"],))
-    images = torch.randint(0, 256, shape, dtype=torch.uint8, device=DEVICE)
-    if DEVICE == "cuda":
-        images = images.contiguous(memory_format=torch.channels_last)
-    if not config["net"]["class_conditional"]:
-        return images, None
-    return images, torch.randint(0, config["benchmark"]["num_classes"], (num,), device=DEVICE)
-
-
 def dtype_of(request: Mapping[str, Any]) -> Any:
     return getattr(torch, request["dtype"])
 
 
-def synchronize() -> None:
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-
-
 def main() -> None:
-    versions = {"missing": MISSING}
-    if not MISSING:
-        versions = {
-            "torch": torch.__version__,
-            "diffusers": diffusers.__version__,
-            "platform": DEVICE,
-            "num_threads": torch.get_num_threads(),
-        }
-    turns.serve([train, forward, sampler, data, matmul, convolution], versions)
+    turns.serve([train, forward, sampler, data, matmul, convolution], recipe.versions())
 
 
 if __name__ == "__main__":

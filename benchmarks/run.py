@@ -4,9 +4,11 @@
         [--what train forward sampler data loop launch] [--networks gray64 cifar10 digits]
         [--batches 16] [--steps-per-call 1 4] [--resident-mib 64] [--rounds 7] [--data-dir PATH]
         [--peer-python PATH]        a Python with the extra `bench`, if this one has it not
+        [--edm PATH]                a checkout of NVlabs/edm: `train` and `forward` of its DDPM++ too
 
-Ratios are the peer's time over ours: above 1 we are faster. `loop` has no peer: there it is the time
-of the same step on one batch over that of the loop with real data. Prints a table, writes all as JSON.
+Ratios are diffusers' time over the others', in the columns' order: above 1 they are faster. `loop` has no
+peer: there it is the time of the same step on one batch over that of the loop with real data. Prints a
+table, writes all as JSON.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from benchmarks.cases import NETWORKS, ON_A_GPU, WHATS, cases
 
 OURS = "ddpm_jax"
 PEER = "diffusers"
+EDM = "edm"
 FIXED = "one batch"
 
 
@@ -39,10 +42,11 @@ class Entry(NamedTuple):
 def main() -> None:
     arguments = parse()
     os.environ.update(launched())  # of the processes started here, the peer's too
-    ours = turns.Contender(sys.executable, "benchmarks.ours")
-    peer = turns.Contender(arguments.peer_python, "benchmarks.peer")
-    versions = {OURS: ours.ask(do="versions"), PEER: peer.ask(do="versions")}
-    contenders = {OURS: ours} if versions[PEER].get("missing") else {OURS: ours, PEER: peer}
+    started = start(arguments)
+    versions = {name: contender.ask(do="versions") for name, contender in started.items()}
+    contenders = {name: started[name] for name in started if not versions[name].get("missing")}
+    if arguments.edm and EDM not in contenders:
+        print(f"{EDM}: {versions[EDM]['missing']} not installed", flush=True)
     report = {"machine": machine(), "versions": versions, "settings": settings(arguments)}
     # Other work on the machine makes all of it worthless, and is not seen in the numbers themselves.
     report["load_before"] = os.getloadavg()[0]
@@ -60,8 +64,18 @@ def main() -> None:
         for row in ON_A_GPU:
             print(f"{title(row)} {row['dtype']}, on a GPU | not measured")
     write(arguments.out, report)
-    for contender in (ours, peer):
+    for contender in started.values():
         contender.close()
+
+
+def start(arguments: argparse.Namespace) -> dict[str, turns.Contender]:
+    started = {
+        OURS: turns.Contender(sys.executable, "benchmarks.ours"),
+        PEER: turns.Contender(arguments.peer_python, "benchmarks.peer"),
+    }
+    if arguments.edm:
+        started[EDM] = turns.Contender(arguments.peer_python, "benchmarks.edm", arguments.edm)
+    return started
 
 
 def launched() -> dict[str, str]:
@@ -95,8 +109,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--launches", type=int, default=3, help="cold and cached, each")
     parser.add_argument("--turn-seconds", type=float, default=0.5, help="least length of a turn")
     parser.add_argument("--peer-python", default=sys.executable)
+    parser.add_argument("--edm", type=checkout, help="a checkout of NVlabs/edm")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     return parser.parse_args()
+
+
+def checkout(path: str) -> str:
+    if not pathlib.Path(path, "training", "networks.py").is_file():
+        wanted = "a checkout of NVlabs/edm, with training/networks.py"
+        raise argparse.ArgumentTypeError(f"got {path!r}, wanted {wanted}")
+    return path
 
 
 def compare(contenders, case: dict, arguments: argparse.Namespace) -> dict:
@@ -109,8 +131,9 @@ def compare(contenders, case: dict, arguments: argparse.Namespace) -> dict:
     reference = PEER
     if case["what"] == "loop":
         reference, entries = FIXED, ways_to_loop(contenders[OURS], arguments)
-    elif PEER in contenders:
-        entries[PEER] = Entry(contenders[PEER], {})
+    else:
+        peers = [PEER, EDM] if case["what"] in ("train", "forward") else [PEER]
+        entries |= {name: Entry(contenders[name], {}) for name in peers if name in contenders}
     named = ("what", "network", "batch", "size", "dtype")
     row = {name: case[name] for name in named if name in case}
     return row | take_turns(entries, case, arguments, reference)
@@ -170,7 +193,7 @@ def line(row: dict, peak_rate: float) -> str:
     gflop = row["facts"][OURS].get("gflop") if row["what"] in ("train", "forward") else None
     for contender, seconds in row["median"].items():
         shown += f" | {contender} {1e3 * seconds:9.2f} ms"
-        if gflop:
+        if gflop and contender != EDM:  # another network, other work
             shown += f" ({gflop / seconds / peak_rate:.0%} of peak)"
     if "ratio" not in row:
         return f"{shown} | {PEER} not installed"
@@ -183,7 +206,7 @@ def title(row: dict) -> str:
 
 def settings(arguments: argparse.Namespace) -> dict:
     """The command's, but for where things are on this machine."""
-    places = ("out", "peer_python", "data_dir")
+    places = ("out", "peer_python", "edm", "data_dir")
     return {name: value for name, value in vars(arguments).items() if name not in places}
 
 

@@ -20,11 +20,12 @@ Maker = Callable[[Any, Mapping[str, Any]], Prepared]
 
 
 class Contender:
-    """A process that runs `python -m MODULE` and answers."""
+    """A process that runs `python -m MODULE ARGUMENTS` and answers."""
 
-    def __init__(self, python: str, module: str):
+    def __init__(self, python: str, module: str, *arguments: str):
+        command = [python, "-m", module, *arguments]
         self._process = subprocess.Popen(
-            [python, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def ask(self, **request: Any) -> Facts:

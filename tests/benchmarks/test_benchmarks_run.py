@@ -1,5 +1,6 @@
-"""The benchmark's dry run: everything once, tiny, with a peer that is not installed."""
+"""The benchmark's dry run: everything once, tiny, with peers that are not installed, or are fakes."""
 
+import argparse
 import json
 import os
 import pathlib
@@ -8,12 +9,101 @@ import sys
 
 import pytest
 
+from benchmarks import cases, edm, recipe, run, turns
+
 ROOT = pathlib.Path(__file__).parents[2]
+
+
+class Fake:
+    """A contender whose calls all take so many seconds."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def ask(self, **request):
+        return {"gflop": 3.0, "seconds": self.seconds}
+
+
+def checkout(folder: pathlib.Path, networks: str = "") -> pathlib.Path:
+    (folder / "training").mkdir(parents=True)
+    (folder / "training" / "networks.py").write_text(networks)
+    return folder
+
+
+@pytest.mark.parametrize("what", ["train", "forward", "sampler", "data", "matmul"])
+def test_edm_takes_its_turns_at_training_and_forward_only(what):
+    fakes = {"ddpm_jax": Fake(1.0), "diffusers": Fake(2.0), "edm": Fake(4.0)}
+    arguments = argparse.Namespace(rounds=3, turn_seconds=1.0, steps_per_call=[1])
+    row = run.compare(fakes, {"what": what, "network": "tiny", "batch": 4}, arguments)
+    # By hand: 2 / 1, and 2 / 4.
+    ratio = {"ddpm_jax": 2.0} | ({"edm": 0.5} if what in ("train", "forward") else {})
+    assert row["ratio"] == ratio
+    if "edm" in ratio:
+        assert list(row["median"].items()) == [("ddpm_jax", 1.0), ("diffusers", 2.0), ("edm", 4.0)]
+        line = run.line(row, peak_rate=3.0)
+        # One of 3 GFLOP in a second is the peak; how many edm's network has is not known.
+        assert "(100% of peak)" in line and line.endswith("| edm   4000.00 ms | 2.00x | 0.50x")
+
+
+def test_edm_is_started_from_its_checkout_and_no_other_folder(tmp_path, monkeypatch, capsys):
+    command = ["run", "--out=unused", "--peer-python=python", f"--edm={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit):
+        run.parse()
+    wanted = f"got '{tmp_path}', wanted a checkout of NVlabs/edm, with training/networks.py"
+    assert wanted in capsys.readouterr().err
+    checkout(tmp_path)
+    monkeypatch.setattr(turns, "Contender", lambda *arguments: arguments)
+    assert run.start(run.parse())["edm"] == ("python", "benchmarks.edm", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", command[:-1])
+    assert list(run.start(run.parse())) == ["ddpm_jax", "diffusers"]
+
+
+def test_edms_process_imports_the_checkout_and_names_what_it_lacks(tmp_path, monkeypatch):
+    fakes = {
+        "diffusers.py": "",
+        "torch/__init__.py": "class cuda: is_available = staticmethod(lambda: False)",
+        "torch/optim/__init__.py": "",
+        "torch/optim/swa_utils.py": "AveragedModel = get_ema_multi_avg_fn = None",
+    }
+    for name, text in fakes.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n__version__, get_num_threads = 'fake', lambda: 1\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(ROOT)
+    whole = "SongUNet = None"
+    known = {"torch": "fake", "diffusers": "fake", "platform": "cpu", "num_threads": 1}
+    for networks, versions in [("import absent", {"missing": "absent"}), (whole, known)]:
+        place = checkout(tmp_path / str(len(networks)), networks)
+        contender = turns.Contender(sys.executable, "benchmarks.edm", str(place))
+        assert contender.ask(do="versions") == versions
+        contender.close()
+
+
+def test_edms_network_is_that_of_the_config(monkeypatch):
+    class Network:
+        def __init__(self, **arguments):
+            self.arguments, self.skip_scale = arguments, 1
+
+        def modules(self):
+            return [self]
+
+    monkeypatch.setattr(edm, "network", lambda: Network)
+    monkeypatch.setattr(recipe, "place", lambda model: model)
+    arguments = argparse.Namespace(data_dir="", dtype="float32", sampling_steps=2)
+    found = edm.build(cases.config_of("cifar10", arguments)).arguments
+    # Of the paper's network for CIFAR-10 (Ho et al. 2020, appendix B), without labels.
+    network = {"img_resolution": 32, "in_channels": 3, "out_channels": 3, "label_dim": 0}
+    network |= {"model_channels": 128, "channel_mult": [1, 2, 2, 2], "num_blocks": 2}
+    network |= {"attn_resolutions": [16], "dropout": 0.1}
+    assert {name: found[name] for name in network} == network
+    labelled = edm.build(cases.config_of("digits", arguments)).arguments
+    assert labelled["label_dim"] == 10
 
 
 @pytest.mark.slow
 def test_the_benchmark_measures_everything_and_says_what_is_not_there(tmp_path):
-    # Found before an installed one; `benchmarks.peer` imports it first.
+    # Found before an installed one; `benchmarks.recipe` imports it first.
     absent = "raise ImportError('none here', name='diffusers')"
     (tmp_path / "diffusers.py").write_text(absent)
     out = tmp_path / "benchmark.json"
@@ -21,18 +111,20 @@ def test_the_benchmark_measures_everything_and_says_what_is_not_there(tmp_path):
     command += ["--what", "train", "forward", "sampler", "data", "loop", "--batches", "4"]
     command += ["--steps-per-call", "1", "2", "--samples", "4", "--sampling-steps", "2"]
     command += ["--rounds", "2", "--turn-seconds", "0", "--matmul", "16", "--loop-steps", "2"]
-    command += ["--resident-mib", "1"]
+    command += ["--resident-mib", "1", f"--edm={checkout(tmp_path / 'checkout')}"]
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("diffusers not installed") == 4
+    assert done.stdout.count("| diffusers not installed") == 4
+    assert done.stdout.count("edm: diffusers not installed") == 1
     assert done.stdout.count("on a GPU | not measured") == 3
     text = out.read_text()
     assert str(ROOT) not in text and str(tmp_path) not in text
     report = json.loads(text)
     assert report["versions"]["diffusers"] == {"missing": "diffusers"}
+    assert report["versions"]["edm"] == {"missing": "diffusers"}
     rows = {row["what"]: row for row in report["rows"]}
     assert list(rows) == ["train", "forward", "sampler", "data", "loop"]
     names = {what: list(row["seconds"]) for what, row in rows.items()}
