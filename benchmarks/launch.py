@@ -1,4 +1,4 @@
-"""Seconds from launch to the first training step on digits, compile cache empty and filled."""
+"""How a run is launched: in which environment, and how soon its first training step on digits is done."""
 
 import os
 import pathlib
@@ -9,8 +9,19 @@ import tempfile
 import time
 
 
+def environment() -> dict[str, str]:
+    """The environment that the scripts in `launch/` make."""
+    told = subprocess.run(
+        ["sh", "-c", ". launch/environment.sh; env -0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return dict(line.split("=", 1) for line in told.stdout.split("\0") if line)
+
+
 def measure(repeats: int) -> dict:
-    """Pairs, each with a cache of its own: the first launch fills it, the second reads it."""
+    """Pairs of launches, compile cache empty and filled; each pair has a cache of its own."""
     seconds: dict[str, list[float]] = {"cold": [], "cached": []}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
@@ -25,7 +36,7 @@ def measure(repeats: int) -> dict:
 
 def first_step(folder: pathlib.Path, name: str) -> float:
     """Until the first step's numbers are in `metrics.jsonl`; the run is ended there."""
-    environment = os.environ | {
+    cached = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
@@ -34,7 +45,7 @@ def first_step(folder: pathlib.Path, name: str) -> float:
     command += ["--mode=train", f"--workdir={workdir}", "--config.training.log_every=1"]
     begun = time.perf_counter()
     with open(folder / f"{name}.log", "w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=cached, stdout=log, stderr=log)
     try:
         while not _has_line(workdir / "metrics.jsonl"):
             if process.poll() is not None:

@@ -21,6 +21,8 @@ import tempfile
 import time
 from typing import Any
 
+from benchmarks import launch
+
 HOUR = "configs/studies/fashion_mnist_hour.py"
 PATCH = "configs/studies/system4_digits.py"
 SHORT = {"classifier.num_seeds": 1, "evaluation.likelihood_images": 0}
@@ -54,6 +56,7 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(child(json.loads(arguments.child))))
         return
+    os.environ.update(launch.environment())  # of the processes started here
     out = pathlib.Path(arguments.out)
     content = json.loads(out.read_text()) if out.exists() else {"cases": {}}
     for name in arguments.cases:

@@ -18,7 +18,6 @@ import os
 import pathlib
 import platform
 import statistics
-import subprocess
 import sys
 from typing import Any, NamedTuple
 
@@ -41,7 +40,7 @@ class Entry(NamedTuple):
 
 def main() -> None:
     arguments = parse()
-    os.environ.update(launched())  # of the processes started here, the peer's too
+    os.environ.update(launch.environment())  # of the processes started here, the peer's too
     started = start(arguments)
     versions = {name: contender.ask(do="versions") for name, contender in started.items()}
     contenders = {name: started[name] for name in started if not versions[name].get("missing")}
@@ -76,17 +75,6 @@ def start(arguments: argparse.Namespace) -> dict[str, turns.Contender]:
     if arguments.edm:
         started[EDM] = turns.Contender(arguments.peer_python, "benchmarks.edm", arguments.edm)
     return started
-
-
-def launched() -> dict[str, str]:
-    """The environment that the scripts in `launch/` make."""
-    told = subprocess.run(
-        ["sh", "-c", ". launch/environment.sh; env -0"],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return dict(line.split("=", 1) for line in told.stdout.split("\0") if line)
 
 
 def parse() -> argparse.Namespace:

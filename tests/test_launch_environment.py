@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from benchmarks import launch
+
 SCRIPT = pathlib.Path(__file__).parents[1] / "launch" / "environment.sh"
 COUNT = "import jax; print(jax.device_count())"
 
@@ -24,3 +26,11 @@ def test_a_cpu_of_several_cores_is_two_devices_unless_told_otherwise(asked, foun
         check=True,
     )
     assert int(counted.stdout) == found
+
+
+def test_the_benchmarks_find_the_environment_that_the_scripts_make(monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "3")
+    made = launch.environment()
+    assert "glibc.malloc.trim_threshold=" in made["GLIBC_TUNABLES"]
+    assert made["JAX_NUM_CPU_DEVICES"] == "3" and made["PATH"] == os.environ["PATH"]
