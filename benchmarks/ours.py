@@ -108,11 +108,11 @@ def sampler(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepa
         "label": random_batch(config, request["batch"])["label"],
     }
     batch = devices.put_batch(placement, rows)
-    params = devices.replicate(placement, params)
+    given = devices.replicate(placement, params), choice.key_for(config.seed, "benchmark")
     levels = denoising.build_levels(config.schedule)
-    program = trained.build_program(config, net, levels, "benchmark")
-    compiled = program.lower(params, batch).compile()
-    return lambda: devices.gather(compiled(params, batch)), facts_of(compiled, placement)
+    program = trained.build_program(config, net, levels)
+    compiled = program.lower(given, batch).compile()
+    return lambda: devices.gather(compiled(given, batch)), facts_of(compiled, placement)
 
 
 def data(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:

@@ -125,7 +125,7 @@ def child(request: dict[str, Any]) -> dict[str, Any]:
     job = {"plan": plan, "train": train, "export": export}[request["job"]]
     fields = job.run(config, pathlib.Path(request["workdir"]))
     begun = time.monotonic() - fields.get("seconds", 0.0)
-    spent = covered([part for part in compiling if part[0] >= begun])
+    spent = covered(compiling, begun)
     fields.pop("command", None)  # this process's own, with the places of this machine
     found = {"compiling": round(spent, 2), "versions": fields.pop("versions")}
     if job is plan:
@@ -134,9 +134,9 @@ def child(request: dict[str, Any]) -> dict[str, Any]:
     return found | {"seconds": seconds, "without_compiling": round(seconds - spent, 2)}
 
 
-def covered(parts: list[tuple[float, float]]) -> float:
-    """Seconds in any of the intervals: compiling a function compiles those within it."""
-    total, until = 0.0, float("-inf")
+def covered(parts: list[tuple[float, float]], since: float) -> float:
+    """Seconds after `since` in any of the intervals: compiling a function compiles those within it."""
+    total, until = 0.0, since
     for begin, end in sorted(parts):
         total += max(0.0, end - max(begin, until))
         until = max(until, end)

@@ -51,9 +51,10 @@ def compile_sampling(config: ConfigDict, programs: training.Programs, num: int) 
     placement = devices.place()
     row = jax.ShapeDtypeStruct((num,), jnp.int32, sharding=placement.by_rows)
     params = jax.eval_shape(lambda: sampled_params(config, programs))
-    draw = trained.build_program(config, programs.net, programs.table, "plan")
+    given = (params, jax.eval_shape(lambda: jax.random.key(0)))
+    draw = trained.build_program(config, programs.net, programs.table)
     program = draw.lower(  # type: ignore[attr-defined]
-        devices.abstract(placement, params), {"index": row, "label": row}
+        devices.abstract(placement, given), {"index": row, "label": row}
     ).compile()
     return Compiled(program, footprint.of(program), time.perf_counter() - started)
 

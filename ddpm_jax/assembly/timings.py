@@ -29,6 +29,13 @@ CLASSIFIER_STEPS = 4
 """Of the shorter of two trainings whose difference is timed."""
 
 
+class Drawing(NamedTuple):
+    """Seconds of a batch, and what a process's first one takes more."""
+
+    each: float
+    warm_up: float
+
+
 class Classifier(NamedTuple):
     """Seconds of a training: what it takes to begin one, each step, and each image's features."""
 
@@ -144,10 +151,10 @@ def drawing_seconds(
     num: int,
     gflop_per_second: float,
     seconds: float,
-) -> float:
+) -> Drawing:
     """Of `num` images drawn at once. Where that takes over `seconds`, of fewer steps of the solver."""
     params = planning.sampled_params(config, parts.programs)
-    params = devices.replicate(devices.place(), params)
+    given = (devices.replicate(devices.place(), params), choice.key_for(config.seed, "plan"))
     # XLA counts the body of the loop over the steps once.
     expected = sampling.takes.gflop / gflop_per_second * config.sampling.num_steps
     timed = min(
@@ -164,9 +171,10 @@ def drawing_seconds(
     taken = []
     for _ in range(2):
         began = time.perf_counter()
-        devices.gather(program(params, devices.put_batch(devices.place(), batch)))
+        devices.gather(program(given, devices.put_batch(devices.place(), batch)))
         taken.append(time.perf_counter() - began)
-    return min(taken) * config.sampling.num_steps / timed
+    each = min(taken)
+    return Drawing(each * config.sampling.num_steps / timed, taken[0] - each)
 
 
 def classifier_seconds(config: ConfigDict, train: source.Source, seconds: float) -> Classifier:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels, rundir
@@ -138,13 +138,16 @@ def load_guide(config: ConfigDict, directory: pathlib.Path, num_classes: int) ->
 
 
 def build_program(
-    config: ConfigDict, net: nn.Module, table: schedules.Level, purpose: str
-) -> Callable[[Params, Mapping[str, Array]], Array]:
-    """`program(params, {"index": [B], "label": [B]}) -> uint8 images`, the devices sharing the rows."""
-    sampler = denoising.build_sampler(config, net, table)
-    stream = key_for(config.seed, purpose)
+    config: ConfigDict, net: nn.Module, table: schedules.Level
+) -> Callable[[tuple[Params, Key[Array, ""]], Mapping[str, Array]], Array]:
+    """`program((params, stream), {"index": [B], "label": [B]}) -> uint8 images`, spread over the devices.
 
-    def sample(params: Params, rows: Mapping[str, Array]) -> Array:
+    The stream of random numbers is an argument: all purposes and seeds share one compiled program.
+    """
+    sampler = denoising.build_sampler(config, net, table)
+
+    def sample(given: tuple[Params, Key[Array, ""]], rows: Mapping[str, Array]) -> Array:
+        params, stream = given
         keys = jax.vmap(lambda i: jax.random.fold_in(stream, i))(rows["index"])
         return pixels.to_uint8(sampler(params, rows["label"], keys))
 
@@ -166,7 +169,8 @@ def build_draw(
     which share each batch. All batches have one shape, so that there is one compiled program.
     """
     placement = devices.place()
-    compiled = build_program(config, net, table, purpose)
+    compiled = build_program(config, net, table)
+    stream = key_for(config.seed, purpose)
 
     def draw(params: Params, labels: np.ndarray, first: int = 0) -> Iterator[Pixels]:
         size = rows_at_once(config, len(labels))
@@ -178,7 +182,7 @@ def build_draw(
                 "index": (first + rows).astype(np.int32)[mine],
                 "label": np.take(labels, rows, mode="clip").astype(np.int32)[mine],
             }
-            return compiled(params, devices.put_batch(placement, batch))
+            return compiled((params, stream), devices.put_batch(placement, batch))
 
         # A batch ahead: the device works while the caller does something with the one before.
         ahead: Array | None = begin(0)

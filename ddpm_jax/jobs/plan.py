@@ -142,7 +142,7 @@ def timed(
             (sizes.grid_at_once, programs.grid), (sizes.export_at_once, programs.batch),
         )
     }  # fmt: skip
-    grid = draw[sizes.grid_at_once] * -(-sizes.grid // sizes.grid_at_once)
+    grid = draw[sizes.grid_at_once].each * -(-sizes.grid // sizes.grid_at_once)
     batch = draw[sizes.export_at_once]
     first = max(retention.sound(rundir.checkpoints(workdir)), default=0)
     counts = planning.actions(config, first)
@@ -160,15 +160,20 @@ def timed(
         # Then one image of each class again, with all that it was on its way.
         "sample": {
             "checkpoint read": Part(1, load),
+            "warm-up": Part(1, draw[sizes.grid_at_once].warm_up),
             "images": Part(sizes.grid + parts.programs.num_classes, grid / sizes.grid),
         },
-        "export": {"checkpoint read": Part(1, load), "batches": Part(batches, batch)},
+        "export": {
+            "checkpoint read": Part(1, load),
+            "warm-up": Part(1, batch.warm_up),
+            "batches": Part(batches, batch.each),
+        },
         **classified,
     }
     return {
         "first_step": first,
         "images_per_second": config.training.batch_size / each,
-        "drawn_per_second": sizes.export_at_once / batch,
+        "drawn_per_second": sizes.export_at_once / batch.each,
         "num_features": num_features,
         "stages": dict(in_turn(stages)),
     }

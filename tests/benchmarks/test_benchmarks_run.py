@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from benchmarks import cases, edm, recipe, run, turns
+from benchmarks import cases, edm, plan_against_run, recipe, run, turns
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -99,6 +99,11 @@ def test_edms_network_is_that_of_the_config(monkeypatch):
     assert {name: found[name] for name in network} == network
     labelled = edm.build(cases.config_of("digits", arguments)).arguments
     assert labelled["label_dim"] == 10
+
+
+def test_compiling_counts_once_and_from_the_start_of_the_stage():
+    parts = [(4.0, 6.0), (4.5, 5.0), (5.5, 7.0), (9.0, 10.0), (0.0, 1.0), (1.5, 3.0)]
+    assert plan_against_run.covered(parts, 2.0) == 1.0 + 3.0 + 1.0
 
 
 @pytest.mark.slow

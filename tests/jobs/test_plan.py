@@ -2,13 +2,14 @@
 
 import json
 import re
+import types
 
 import jax
 import numpy as np
 import pytest
 from tiny_run import tiny
 
-from ddpm_jax.assembly import planning, timings, training
+from ddpm_jax.assembly import planning, timings, trained, training
 from ddpm_jax.jobs import plan
 from ddpm_jax.training import devices, footprint
 
@@ -66,8 +67,55 @@ def test_its_lines_name_what_the_fields_hold(planned):
         r"^train +[\d.]+ s +[\d.]+ s   6 steps .* s, 2 evaluations .* s", text, re.MULTILINE
     )
     assert re.search(
-        r"^export +[\d.]+ s +[\d.]+ s   1 checkpoint read .* s, 5 batches .* s$", text, re.MULTILINE
+        r"^export +[\d.]+ s +[\d.]+ s   1 checkpoint read .* s, 1 warm-up .* s, 5 batches .* s$",
+        text,
+        re.MULTILINE,
     )
+
+
+def test_what_the_first_batch_takes_more_is_told_apart_from_the_others(monkeypatch):
+    config = tiny()
+    parts = training.build_parts(config)
+    instants = iter([0.0, 5.0, 10.0, 12.0])
+    monkeypatch.setattr(timings, "time", types.SimpleNamespace(perf_counter=lambda: next(instants)))
+    at_once = planning.Compiled(lambda given, rows: (), footprint.Footprint(0.0, 0, 0), 0.0)
+    found = timings.drawing_seconds(config, parts, at_once, 20, 1.0, 1.0)
+    assert found == timings.Drawing(each=2.0, warm_up=3.0)
+
+
+def test_a_stage_that_draws_compiles_the_very_program_that_was_planned(monkeypatch):
+    """Or the cache of compiled programs would not have it: another purpose, another seed."""
+    spread, texts = devices.spread, []
+
+    def recorded(placement, function):
+        program = spread(placement, function)
+
+        def lower(*arguments):
+            texts.append((lowered := program.lower(*arguments)).as_text())
+            return lowered
+
+        def call(*arguments):
+            return lower(*arguments).compile()(*arguments)
+
+        call.lower = lower
+        return call
+
+    def noise(params, label, keys):
+        return jax.vmap(lambda key: jax.random.normal(key, (8, 8, 1)))(keys)
+
+    monkeypatch.setattr(trained.devices, "spread", recorded)
+    monkeypatch.setattr(trained.denoising, "build_sampler", lambda *arguments: noise)
+    config = tiny()
+    config.sampling.batch_size = 8
+    programs = training.build_programs(config, devices.place(), 10)
+    planning.compile_sampling(config, programs, 8)
+    drawn = []
+    for seed, purpose in ((0, "export"), (0, "progress"), (1, "export")):
+        config.seed = seed
+        draw = trained.build_draw(config, programs.net, programs.table, purpose)
+        drawn.append(next(draw({}, np.zeros(8, np.int32))).tobytes())
+    assert len(texts) == 4 and len(set(texts)) == 1
+    assert len(set(drawn)) == 3
 
 
 @pytest.mark.slow
