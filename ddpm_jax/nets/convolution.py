@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ddpm_jax.nets.resampling import depth_to_space, space_to_depth
 
@@ -52,11 +52,14 @@ def _for_input(x: Array, kernel: Array) -> Array:
     return _convolve(x, kernel.swapaxes(2, 3), ("NHWC", "HWOI", "NHWC"))
 
 
-def _for_kernel(x: Array, kernel: Array) -> Array:
+def _for_kernel(x: Array, kernel: Array, never: Bool[Array, ""]) -> Array:
     """The same; transposed in the kernel, that convolves C H BW along H by rows, BW, columns D.
 
     In one dimension, which XLA:CPU leaves to a library that is faster at so long a kernel. B comes
     before W, so that a batch spread over devices stays spread where the two are one.
+
+    never: false, but not to XLA's knowledge. Transposed, the condition takes the gradient as it is:
+    without it XLA computes anew for each of the columns all that leads to the gradient.
     """
     rows, columns, channels, features = kernel.shape
     batch, height, width, _ = x.shape
@@ -66,7 +69,9 @@ def _for_kernel(x: Array, kernel: Array) -> Array:
     of_columns = jnp.split(h.reshape(height, batch, width, columns * features), columns, axis=3)
     before = (columns - 1) // 2
     shifted = [_shift(part, before - column) for column, part in enumerate(of_columns)]
-    return sum(shifted[1:], shifted[0]).swapaxes(0, 1)
+    out = sum(shifted[1:], shifted[0])
+    zeros = jnp.zeros((batch, height, width, features), out.dtype)
+    return lax.cond(never, lambda out: zeros, lambda out: out.swapaxes(0, 1), out)
 
 
 def _shift(x: Float[Array, "H B W D"], by: int) -> Float[Array, "H B W D"]:
@@ -75,7 +80,7 @@ def _shift(x: Float[Array, "H B W D"], by: int) -> Float[Array, "H B W D"]:
     return lax.pad(x, jnp.zeros((), x.dtype), [nothing, nothing, (by, -by, 0), nothing])
 
 
-def _product_for_kernel(x: Array, kernel: Array) -> Array:
+def _product_for_kernel(x: Array, kernel: Array, never: Bool[Array, ""]) -> Array:
     """The product; transposed in the kernel, that is x transposed times what comes.
 
     The other way round, as a product is transposed, XLA would transpose and so compute anew what comes.
@@ -94,7 +99,10 @@ def _derivative(function: Callable, plain: Callable, for_input: Callable, for_ke
         if not isinstance(dx, SymbolicZero):
             change += lax.platform_dependent(dx, kernel, cpu=for_input, default=plain)
         if not isinstance(dkernel, SymbolicZero):
-            change += lax.platform_dependent(x, dkernel, cpu=for_kernel, default=plain)
+            never = kernel.ravel()[0] > jnp.inf
+            change += lax.platform_dependent(
+                x, dkernel, never, cpu=for_kernel, default=lambda x, kernel, _: plain(x, kernel)
+            )
         return out, change
 
     return rule

@@ -84,8 +84,8 @@ def test_each_step_of_a_call_does_so_and_gathers_its_rows_where_they_are(on_four
 def test_a_training_step_is_no_more_work_than_it_was(on_four):
     # Recorded from XLA's own count; compilers fuse differently, so bytes have more room than GFLOP.
     cost = on_four[0].cost_analysis()
-    assert cost["flops"] == pytest.approx(27_555_478, rel=0.03)
-    assert cost["bytes accessed"] == pytest.approx(15_888_499, rel=0.15)
+    assert cost["flops"] == pytest.approx(26_937_656, rel=0.03)
+    assert cost["bytes accessed"] == pytest.approx(13_317_755, rel=0.15)
 
 
 def test_sampling_exchanges_nothing():
