@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from ddpm_jax.nets.resampling import depth_to_space, space_to_depth
 
@@ -52,14 +52,14 @@ def _for_input(x: Array, kernel: Array) -> Array:
     return _convolve(x, kernel.swapaxes(2, 3), ("NHWC", "HWOI", "NHWC"))
 
 
-def _for_kernel(x: Array, kernel: Array, never: Bool[Array, ""]) -> Array:
+def _for_kernel(x: Array, kernel: Array) -> Array:
     """The same; transposed in the kernel, that convolves C H BW along H by rows, BW, columns D.
 
     In one dimension, which XLA:CPU leaves to a library that is faster at so long a kernel. B comes
     before W, so that a batch spread over devices stays spread where the two are one.
 
-    never: false, but not to XLA's knowledge. Transposed, the condition takes the gradient as it is:
-    without it XLA computes anew for each of the columns all that leads to the gradient.
+    Transposed, the condition takes the gradient as it is: without it XLA computes anew for each of
+    the columns all that leads to the gradient. That it never holds is kept from XLA by the barrier.
     """
     rows, columns, channels, features = kernel.shape
     batch, height, width, _ = x.shape
@@ -71,6 +71,7 @@ def _for_kernel(x: Array, kernel: Array, never: Bool[Array, ""]) -> Array:
     shifted = [_shift(part, before - column) for column, part in enumerate(of_columns)]
     out = sum(shifted[1:], shifted[0])
     zeros = jnp.zeros((batch, height, width, features), out.dtype)
+    never = lax.optimization_barrier(jnp.zeros((), bool))
     return lax.cond(never, lambda out: zeros, lambda out: out.swapaxes(0, 1), out)
 
 
@@ -80,7 +81,7 @@ def _shift(x: Float[Array, "H B W D"], by: int) -> Float[Array, "H B W D"]:
     return lax.pad(x, jnp.zeros((), x.dtype), [nothing, nothing, (by, -by, 0), nothing])
 
 
-def _product_for_kernel(x: Array, kernel: Array, never: Bool[Array, ""]) -> Array:
+def _product_for_kernel(x: Array, kernel: Array) -> Array:
     """The product; transposed in the kernel, that is x transposed times what comes.
 
     The other way round, as a product is transposed, XLA would transpose and so compute anew what comes.
@@ -99,10 +100,7 @@ def _derivative(function: Callable, plain: Callable, for_input: Callable, for_ke
         if not isinstance(dx, SymbolicZero):
             change += lax.platform_dependent(dx, kernel, cpu=for_input, default=plain)
         if not isinstance(dkernel, SymbolicZero):
-            never = kernel.ravel()[0] > jnp.inf
-            change += lax.platform_dependent(
-                x, dkernel, never, cpu=for_kernel, default=lambda x, kernel, _: plain(x, kernel)
-            )
+            change += lax.platform_dependent(x, dkernel, cpu=for_kernel, default=plain)
         return out, change
 
     return rule

@@ -65,6 +65,15 @@ def test_forward_derivatives_batched_too_are_those_of_the_plain_function(ours, t
         np.testing.assert_allclose(got, jax.vmap(partial(along, theirs))(batch), atol=1e-4)
 
 
+def test_gradients_of_several_kernels_at_once_are_those_of_each():
+    """As several classifiers are trained at once."""
+
+    def gradient(f):
+        return jax.vmap(jax.grad(lambda kernel: jnp.sum(f(X, kernel) ** 2)))(kernels(3))
+
+    np.testing.assert_allclose(gradient(convolve), gradient(plain), rtol=1e-3, atol=1e-2)
+
+
 def test_second_derivatives_are_those_of_the_plain_convolution():
     kernel, _ = kernels(3)
 
