@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import grain
 import numpy as np
 
-from ddpm_jax.data.source import Source
+from ddpm_jax.data.source import Source, permutation
 
 # A gather is faster than a second thread that competes for the interpreter.
 IN_MEMORY = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
@@ -95,10 +95,9 @@ class _Order:
         return np.concatenate(parts)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
-        # The raw stream, which no NumPy version may change: a run goes on in its order. As a spawned
-        # stream it is not that of `source.split`, which has the same seed.
-        stream = np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(epoch,)))
-        return np.argsort(stream.random_raw(self.num_images), kind="stable")
+        # As a spawned stream it is not that of `source.split`, which has the same seed.
+        stream = np.random.SeedSequence(self.seed, spawn_key=(epoch,))
+        return permutation(self.num_images, stream)
 
 
 def _rows(source: Source, batch_size: int, seed: int, start: int, rows: slice) -> grain.MapDataset:

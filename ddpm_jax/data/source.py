@@ -98,14 +98,21 @@ def class_counts(source: Source) -> Int[np.ndarray, "K"]:
     return np.bincount(source.labels, minlength=len(source.class_names))
 
 
+def permutation(n: int, seed: int | np.random.SeedSequence) -> Int[np.ndarray, "N"]:
+    """The same under every version of NumPy, unlike `Generator.permutation`.
+
+    Of the raw stream, which is promised never to change: another order would move test images into
+    training, and a run could not go on in its own.
+    """
+    return np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
+
+
 def split(source: Source, fractions: Sequence[float], seed: int) -> tuple[Source, ...]:
     """Disjoint parts that together are the source, each with its share of every class."""
     if any(f <= 0 for f in fractions) or not math.isclose(sum(fractions), 1, abs_tol=1e-6):
         raise ValueError(f"fractions {tuple(fractions)} must be positive and sum to 1")
     n = len(source.labels)
-    # The raw stream of a bit generator is promised never to change; `Generator.permutation` is not,
-    # and a split that changed with the NumPy version would move test images into training.
-    shuffled = np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
+    shuffled = permutation(n, seed)
     position = np.empty(n)
     for label in range(len(source.class_names)):
         members = shuffled[source.labels[shuffled] == label]
