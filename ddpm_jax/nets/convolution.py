@@ -82,9 +82,10 @@ def _shift(x: Float[Array, "H B W D"], by: int) -> Float[Array, "H B W D"]:
 
 
 def _product_for_kernel(x: Array, kernel: Array) -> Array:
-    """The product; transposed in the kernel, that is x transposed times what comes.
+    """The same; transposed in the kernel, that multiplies x transposed by the gradient.
 
-    The other way round, as a product is transposed, XLA would transpose and so compute anew what comes.
+    JAX's own transpose of a product is the gradient transposed times x, and XLA computes anew all that
+    leads to what it has to transpose.
     """
     out = _convolve(x.reshape(-1, x.shape[-1]).T[:, None], kernel[:, None], ("CHN", "IHO", "HNC"))
     return out.reshape(*x.shape[:-1], -1)
