@@ -100,19 +100,14 @@ def forward(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepa
 
 
 def sampler(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
-    """The export's own program: from the images' numbers to uint8 images in the host's memory."""
+    """As the export draws: from a model to uint8 images in the host's memory."""
     config, placement = as_config(plain), devices.place()
     net, params = build(config)
-    rows = {
-        "index": np.arange(request["batch"], dtype=np.int32),
-        "label": random_batch(config, request["batch"])["label"],
-    }
-    batch = devices.put_batch(placement, rows)
-    given = devices.replicate(placement, params), choice.key_for(config.seed, "benchmark")
-    levels = denoising.build_levels(config.schedule)
-    program = trained.build_program(config, net, levels)
-    compiled = program.lower(given, batch).compile()
-    return lambda: devices.gather(compiled(given, batch)), facts_of(compiled, placement)
+    labels = random_batch(config, request["batch"])["label"]
+    params = devices.replicate(placement, params)
+    draw = trained.build_draw(config, net, denoising.build_levels(config.schedule), "benchmark")
+    at_once = trained.rows_at_once(config, request["batch"])
+    return lambda: list(draw(params, labels)), {"images_at_once": at_once}
 
 
 def data(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:

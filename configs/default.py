@@ -201,8 +201,8 @@ def get_config() -> ConfigDict:
     config.sampling.classifier_scale = 0.0
     # Clip the estimate of x0 (never x_t) to [-1, 1].
     config.sampling.clip = True
-    # Images denoised at once.
-    config.sampling.batch_size = 250
+    # Images denoised at once; 0: 250, on a CPU fewer of large ones, as many as its caches hold.
+    config.sampling.batch_size = 0
     # Images of each class in grids, strips and GIFs.
     config.sampling.images_per_class = 10
 

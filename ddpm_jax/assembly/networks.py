@@ -73,6 +73,13 @@ def _one_kind(net: ConfigDict) -> str:
     return net.attention[0]
 
 
+def finest_features(config: ConfigDict) -> int:
+    """Values of one image's features where they have the most places."""
+    net = config.net
+    patch_size = net.patch_size if net.name == "unet" else 1
+    return (config.data.image_size // patch_size) ** 2 * net.base_channels
+
+
 def init_net(net: nn.Module, config: ConfigDict, key: Key[Array, ""]) -> Params:
     """Parameters for images of the data section's size; raises where the levels do not divide it."""
     size, channels = config.image_size, config.channels

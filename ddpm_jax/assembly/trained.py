@@ -18,6 +18,10 @@ from ddpm_jax.diffusion import schedules
 from ddpm_jax.training import checkpoints, devices, retention
 from ddpm_jax.types import Params, Pixels
 
+# Images drawn at once where the config leaves it open; on each device of a CPU, so many bytes of the
+# finest features in float32: docs/performance.md.
+AT_ONCE = 250
+CACHED_BYTES = 2 * 2**20
 # What the guiding classifier's weights depend on.
 GUIDE_SECTIONS = ("data", "augment", "schedule", "guide")
 
@@ -156,8 +160,15 @@ def build_program(
 
 def rows_at_once(config: ConfigDict, num: int) -> int:
     """Images of a batch where `num` are wanted: it divides over the devices."""
-    num_devices = devices.place().num_devices
-    return -(-min(config.sampling.batch_size, num) // num_devices) * num_devices
+    num_devices, most = devices.place().num_devices, config.sampling.batch_size
+    if most < 0:
+        raise ValueError(f"sampling.batch_size is {most}; it must be at least 0")
+    if not most:
+        most = AT_ONCE
+        if jax.default_backend() == "cpu":
+            cached = CACHED_BYTES // (4 * networks.finest_features(config))
+            most = min(most, max(1, cached) * num_devices)
+    return -(-min(most, num) // num_devices) * num_devices
 
 
 def build_draw(

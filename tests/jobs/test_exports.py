@@ -1,5 +1,6 @@
 """The synthetic set: balanced or as asked, the same bytes in any batches, whole or not there."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -127,3 +128,32 @@ def test_a_batch_is_begun_before_the_one_before_it_is_waited_for(config, monkeyp
     sizes = [len(images) for images in draw({}, np.zeros(19, np.int32))]
     assert story == ["begin", "begin", "wait", "begin", "wait", "wait"]
     assert sizes == [8, 8, 3] and traced == [8]
+
+
+@pytest.mark.parametrize(
+    ("platform", "side", "patch_size", "given", "on_each"),
+    [
+        ("cpu", 32, 1, 0, 8),
+        ("cpu", 32, 2, 0, 32),  # folded into 16 x 16 places
+        ("cpu", 512, 1, 0, 1),  # more than the caches hold is drawn one by one
+        ("gpu", 32, 1, 0, 250),
+        ("cpu", 32, 1, 40, 40),
+    ],
+)
+def test_how_many_images_are_drawn_at_once(
+    config, monkeypatch, platform, side, patch_size, given, on_each
+):
+    """Of 64 channels: 8 images of 32 x 32 are 2 MiB."""
+    config.net.update(base_channels=64, patch_size=patch_size)
+    config.data.image_size, config.sampling.batch_size = side, given
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    num = trained.devices.place().num_devices
+    per_call = on_each * num if platform == "cpu" and not given else on_each
+    assert trained.rows_at_once(config, 10_000) == -(-per_call // num) * num
+    assert trained.rows_at_once(config, 1) == num
+
+
+def test_a_batch_of_less_than_no_image_is_refused(config):
+    config.sampling.batch_size = -1
+    with pytest.raises(ValueError, match=r"sampling\.batch_size is -1; it must be at least 0"):
+        trained.rows_at_once(config, 10)
