@@ -5,6 +5,7 @@ eager, with the fused AdamW.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from benchmarks import turns
@@ -12,6 +13,7 @@ from benchmarks import turns
 try:
     import diffusers
     import torch
+    import torch.utils.flop_counter
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 except ImportError as error:
     MISSING, DEVICE = error.name or str(error), ""
@@ -48,13 +50,16 @@ def train(
     ask = compiled(model)
     images, labels = random_batch(config, request["batch"])
 
-    def call() -> None:
+    def gradient(ask: Any, images: Any, labels: Any) -> None:
         x0 = images.float() / 127.5 - 1.0
         eps = torch.randn_like(x0)
         t = torch.randint(0, config["schedule"]["num_steps"], (len(x0),), device=DEVICE)
         with torch.autocast(DEVICE, torch.bfloat16, enabled=config["net"]["dtype"] != "float32"):
             raw = predict(ask, levels.add_noise(x0, eps, t), t, labels)
         torch.nn.functional.mse_loss(raw.float(), eps).backward()
+
+    def call() -> None:
+        gradient(ask, images, labels)
         if rate["clip_norm"]:
             torch.nn.utils.clip_grad_norm_(model.parameters(), rate["clip_norm"])
         adam.step()
@@ -62,7 +67,9 @@ def train(
         average.update_parameters(model)
         synchronize()
 
-    return call, facts_of(model)
+    facts = facts_of(model, partial(gradient, model), images, labels)
+    adam.zero_grad()
+    return call, facts
 
 
 def forward(
@@ -70,9 +77,9 @@ def forward(
 ) -> turns.Prepared:
     ask = compiled(model.eval())
     images, labels = random_batch(config, request["batch"])
-    x, t = images.float() / 127.5 - 1.0, torch.linspace(1, 999, len(images), device=DEVICE)
 
-    def call() -> None:
+    def apply(ask: Any, images: Any, labels: Any) -> None:
+        x, t = images.float() / 127.5 - 1.0, torch.linspace(1, 999, len(images), device=DEVICE)
         with (
             torch.inference_mode(),
             torch.autocast(DEVICE, torch.bfloat16, enabled=config["net"]["dtype"] != "float32"),
@@ -80,11 +87,19 @@ def forward(
             predict(ask, x, t, labels)
         synchronize()
 
-    return call, facts_of(model)
+    return partial(apply, ask, images, labels), facts_of(
+        model, partial(apply, model), images, labels
+    )
 
 
-def facts_of(model: Any) -> turns.Facts:
-    return {"parameters": sum(p.numel() for p in model.parameters())}
+def facts_of(model: Any, run: Callable[[Any, Any], None], images: Any, labels: Any) -> turns.Facts:
+    """With torch's own count of a batch's GFLOP: of one image, not compiled, times their number."""
+    with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+        run(images[:1], None if labels is None else labels[:1])
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "gflop": counter.get_total_flops() * len(images) / 1e9,
+    }
 
 
 def random_batch(config: Mapping[str, Any], num: int) -> Any:

@@ -178,10 +178,10 @@ def peak(contenders, arguments: argparse.Namespace) -> dict:
 def line(row: dict, peak_rate: float) -> str:
     """One row of the table."""
     shown = title(row)
-    gflop = row["facts"][OURS].get("gflop") if row["what"] in ("train", "forward") else None
     for contender, seconds in row["median"].items():
         shown += f" | {contender} {1e3 * seconds:9.2f} ms"
-        if gflop and contender != EDM:  # another network, other work
+        gflop = row["facts"][contender].get("gflop")
+        if gflop and row["what"] in ("train", "forward"):
             shown += f" ({gflop / seconds / peak_rate:.0%} of peak)"
     if "ratio" not in row:
         return f"{shown} | {PEER} not installed"

@@ -41,8 +41,9 @@ def test_edm_takes_its_turns_at_training_and_forward_only(what):
     if "edm" in ratio:
         assert list(row["median"].items()) == [("ddpm_jax", 1.0), ("diffusers", 2.0), ("edm", 4.0)]
         line = run.line(row, peak_rate=3.0)
-        # One of 3 GFLOP in a second is the peak; how many edm's network has is not known.
-        assert "(100% of peak)" in line and line.endswith("| edm   4000.00 ms | 2.00x | 0.50x")
+        # One of 3 GFLOP in a second is the peak.
+        shares = [f"({share}% of peak)" for share in (100, 50, 25)]
+        assert all(share in line for share in shares) and line.endswith("| 2.00x | 0.50x")
 
 
 def test_edm_is_started_from_its_checkout_and_no_other_folder(tmp_path, monkeypatch, capsys):
@@ -64,6 +65,8 @@ def test_edms_process_imports_the_checkout_and_names_what_it_lacks(tmp_path, mon
         "diffusers.py": "",
         "torch/__init__.py": "class cuda: is_available = staticmethod(lambda: False)",
         "torch/optim/__init__.py": "",
+        "torch/utils/__init__.py": "",
+        "torch/utils/flop_counter.py": "",
         "torch/optim/swa_utils.py": "AveragedModel = get_ema_multi_avg_fn = None",
     }
     for name, text in fakes.items():
