@@ -17,7 +17,11 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from ddpm_jax.nets import winograd
 from ddpm_jax.nets.resampling import depth_to_space, space_to_depth
+
+# Of a convolution that Winograd's sums are worth, on a CPU.
+FEWEST_CHANNELS, FEWEST_TILES = 64, 128
 
 Kernel = Float[Array, "rows columns C D"]
 
@@ -28,6 +32,11 @@ init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 @jax.custom_jvp
 def convolve(x: Float[Array, "B H W C"], kernel: Kernel) -> Float[Array, "B H W D"]:
     """Convolve with a stride of one, zeros around: `lax.conv_general_dilated`, but for speed."""
+    return lax.platform_dependent(x, kernel, cpu=_without_gradient, default=_plain)
+
+
+@jax.custom_jvp
+def _with_gradient(x: Array, kernel: Array) -> Array:
     return _plain(x, kernel)
 
 
@@ -45,6 +54,24 @@ def _convolve(x: Array, kernel: Array, layout: tuple[str, str, str]) -> Array:
 
 def _plain(x: Array, kernel: Array) -> Array:
     return _convolve(x, kernel, ("NHWC", "HWIO", "NHWC"))
+
+
+def _without_gradient(x: Array, kernel: Array) -> Array:
+    """The same by Winograd's products where the image and the channels are worth its sums.
+
+    Where a gradient is taken, they are not: XLA makes the sums anew for every use.
+    """
+    batch, height, width, _ = x.shape
+    num_tiles = batch * height * width // 4
+    if (
+        x.dtype == jnp.float32
+        and kernel.shape[:2] == (3, 3)
+        and height % 2 == width % 2 == 0
+        and min(kernel.shape[2:]) >= FEWEST_CHANNELS
+        and num_tiles >= FEWEST_TILES
+    ):
+        return winograd.convolve(x, kernel)
+    return _plain(x, kernel)
 
 
 def _for_input(x: Array, kernel: Array) -> Array:
@@ -107,7 +134,9 @@ def _derivative(function: Callable, plain: Callable, for_input: Callable, for_ke
     return rule
 
 
-convolve.defjvp(_derivative(convolve, _plain, _for_input, _for_kernel), symbolic_zeros=True)
+_of_convolution = _derivative(_with_gradient, _plain, _for_input, _for_kernel)
+convolve.defjvp(_of_convolution, symbolic_zeros=True)
+_with_gradient.defjvp(_of_convolution, symbolic_zeros=True)
 product.defjvp(
     _derivative(product, jnp.matmul, jnp.matmul, _product_for_kernel), symbolic_zeros=True
 )
