@@ -7,6 +7,7 @@ and none of it is in this project.
 """
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -75,7 +76,14 @@ def versions() -> turns.Facts:
             network()
         except ImportError as error:
             return {"missing": error.name or str(error)}
+        found["commit"] = commit()
     return found
+
+
+def commit() -> str:
+    """Of the checkout; empty where git does not know it."""
+    command = ["git", "-C", sys.path[0], "rev-parse", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def main() -> None:

@@ -60,6 +60,15 @@ def test_edm_is_started_from_its_checkout_and_no_other_folder(tmp_path, monkeypa
     assert list(run.start(run.parse())) == ["ddpm_jax", "diffusers"]
 
 
+def commit(folder: pathlib.Path) -> str:
+    """Of a new repository there."""
+    git = ["git", "-C", str(folder), "-c", "user.name=name", "-c", "user.email=email"]
+    for command in (["init"], ["commit", "--allow-empty", "--message=all"]):
+        subprocess.run([*git, *command], check=True, capture_output=True)
+    asked = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return asked.stdout.strip()
+
+
 def test_edms_process_imports_the_checkout_and_names_what_it_lacks(tmp_path, monkeypatch):
     fakes = {
         "diffusers.py": "",
@@ -78,6 +87,8 @@ def test_edms_process_imports_the_checkout_and_names_what_it_lacks(tmp_path, mon
     known = {"torch": "fake", "diffusers": "fake", "platform": "cpu", "num_threads": 1}
     for networks, versions in [("import absent", {"missing": "absent"}), (whole, known)]:
         place = checkout(tmp_path / str(len(networks)), networks)
+        if "missing" not in versions:
+            versions = versions | {"commit": commit(place)}
         contender = turns.Contender(sys.executable, "benchmarks.edm", str(place))
         assert contender.ask(do="versions") == versions
         contender.close()
