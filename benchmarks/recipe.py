@@ -77,9 +77,9 @@ def forward(
 ) -> turns.Prepared:
     ask = compiled(model.eval())
     images, labels = random_batch(config, request["batch"])
+    x, t = images.float() / 127.5 - 1.0, torch.linspace(1, 999, len(images), device=DEVICE)
 
-    def apply(ask: Any, images: Any, labels: Any) -> None:
-        x, t = images.float() / 127.5 - 1.0, torch.linspace(1, 999, len(images), device=DEVICE)
+    def apply(ask: Any, x: Any, t: Any, labels: Any) -> None:
         with (
             torch.inference_mode(),
             torch.autocast(DEVICE, torch.bfloat16, enabled=config["net"]["dtype"] != "float32"),
@@ -87,15 +87,14 @@ def forward(
             predict(ask, x, t, labels)
         synchronize()
 
-    return partial(apply, ask, images, labels), facts_of(
-        model, partial(apply, model), images, labels
-    )
+    return partial(apply, ask, x, t, labels), facts_of(model, partial(apply, model), x, t, labels)
 
 
-def facts_of(model: Any, run: Callable[[Any, Any], None], images: Any, labels: Any) -> turns.Facts:
+def facts_of(model: Any, run: Callable[..., None], images: Any, *beside: Any) -> turns.Facts:
     """With torch's own count of a batch's GFLOP: of one image, not compiled, times their number."""
+    one = (None if rows is None else rows[:1] for rows in (images, *beside))
     with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
-        run(images[:1], None if labels is None else labels[:1])
+        run(*one)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "gflop": counter.get_total_flops() * len(images) / 1e9,

@@ -37,6 +37,7 @@ def convolve(x: Float[Array, "B H W C"], kernel: Kernel) -> Float[Array, "B H W 
 
 @jax.custom_jvp
 def _with_gradient(x: Array, kernel: Array) -> Array:
+    """`convolve` as its derivatives compute it; they are differentiated by the same rule again."""
     return _plain(x, kernel)
 
 
