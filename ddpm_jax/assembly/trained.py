@@ -160,15 +160,15 @@ def build_program(
 
 def rows_at_once(config: ConfigDict, num: int) -> int:
     """Images of a batch where `num` are wanted: it divides over the devices."""
-    num_devices, most = devices.place().num_devices, config.sampling.batch_size
+    placement, most = devices.place(), config.sampling.batch_size
     if most < 0:
         raise ValueError(f"sampling.batch_size is {most}; it must be at least 0")
     if not most:
         most = AT_ONCE
-        if jax.default_backend() == "cpu":
+        if placement.platform == "cpu":
             cached = CACHED_BYTES // (4 * networks.finest_features(config))
-            most = min(most, max(1, cached) * num_devices)
-    return -(-min(most, num) // num_devices) * num_devices
+            most = min(most, max(1, cached) * placement.num_devices)
+    return -(-min(most, num) // placement.num_devices) * placement.num_devices
 
 
 def build_draw(

@@ -1,6 +1,5 @@
 """The synthetic set: balanced or as asked, the same bytes in any batches, whole or not there."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -146,7 +145,7 @@ def test_how_many_images_are_drawn_at_once(
     """Of 64 channels: 8 images of 32 x 32 are 2 MiB."""
     config.net.update(base_channels=64, patch_size=patch_size)
     config.data.image_size, config.sampling.batch_size = side, given
-    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    monkeypatch.setattr(trained.devices.Placement, "platform", platform)
     num = trained.devices.place().num_devices
     per_call = on_each * num if platform == "cpu" and not given else on_each
     assert trained.rows_at_once(config, 10_000) == -(-per_call // num) * num
