@@ -146,7 +146,7 @@ def over_batches(
 ) -> Callable[[Params, Pixels], Float[np.ndarray, "N ..."]]:
     """`function(params, batch)` over all images, the last batch filled up, on all devices."""
     compiled = devices.spread(placement, function)
-    size = -(-batch_size // placement.num_devices) * placement.num_devices
+    size = placement.rounded_up(batch_size)
     mine = devices.local_rows(placement, size)
 
     def run(params: Params, images: Pixels) -> np.ndarray:

@@ -60,7 +60,7 @@ def bits_per_dim(
 
     placement = devices.place()
     compiled = devices.spread(placement, measure)
-    size = -(-min(64, len(images)) // placement.num_devices) * placement.num_devices
+    size = placement.rounded_up(min(64, len(images)))
     mine = devices.local_rows(placement, size)
     parts = []
     for start in range(0, len(images), size):

@@ -168,7 +168,7 @@ def rows_at_once(config: ConfigDict, num: int) -> int:
         if placement.platform == "cpu":
             cached = CACHED_BYTES // (4 * networks.finest_features(config))
             most = min(most, max(1, cached) * placement.num_devices)
-    return -(-min(most, num) // placement.num_devices) * placement.num_devices
+    return placement.rounded_up(min(most, num))
 
 
 def build_draw(

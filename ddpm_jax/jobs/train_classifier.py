@@ -99,7 +99,7 @@ def fit(
     placement = devices.place()
     guide = config.guide
     key = choice.key_for(config.seed, "guide")
-    size = -(-guide.batch_size // placement.num_devices) * placement.num_devices
+    size = placement.rounded_up(guide.batch_size)
     train_step, begin = build_step(config, net, table, placement, key, size)
     facts = {"class_names": train.class_names, "data_sha256": source.fingerprint(train)}
     begin = restore(directory, placement, begin, made_from, facts)

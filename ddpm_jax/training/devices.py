@@ -58,6 +58,10 @@ class Placement(NamedTuple):
     def local_devices(self) -> list[Any]:
         return list(self.mesh.local_devices)
 
+    def rounded_up(self, batch_size: int) -> int:
+        """The least batch of that many rows or more that divides over the devices."""
+        return -(-batch_size // self.num_devices) * self.num_devices
+
     @property
     def platform(self) -> str:
         """`cpu`, `gpu` or `tpu`."""

@@ -50,6 +50,10 @@ def test_all_devices_are_taken_unless_some_are_named():
     assert over(2).num_devices == 2 and len(over(2).local_devices) == 2
 
 
+def test_a_batch_is_rounded_up_to_one_that_divides():
+    assert [over(3).rounded_up(size) for size in (1, 3, 4, 250)] == [3, 3, 6, 252]
+
+
 def test_another_way_of_parallel_work_is_refused():
     with pytest.raises(
         ValueError, match="parallel 'xmap' is not known; there are 'jit' and 'pmap'"
