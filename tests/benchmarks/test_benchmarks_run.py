@@ -120,6 +120,14 @@ def test_compiling_counts_once_and_from_the_start_of_the_stage():
     assert plan_against_run.covered(parts, 2.0) == 1.0 + 3.0 + 1.0
 
 
+def test_a_plan_is_held_against_the_run_of_its_own_round():
+    rounds = [(10.0, 10.0), (12.0, 10.0), (14.0, 20.0)]
+    found = plan_against_run.against(*zip(*rounds, strict=True))
+    # By hand: the ratios are 1, 1.2 and 0.7; the medians' would be 1.2.
+    assert (found["predicted"], found["measured"], found["ratio"]) == (12.0, 10.0, 1.0)
+    assert found["rounds"] == [list(pair) for pair in rounds]
+
+
 @pytest.mark.slow
 def test_the_benchmark_measures_everything_and_says_what_is_not_there(tmp_path):
     # Found before an installed one; `benchmarks.recipe` imports it first.
