@@ -42,13 +42,16 @@ def largest_difference(one, other):
 
 
 @pytest.fixture(scope="module")
-def on_one_device(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("one"), 1)
+def on_two_devices(tmp_path_factory):
+    """The work directory of a training."""
+    workdir = tmp_path_factory.mktemp("on") / "two"
+    train(workdir, 2)
+    return workdir
 
 
 @pytest.mark.slow
-def test_four_devices_train_the_model_of_one(on_one_device, tmp_path):
-    assert largest_difference(on_one_device, train(tmp_path, 4)) < 1e-5
+def test_four_devices_train_the_model_of_one(tmp_path):
+    assert largest_difference(train(tmp_path / "one", 1), train(tmp_path / "four", 4)) < 1e-5
 
 
 def pair(workdir, *flags):
@@ -70,7 +73,7 @@ def pair(workdir, *flags):
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_with_two_devices(tmp_path):
+def test_two_processes_train_as_one_with_two_devices(on_two_devices, tmp_path):
     fields = [f"--config.{name}={value}" for name, value in TINY.items()]
     flags = ["--config=configs/digits.py", *fields, *FLAGS, "--mode=train"]
     subprocess.run(
@@ -79,8 +82,8 @@ def test_two_processes_train_as_one_with_two_devices(tmp_path):
         cwd=ROOT,
         check=True,
     )
-    one = train(tmp_path / "one", 2)
-    assert largest_difference(one, parameters(tmp_path / "two")) < 1e-5
+    one, two = parameters(on_two_devices), parameters(tmp_path / "two")
+    assert largest_difference(one, two) < 1e-5
 
 
 OWN = {"command", "seconds", "versions", "inputs", "outputs", "synthetic"}
@@ -100,10 +103,10 @@ def files(workdir):
 
 
 @pytest.mark.slow
-def test_two_processes_go_through_the_chain_as_one_with_two_devices(tmp_path):
+def test_two_processes_go_through_the_chain_as_one_with_two_devices(on_two_devices, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    train(one, 2)
-    shutil.copytree(one, two)
+    for workdir in (one, two):
+        shutil.copytree(on_two_devices, workdir)
     before = files(two)
     subprocess.run(command(*FLAGS, f"--workdir={one}"), env=environment(2), cwd=ROOT, check=True)
     statuses, done = pair(two, *FLAGS)
