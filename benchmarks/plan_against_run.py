@@ -62,15 +62,15 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(child(json.loads(arguments.child))))
         return
+    if arguments.rounds < 1:
+        parser.error(f"--rounds is {arguments.rounds}; it must be at least 1")
     os.environ.update(launch.environment())  # of the processes started here
     out = pathlib.Path(arguments.out)
     content = json.loads(out.read_text()) if out.exists() else {"cases": {}}
     for name in arguments.cases:
         content["cases"][name] = row = measure(name, arguments.data_dir, arguments.rounds)
-        command = (
-            f"python -m benchmarks.plan_against_run --rounds={arguments.rounds} --data-dir=DIR"
-        )
-        content["command"] = command
+        flags = f"--rounds={arguments.rounds} --data-dir=DIR"
+        content["command"] = f"python -m benchmarks.plan_against_run {flags}"
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(content, indent=1) + "\n")
         print(name, json.dumps(row["compared"], indent=1), flush=True)
@@ -84,8 +84,9 @@ def measure(name: str, data_dir: str, num_rounds: int) -> dict[str, Any]:
         request = {"config": path, "fields": fields | {"data.data_dir": data_dir}}
         rounds = []
         for number in range(num_rounds):
-            request["workdir"] = f"{folder}/run{number}"
-            rounds.append({job: ask(request | {"job": job}) for job in ("plan", "train", "export")})
+            of_round = request | {"workdir": f"{folder}/run{number}"}
+            jobs = ("plan", "train", "export")
+            rounds.append({job: ask(of_round | {"job": job}) for job in jobs})
         memory = ask(request | {"job": "memory"}, {"GLIBC_TUNABLES": GIVEN_BACK})
     # Of the last round, whose plan compiled nothing; the others' times are in `compared`.
     return {
