@@ -88,7 +88,7 @@ def measure(name: str, data_dir: str, num_rounds: int) -> dict[str, Any]:
             jobs = ("plan", "train", "export")
             rounds.append({job: ask(of_round | {"job": job}) for job in jobs})
         memory = ask(request | {"job": "memory"}, {"GLIBC_TUNABLES": GIVEN_BACK})
-    # Of the last round, whose plan compiled nothing; the others' times are in `compared`.
+    # The last round's facts; the times of all rounds are in `compared`.
     return {
         "config": path,
         "fields": fields,

@@ -58,14 +58,14 @@ class Placement(NamedTuple):
     def local_devices(self) -> list[Any]:
         return list(self.mesh.local_devices)
 
-    def rounded_up(self, batch_size: int) -> int:
-        """The least batch of that many rows or more that divides over the devices."""
-        return -(-batch_size // self.num_devices) * self.num_devices
-
     @property
     def platform(self) -> str:
         """`cpu`, `gpu` or `tpu`."""
         return self.mesh.devices.flat[0].platform
+
+    def rounded_up(self, batch_size: int) -> int:
+        """The least batch of that many rows or more that divides over the devices."""
+        return -(-batch_size // self.num_devices) * self.num_devices
 
 
 def place(parallel: str = "jit", devices: Sequence[Any] | None = None) -> Placement:
