@@ -1,6 +1,7 @@
 """This project's side of the measurements; `benchmarks.run` starts it."""
 
 import os
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -123,38 +124,50 @@ def data(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared
     return call, {"batches": 50, "images": len(split.labels)}
 
 
+class Begun:
+    """A training that several calls go on with in turn: one compiled step, one state in memory."""
+
+    def __init__(self, config: ConfigDict):
+        self.parts = training.build_parts(config)
+        self.state = self.parts.state
+        self.batches = training.batches(config, self.parts, 0)
+
+
+_BEGUN: weakref.WeakValueDictionary[str, Begun] = weakref.WeakValueDictionary()
+"""By config, for as long as a prepared call holds them."""
+
+
 def loop(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
     """The training's own loop on its own images, or its step on the first batch again and again."""
     config, num = as_config(plain), request["steps"]
     # So that calls of several steps end where a turn does.
     config.training.update(log_every=num, eval_every=num, save_every=num, sample_every=num)
     config.training.update(request["training"])
-    parts = training.build_parts(config)
-    key, held = jax.random.key(0), [parts.state]
-    batches = training.batches(config, parts, 0)
+    name, key = config.to_json(), jax.random.key(0)
+    begun = _BEGUN.get(name) or _BEGUN.setdefault(name, Begun(config))
 
     def real() -> None:
-        held[0] = training_loop.run(
-            parts.train_step,
-            held[0],
-            batches,
+        begun.state = training_loop.run(
+            begun.parts.train_step,
+            begun.state,
+            begun.batches,
             key=key,
-            num_steps=int(held[0].step) + num,
+            num_steps=int(begun.state.step) + num,
             log_every=num,
             on_log=lambda step, values: None,
             num_in=calls.num_steps,
         )
-        jax.block_until_ready(held[0])
+        jax.block_until_ready(begun.state)
 
     def fixed() -> None:
         for _ in range(num):
-            held[0] = parts.train_step(held[0], first, key)
-        jax.block_until_ready(held[0])
+            begun.state = begun.parts.train_step(begun.state, first, key)
+        jax.block_until_ready(begun.state)
 
-    facts = {"images": len(parts.splits.train.labels)}
+    facts = {"images": len(begun.parts.splits.train.labels)}
     if request["real"]:
         return real, facts
-    first = next(batches)
+    first = next(begun.batches)
     return fixed, facts
 
 

@@ -128,7 +128,7 @@ def compare(contenders, case: dict, arguments: argparse.Namespace) -> dict:
 
 
 def ways_to_loop(ours: turns.Contender, arguments: argparse.Namespace) -> dict[str, Entry]:
-    asked = {FIXED: {"real": False, "training": {}}}
+    asked = {FIXED: {"real": False, "training": {"steps_per_call": 1, "resident_mib": 0}}}
     places = sorted({0, arguments.resident_mib})
     for mib, k in itertools.product(places, arguments.steps_per_call):
         name = OURS + (f" x{k}" if k > 1 else "") + (" resident" if mib else "")
