@@ -4,4 +4,4 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh launch/setup.sh test
-exec .venv/bin/python -m pytest --numprocesses=2 --dist=loadfile "$@"
+exec .venv/bin/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder "$@"

@@ -25,6 +25,29 @@ def key():
     return jax.random.key(0)
 
 
+LONGEST_FIRST = (
+    "tests/test_studies.py",
+    "tests/jobs/test_devices_of_a_run.py",
+    "tests/jobs/test_fashion_mnist.py",
+    "tests/jobs/test_resuming.py",
+    "tests/jobs/test_reliability_kills.py",
+    "tests/jobs/test_modes.py",
+    "tests/jobs/test_plan.py",
+    "tests/benchmarks/test_benchmarks_run.py",
+    "tests/data/test_tfds.py",
+    "tests/jobs/test_pair_of_a_run.py",
+)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Files go to the processes whole and in this order (launch/test.sh).
+
+    A long one that comes last would keep one process at work while the others have nothing left.
+    """
+    order = {config.rootpath / path: place for place, path in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
 def pytest_terminal_summary(terminalreporter):
     """What tests have counted (`record_property("counted", text)`), in whichever process they ran."""
     for reports in list(terminalreporter.stats.values()):
