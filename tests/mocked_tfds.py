@@ -38,8 +38,14 @@ def mocked(name, data_dir, splits, num_examples=20):
     any_box = mock.patch.object(
         box, "encode_example", lambda self, numbers: np.asarray(numbers, "f4")
     )
+    # The mock of reading several records wants a `self` that it is not given (TFDS 4.9.10).
+    several = mock.patch(
+        "tensorflow_datasets.testing.mocking._getitems",
+        lambda keys, generator: [generator[key] for key in keys],
+    )
     with (
         any_box,
+        several,
         tensorflow_datasets.testing.mock_data(num_examples=num_examples, data_dir=data_dir),
     ):
         yield
