@@ -17,8 +17,6 @@ from ddpm_jax.types import Batch, Params
 # comes between a signal and the checkpoint.
 IN_FLIGHT = 2
 
-_copy = jax.jit(jnp.copy)  # a fifth of the host's time of the same outside of jit
-
 
 class Action(NamedTuple):
     """`run(step, state)` after every `every`-th step, for which the loop waits.
@@ -69,7 +67,7 @@ def run(
         batch = _next(batches, done, num_steps)
         state = step(state, batch, key)
         done += num_in(batch)
-        flags.append(_copy(state.nonfinite_step))
+        flags.append(jnp.copy(state.nonfinite_step))
         if len(flags) > IN_FLIGHT:
             _raise_if_set(flags.popleft(), state)
         _report(unread, on_log)
