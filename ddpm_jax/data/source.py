@@ -128,6 +128,47 @@ def split(source: Source, fractions: Sequence[float], seed: int) -> tuple[Source
     return tuple(take(source, part) for part in parts)
 
 
+def stratified_rows(source: Source, num: int, seed: int) -> Int[np.ndarray, "M"]:
+    """Indices of `num` images that stand for all: at random, each class with its share of them.
+
+    A class has its share within one image. Sources may be sorted by class, so the first rows of one
+    stand for nothing. Raises ValueError where there are fewer than `num` images.
+    """
+    n, counts = len(source.labels), class_counts(source)
+    if not 0 <= num <= n:
+        raise ValueError(f"{num} images of {source.name} are wanted; it has {n}")
+    quota, remainder = np.divmod(num * counts.astype(np.int64), max(n, 1))
+    # What rounding down leaves goes to the largest remainders; chance decides between equal ones.
+    chance = permutation(len(counts), np.random.SeedSequence(seed, spawn_key=(0, 1)))
+    first = np.lexsort((chance, -remainder))[: num - quota.sum()]
+    quota[first] += 1
+    shuffled, rank = _ranks_in_class(source, seed)
+    return shuffled[rank < quota[source.labels[shuffled]]]
+
+
+def stratified(source: Source, num: int, seed: int) -> Source:
+    """The images at `stratified_rows`."""
+    return take(source, stratified_rows(source, num, seed))
+
+
+def in_turn(source: Source, num: int, seed: int) -> Source:
+    """At most `num` images at random, the classes taking turns: examples for a person to look at."""
+    shuffled, rank = _ranks_in_class(source, seed)
+    return take(source, shuffled[np.lexsort((source.labels[shuffled], rank))][:num])
+
+
+def _ranks_in_class(source: Source, seed: int) -> tuple[Int[np.ndarray, "N"], Int[np.ndarray, "N"]]:
+    """A random order of the images, and for each of them how many of its class come before it."""
+    # A stream of its own: those of `split` and of the epochs have other spawn keys.
+    shuffled = permutation(len(source.labels), np.random.SeedSequence(seed, spawn_key=(0, 0)))
+    labels = source.labels[shuffled]
+    rank = np.empty(len(shuffled), np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        rank[members] = np.arange(len(members))
+    return shuffled, rank
+
+
 def resize(source: Source, size: int, channels: int) -> Source:
     """The largest centered square of each image, resampled without aliasing; gray 1, RGB 3."""
     if channels not in (1, 3):

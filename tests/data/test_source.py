@@ -226,3 +226,54 @@ def test_fingerprint_of_a_large_source_reads_a_sample():
     sources.fingerprint(large)
     assert len(set(reads)) == 4096
     assert {0, 5999} < set(reads)
+
+
+def unbalanced(num, seed):
+    """Labels of four classes with shares of about 60, 30, 9 and 1 percent."""
+    labels = np.random.default_rng(seed).choice(4, num, p=[0.6, 0.3, 0.09, 0.01]).astype(np.int32)
+    images = np.zeros((num, 2, 2, 1), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 1, 0] = divmod(np.arange(num), 256)
+    return sources.from_arrays(images, labels, "abcd", "four")
+
+
+@pytest.mark.parametrize("num", [0, 1, 3, 50, 333, 1000])
+def test_in_a_stratified_subset_each_class_has_its_share_within_one_image(num):
+    whole = unbalanced(1000, seed=0)
+    for ordered in (whole, sources.take(whole, np.argsort(whole.labels, kind="stable"))):
+        rows = sources.stratified_rows(ordered, num, seed=3)
+        assert len(set(rows.tolist())) == num
+        share = sources.class_counts(whole) * num / 1000
+        found = sources.class_counts(sources.take(ordered, rows))
+        assert (np.abs(found - share) < 1).all()
+
+
+def test_a_stratified_subset_is_drawn_by_its_seed_from_the_whole_source():
+    whole = unbalanced(1000, seed=0)
+    first, again, other = (sources.stratified_rows(whole, 100, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert set(first.tolist()) != set(other.tolist())
+    # Each image is as likely as another of its class: 40 draws of a tenth, counted by hundreds of rows.
+    drawn = np.concatenate([sources.stratified_rows(whole, 100, seed) for seed in range(40)])
+    counts = np.histogram(drawn, bins=10, range=(0, 1000))[0]
+    assert counts.sum() == 4000 and counts.min() > 320 and counts.max() < 480  # 400 +- 4 deviations
+
+
+def test_chance_decides_which_classes_a_very_small_subset_holds():
+    labels = np.repeat(np.arange(10, dtype=np.int32), 20)
+    whole = sources.from_arrays(np.zeros((200, 2, 2, 1), np.uint8), labels, "abcdefghij", "ten")
+    held = {tuple(sorted(sources.stratified(whole, 3, seed).labels)) for seed in range(20)}
+    assert len(held) > 10 and all(len(set(classes)) == 3 for classes in held)
+
+
+def test_more_images_than_there_are_is_refused():
+    with pytest.raises(ValueError, match="1001 images of four are wanted; it has 1000"):
+        sources.stratified_rows(unbalanced(1000, seed=0), 1001, seed=0)
+
+
+def test_examples_take_turns_by_class_and_are_not_the_first_ones():
+    whole = sources.take(unbalanced(1000, 0), np.argsort(unbalanced(1000, 0).labels, kind="stable"))
+    shown = sources.in_turn(whole, 8, seed=0)
+    assert shown.labels.tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
+    first = sources.decode(sources.take(whole, [0, 1]))
+    assert not np.array_equal(sources.decode(shown)[[0, 4]], first)
+    assert len(sources.in_turn(whole, 5000, seed=0).labels) == 1000
