@@ -20,7 +20,7 @@ MAX_TEXT_BYTES = 2**24
 def save(
     path: str | os.PathLike,
     images: Pixels,
-    labels: Int32[np.ndarray, "N"],
+    labels: Int32[np.ndarray, "N"] | None,
     class_names: Sequence[str],
     meta: Mapping[str, Any],
     *,
@@ -28,17 +28,16 @@ def save(
 ) -> None:
     """Keys image, label, class_names, meta (JSON text); the file appears whole or not at all.
 
+    An unlabelled set (`labels` None) has neither label nor class_names.
     `arr_keys` writes images and labels as `arr_0` and `arr_1`, as OpenAI's evaluator wants them.
     The same arguments give the same bytes.
     """
     path = pathlib.Path(path)
     image_key, label_key = ("arr_0", "arr_1") if arr_keys else ("image", "label")
-    arrays: dict[str, np.ndarray] = {
-        image_key: images,
-        label_key: labels,
-        "class_names": np.array(class_names, np.str_),
-        "meta": np.array(json.dumps(meta, sort_keys=True, allow_nan=False)),
-    }
+    arrays: dict[str, np.ndarray] = {image_key: images}
+    if labels is not None:
+        arrays |= {label_key: labels, "class_names": np.array(class_names, np.str_)}
+    arrays["meta"] = np.array(json.dumps(meta, sort_keys=True, allow_nan=False))
     # In the same folder, since a rename is atomic only within one file system.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -56,20 +55,22 @@ def save(
 def load(path: str | os.PathLike, *, max_bytes: int = 2**33) -> Source:
     """Keys `image` and `label`, or `arr_0` and `arr_1`; `class_names` if it is there.
 
-    `arr_0` alone, an unconditional sample of OpenAI's, is one class. The file may come from anyone:
-    no pickle is run, no array above `max_bytes` is made, and what is wrong raises ValueError.
+    A file without labels (see `has_labels`) is read as one class. The file may come from anyone: no
+    pickle is run, no array above `max_bytes` is made, and what is wrong raises ValueError.
     """
     keys = zipped_arrays.keys(path)
     image_key, label_key = ("image", "label") if "image" in keys else ("arr_0", "arr_1")
-    if image_key not in keys or (image_key == "image" and "label" not in keys):
+    # A set without labels holds nothing else: "labels" is a slip of the pen, not an unlabelled set.
+    unlabelled = label_key not in keys and not set(keys) - {image_key, "class_names", "meta"}
+    if image_key not in keys or not (label_key in keys or unlabelled):
         raise ValueError(
             f"{path} has {', '.join(keys)}; wanted image and label, or arr_0 and arr_1"
         )
     images = zipped_arrays.read(path, image_key, np.uint8, 4, max_bytes)
     labels, names = np.zeros(len(images), np.int32), None
-    if label_key in keys:
+    if not unlabelled:
         labels = zipped_arrays.read(path, label_key, np.integer, 1, max_bytes)
-    if "class_names" in keys:
+    if not unlabelled and "class_names" in keys:
         names = zipped_arrays.read(path, "class_names", np.str_, 1, MAX_TEXT_BYTES)
     try:
         _check_images(images)
@@ -77,6 +78,11 @@ def load(path: str | os.PathLike, *, max_bytes: int = 2**33) -> Source:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return source.from_arrays(images, labels.astype(np.int32), class_names, pathlib.Path(path).stem)
+
+
+def has_labels(path: str | os.PathLike) -> bool:
+    """Whether the file says which class each image is of."""
+    return not {"label", "arr_1"}.isdisjoint(zipped_arrays.keys(path))
 
 
 def load_meta(path: str | os.PathLike) -> dict[str, Any]:

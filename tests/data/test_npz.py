@@ -118,7 +118,10 @@ def header(shape, descr="|u1", order=False, version=(1, 0)):
 
 REFUSED = {
     "wrong keys": (dict(x=IMAGES), r"has x; wanted image and label, or arr_0 and arr_1"),
-    "no label": (dict(image=IMAGES), r"has image; wanted image and label"),
+    "misspelt label": (
+        dict(image=IMAGES, labels=LABELS),
+        r"has image, labels; wanted image and label",
+    ),
     "floats": (dict(image=IMAGES / 255, label=LABELS), "image: dtype is float64; wanted uint8"),
     "NaN": (
         dict(image=np.full((6, 4, 4, 3), np.nan, "f4"), label=LABELS),
