@@ -105,10 +105,10 @@ def sampler(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepa
     config, placement = as_config(plain), devices.place()
     net, params = build(config)
     labels = random_batch(config, request["batch"])["label"]
-    params = devices.replicate(placement, params)
+    weights = denoising.Weights(devices.replicate(placement, params))
     draw = trained.build_draw(config, net, denoising.build_levels(config.schedule), "benchmark")
     at_once = trained.rows_at_once(config, request["batch"])
-    return lambda: list(draw(params, labels)), {"images_at_once": at_once}
+    return lambda: list(draw(weights, labels)), {"images_at_once": at_once}
 
 
 def data(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:

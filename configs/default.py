@@ -174,6 +174,8 @@ def get_config() -> ConfigDict:
     config.training.stall_seconds = 1800
 
     config.sampling = ConfigDict()
+    # The checkpoint that is drawn from: "newest", "best" (by validation loss) or a step, such as "5000".
+    config.sampling.checkpoint = "newest"
     # "ancestral" (Ho et al. 2020), "ddim" (Song et al. 2021), "dpm_solver_pp_2m" (Lu et al. 2022),
     # "heun" and "edm_stochastic" (Karras et al. 2022; two calls a step; they want the spacing "karras"),
     # or "iterative_x0".
@@ -215,7 +217,10 @@ def get_config() -> ConfigDict:
     config.export.openai_keys = False
 
     config.evaluation = ConfigDict()
-    # Synthetic images compared with the real test images; 0: as many as these.
+    # Real images that synthetic ones are compared with: "test", "validation", "train" or "train+validation",
+    # which is CIFAR-10's protocol (all 50,000 training images). Names of distances say it: fid_to_train.
+    config.evaluation.reference = "test"
+    # Synthetic images compared with them; 0: as many as these.
     config.evaluation.num_images = 0
     # File with the Inception weights of FID: pytorch-fid's .pth, or this project's .npz; empty: the
     # project's own classifier, trained on the real training split, gives the features.
@@ -260,6 +265,9 @@ def get_config() -> ConfigDict:
     # Images that each pair is measured on, 0: none; and the seeds, 0 or at least 2, of a classifier that
     # is trained on them.
     config.sweep.num_images = 0
+    # Real images that the distances and accuracies are on: "validation" or "test". Who chooses a sampler by a
+    # sweep chooses on validation images.
+    config.sweep.split = "validation"
     config.sweep.num_seeds = 0
 
     # --mode=worth: accuracy over the number of real images, with and without synthetic ones.

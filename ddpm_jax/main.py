@@ -16,7 +16,7 @@ import pathlib
 
 from absl import flags
 
-from ddpm_jax import command_line
+from ddpm_jax import command_line, rundir
 from ddpm_jax.training import signals
 
 CHAIN = ("train", "sample", "export", "evaluate", "classify", "compare", "report")
@@ -77,7 +77,12 @@ def run_modes() -> None:
         )
     for mode in CHAIN if MODE.value == "all" else [MODE.value]:
         job = importlib.import_module(f"ddpm_jax.jobs.{mode}")
-        job.run(config, workdir)
+        try:
+            job.run(config, workdir)
+        except rundir.Inapplicable as why:
+            if MODE.value != "all":
+                raise
+            print(f"[{mode}] left out: {why}", flush=True)
         if distributed:
             devices.barrier(mode)  # what the next one reads is there
 

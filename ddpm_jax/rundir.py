@@ -40,6 +40,10 @@ FREE = {
 VERSIONS_OF = ("ddpm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
 
 
+class Inapplicable(ValueError):
+    """A stage does not apply to what the stages before it made; the chain leaves it out."""
+
+
 def checkpoints(workdir: pathlib.Path) -> pathlib.Path:
     return workdir / "checkpoints"
 

@@ -9,7 +9,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ddpm_jax"
 ISLANDS = {"data", "nets", "diffusion", "training", "evaluation", "viz"}
 GROUND = {"pixels", "types", "whole_file"}
 ALLOWED = {
-    "main": {"jobs", "command_line", "training"},
+    "main": {"jobs", "command_line", "rundir", "training"},
     "classify": {"jobs", "command_line"},
     "command_line": set(),
     "jobs": {"assembly", "rundir", "metrics", "progress"} | ISLANDS | GROUND,

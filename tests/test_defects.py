@@ -52,7 +52,9 @@ def test_labels_are_dropped_image_by_image_in_training_and_never_in_sampling(con
     assert set(label) == {3, 10} and 16 < np.sum(label == 10) < 48
     assert set(asked(config, validation=True)[0]["label"]) == {3}
     seen = []
-    sampler = denoising.build_denoiser(config, Spy(seen.append), {}, jnp.full(NUM, 3))
+    sampler = denoising.build_denoiser(
+        config, Spy(seen.append), denoising.Weights({}), jnp.full(NUM, 3)
+    )
     sampler(jnp.zeros((NUM, 4, 4, 1)), denoising.build_levels(config.schedule)[500])
     assert set(seen[-1]["label"]) == {3}
 

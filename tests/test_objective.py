@@ -280,7 +280,7 @@ def test_the_scale_of_guidance(config, scale, source, expected):
     config.loss.prediction = "x0"
     config.sampling.guidance_scale, config.sampling.guidance_from = scale, source
     level = denoising.build_levels(config.schedule)[50]
-    denoise = denoising.build_denoiser(config, Labelled(), {}, jnp.array([0, 1]))
+    denoise = denoising.build_denoiser(config, Labelled(), denoising.Weights({}), jnp.array([0, 1]))
     found = denoise(jnp.zeros((2, 4, 4, 1)), level).x0[:, 0, 0, 0]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -290,7 +290,7 @@ def test_guidance_outside_of_its_interval_is_none(config):
     config.sampling.guidance_scale = 3.0
     config.sampling.guidance_interval = (0.1, 0.5)
     table = denoising.build_levels(config.schedule)
-    denoise = denoising.build_denoiser(config, Labelled(), {}, jnp.array([0, 1]))
+    denoise = denoising.build_denoiser(config, Labelled(), denoising.Weights({}), jnp.array([0, 1]))
     ratio = np.asarray(table.sigma / table.alpha)
     for row in (20, 90):
         inside = 0.1 < ratio[row] <= 0.5

@@ -98,7 +98,8 @@ def test_the_loss_and_the_sampler_of_a_config_at_its_real_size(path):
     assert loss.shape == () and jax.tree.structure(grads) == jax.tree.structure(params)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
     label = jax.ShapeDtypeStruct((2,), jnp.int32)
-    made = jax.eval_shape(denoising.build_sampler(config, net, table), params, label, keys)
+    weights = denoising.Weights(params)
+    made = jax.eval_shape(denoising.build_sampler(config, net, table), weights, label, keys)
     assert made.shape == (2, *image_shape) and made.dtype == jnp.float32
 
 

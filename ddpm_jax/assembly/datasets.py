@@ -2,7 +2,6 @@
 
 import functools
 
-import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from ddpm_jax.assembly.choice import choose
@@ -69,16 +68,8 @@ def image_shape(config: ConfigDict) -> tuple[int, int, int]:
 
 
 def examples(config: ConfigDict) -> source.Source:
-    """The real images that the editing section names: the first of each class, then the second."""
+    """The real images that the editing section names, the classes taking turns."""
     splits = build_splits(config.data, config.seed)
     known = {"validation": splits.validation, "test": splits.test}
-    return in_turn(choose("editing.split", config.editing.split, known), config.editing.num_images)
-
-
-def in_turn(split: source.Source, num: int) -> source.Source:
-    """At most `num` images, the classes taking turns."""
-    rank = np.empty(len(split.labels), np.int64)
-    for label in range(len(split.class_names)):
-        members = np.flatnonzero(split.labels == label)
-        rank[members] = np.arange(len(members))
-    return source.take(split, np.lexsort((split.labels, rank))[:num])
+    split = choose("editing.split", config.editing.split, known)
+    return source.in_turn(split, config.editing.num_images, config.seed)

@@ -14,7 +14,7 @@ from ddpm_jax.assembly.networks import build_predict, build_reader
 from ddpm_jax.diffusion import guidance, predictions, process, schedules, solvers
 from ddpm_jax.types import Images, Keys, Labels, Params
 
-Sampler = Callable[[Params, Labels, Keys], Images]
+Sampler = Callable[["Weights", Labels, Keys], Images]
 
 # Heun's method corrects a step by half of the step in sigma / alpha, times the change of the estimated
 # noise. As a share of the level it comes to, that is 789 for 20 even steps of t down from a cosine's
@@ -22,11 +22,11 @@ Sampler = Callable[[Params, Labels, Keys], Images]
 MOST_AMPLIFIED = 50.0
 
 
-class Guided(NamedTuple):
-    """Parameters of a denoising network and of the classifier that guides it."""
+class Weights(NamedTuple):
+    """Parameters of a denoising network, and of the classifier that guides it, if one does."""
 
     net: Params
-    guide: Params
+    guide: Params | None = None
 
 
 def build_levels(config: ConfigDict) -> schedules.Level:
@@ -44,22 +44,18 @@ def build_levels(config: ConfigDict) -> schedules.Level:
 
 
 def build_denoiser(
-    config: ConfigDict, net: nn.Module, params: Params, label: Labels
+    config: ConfigDict, net: nn.Module, weights: Weights, label: Labels
 ) -> predictions.Denoiser:
-    """The network with its labels bound, guided and clipped as the sampling section says.
-
-    A classifier guides where `params` are `Guided`.
-    """
+    """The network with its labels bound, guided and clipped as the sampling section says."""
     sampling = config.sampling
-    own = params.net if isinstance(params, Guided) else params
-    plain = build_reader(config, build_predict(net, own, label))
+    plain = build_reader(config, build_predict(net, weights.net, label))
     denoise = plain
     if net.num_classes and sampling.guidance_scale != 1.0:
         both = jnp.concatenate([label, leaned_from(sampling, label, net.num_classes)])
-        pair = guidance.doubled(build_reader(config, build_predict(net, own, both)))
+        pair = guidance.doubled(build_reader(config, build_predict(net, weights.net, both)))
         denoise = guidance.classifier_free_pair(pair, sampling.guidance_scale)
-    if isinstance(params, Guided):
-        log_prob = guides.build_log_prob(config.guide, params.guide, label, plain)
+    if weights.guide is not None:
+        log_prob = guides.build_log_prob(config.guide, weights.guide, label, plain)
         denoise = guidance.classifier(denoise, log_prob, sampling.classifier_scale)
     if sampling.guidance_interval and denoise is not plain:
         denoise = guidance.interval(denoise, plain, *sampling.guidance_interval)
@@ -110,11 +106,11 @@ def build_steps(config: ConfigDict, table: schedules.Level) -> schedules.Level:
 
 
 def build_sampler(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Sampler:
-    """`(params, label, keys) -> images in [-1, 1]`; image i depends on label[i] and keys[i] alone."""
+    """`(weights, label, keys) -> images in [-1, 1]`; image i depends on label[i] and keys[i] alone."""
     levels, solver = build_steps(config.sampling, table), build_solver(config.sampling, table)
 
-    def sample(params: Params, label: Labels, keys: Keys) -> Images:
-        denoise = build_denoiser(config, net, params, label)
+    def sample(weights: Weights, label: Labels, keys: Keys) -> Images:
+        denoise = build_denoiser(config, net, weights, label)
         start_keys, chain_keys = process.fold_in(keys, 0), process.fold_in(keys, 1)
         x = solvers.starting_noise(levels, start_keys, image_shape(config))
         return solvers.sample(solver, denoise, levels, x, chain_keys)

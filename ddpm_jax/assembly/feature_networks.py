@@ -19,10 +19,14 @@ from ddpm_jax.types import Pixels
 
 Probabilities = Callable[[Pixels, Float[np.ndarray, "N D"]], Float[np.ndarray, "N K"]]
 INCEPTION_BATCH = 64  # its first layers take 20 MiB an image
+FUNCTION_BATCH = 256  # images that a function of the user's is given at most
 
 
 class Network(NamedTuple):
-    """`probabilities(images, features)`, for the Inception Score, is None where there are none."""
+    """`features` takes any number of images and passes them on in batches of `batch_size`.
+
+    `probabilities(images, features)`, for the Inception Score, is None where there are none.
+    """
 
     name: str
     digest: str
@@ -33,10 +37,18 @@ class Network(NamedTuple):
     official: bool = False
     """Whether its distances may be called FID and KID."""
 
-    @property
-    def distance_name(self) -> str:
-        """Of the Frechet distance on its features."""
-        return "fid" if self.official else f"frechet_{self.name}"
+    def distance_name(self, reference: str = "test") -> str:
+        """Of the Frechet distance on its features to the `reference` split: papers mean the test split's."""
+        return ("fid" if self.official else f"frechet_{self.name}") + to(reference)
+
+    def kernel_name(self, reference: str = "test") -> str:
+        """Of the kernel distance, likewise."""
+        return ("kid" if self.official else f"kernel_{self.name}") + to(reference)
+
+
+def to(reference: str) -> str:
+    """What a distance's name says of its reference: nothing where that is the test split."""
+    return "" if reference == "test" else "_to_" + reference.replace("+", "_")
 
 
 def build_network(
@@ -92,7 +104,13 @@ def named_function(where: str, image_shape: tuple[int, int, int]) -> Network:
     if made.ndim != 2 or len(made) != len(probe):
         raise ValueError(f"{where} gave {made.shape} for {probe.shape}, wanted ({len(probe)}, D)")
     digest = hashlib.sha256(f"{where} {made.shape}".encode() + made.tobytes()).hexdigest()
-    return Network(name, digest, f"the function {where}", function, None, 256)
+
+    def features(images: Pixels) -> Float[np.ndarray, "B D"]:
+        batches = range(0, len(images), FUNCTION_BATCH)
+        made = [np.asarray(function(images[i : i + FUNCTION_BATCH]), np.float32) for i in batches]
+        return np.concatenate(made)
+
+    return Network(name, digest, f"the function {where}", features, None, FUNCTION_BATCH)
 
 
 def own_classifier(config: ConfigDict, train: source.Source) -> Network:

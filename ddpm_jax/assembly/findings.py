@@ -139,8 +139,8 @@ def sweep(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     columns = ["solver", "spacing", "steps", "guidance", fields["distance"]]
     taught = " Accuracy is of classifiers trained on those images alone." * ("accuracy" in rows[0])
     caption = (
-        f"Of {fields['n']:,} synthetic images each, from the same noise, to {fields['n_reference']:,} real "
-        f"test images.{taught}"
+        f"{fields['n']:,} synthetic images each, from the same noise, against the "
+        f"{fields['n_reference']:,} real images of the {fields['reference']}.{taught}"
     )
     return [
         report.Table([*columns, *(["accuracy (%)"] if taught else [])], measured, caption),
@@ -155,11 +155,11 @@ def sweep(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
 def distances(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     fields = found["evaluate"]
     name, frechet = distance_of(fields)
-    kernel_name = next(k for k in fields if k == "kid" or k.startswith("kernel_"))
+    kernel_name = next(key for key in fields if key.split("_")[0] in ("kid", "kernel"))
     kernel, manifold = fields[kernel_name], fields["manifold"]
     rows = [
         [f"{name}, as measured", f"{frechet['value']:.4g}", f"{frechet['floor']:.4g}", "0"],
-        ["KID" if kernel_name == "kid" else kernel_name,
+        [kernel_name.replace("kid", "KID"),
          f"{kernel['value']:.3g} ± {kernel['standard_error']:.2g}",
          f"{kernel['floor']:.3g} ± {kernel['floor_standard_error']:.2g}", "0"],
     ]  # fmt: skip
@@ -174,7 +174,8 @@ def distances(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
             cell = f"{score['mean']:.2f} ± {score['deviation']:.2g}"
             rows.append([key, cell, f"{score['of_reference']:.2f}", str(number_of_classes(found))])
     caption = (
-        f"{fields['n']:,} synthetic images, and {fields['n_floor']:,} real training images for the floor, "
+        f"{fields['n']:,} synthetic images, and {fields['n_floor']:,} real images of the "
+        f"{fields['floor_of']} split for the floor, drawn at random with each class's share, "
         f"against the {fields['n_reference']:,} images of the {fields['reference']}. Features: "
         f"{fields['features_about']}. The floor is what a perfect generator would get; an unbiased "
         "estimate near 0 can be negative."
@@ -183,15 +184,15 @@ def distances(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     return [
         report.Table(["measure", "synthetic", "floor (real)", "best"], rows, caption),
         report.Prose(
-            f"In words, {meanings}. The Inception Score has no floor: that of the real test "
+            f"In words, {meanings}. The Inception Score has no floor: that of the reference's "
             "images stands there."
         ),
     ]
 
 
 def distance_of(evaluation: Fields) -> tuple[str, Fields]:
-    name = next(key for key in evaluation if key == "fid" or key.startswith("frechet_"))
-    return "FID" if name == "fid" else name, evaluation[name]
+    name = evaluation["distance"]
+    return name.replace("fid", "FID"), evaluation[name]
 
 
 def number_of_classes(found: Mapping[str, Fields]) -> str:

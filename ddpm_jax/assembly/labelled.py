@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int32
 from ml_collections import ConfigDict
 
+from ddpm_jax import rundir
 from ddpm_jax.assembly import augmentation, choice, classifiers
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import worth
@@ -50,7 +51,11 @@ def augmented(config: ConfigDict, seed: int, images: Images) -> Images:
 def read_synthetic(
     path: pathlib.Path, class_names: tuple[str, ...], image_shape: tuple[int, ...]
 ) -> Images:
-    """Labels are matched to the real classes by name; a set may hold some of them only."""
+    """Labels are matched to the real classes by name; a set may hold some of them only.
+
+    Raises `rundir.Inapplicable` where the set has no labels.
+    """
+    require_labels(path)
     made = npz.load(path)
     images = source.decode(made)
     if images.shape[1:] != image_shape:
@@ -65,6 +70,15 @@ def read_synthetic(
         )
     where = np.array([class_names.index(name) for name in made.class_names], np.int32)
     return Images(images, where[made.labels])
+
+
+def require_labels(path: pathlib.Path) -> None:
+    """Raises `rundir.Inapplicable` where the set at `path` has no labels."""
+    if not npz.has_labels(path):
+        raise rundir.Inapplicable(
+            f"{path} has no labels (an unconditional model makes none); a classifier cannot be trained "
+            "on it"
+        )
 
 
 def measure(

@@ -71,7 +71,9 @@ def bits_per_dim(
             "label": np.take(labels, rows, mode="clip"),
         }
         local = {name: values[mine] for name, values in batch.items()}
-        parts.append(devices.gather(compiled(model.params, devices.put_batch(placement, local))))
+        parts.append(
+            devices.gather(compiled(model.weights.net, devices.put_batch(placement, local)))
+        )
     return BitsPerDim(
         **{
             name: np.concatenate([part[name] for part in parts])[: len(images)]

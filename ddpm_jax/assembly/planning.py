@@ -5,14 +5,14 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import choice, datasets, guides, trained, training
-from ddpm_jax.assembly.denoising import Guided
+from ddpm_jax.assembly.denoising import Weights
 from ddpm_jax.data import source
 from ddpm_jax.training import devices, footprint
 from ddpm_jax.training import state as states
@@ -50,8 +50,8 @@ def compile_sampling(config: ConfigDict, programs: training.Programs, num: int) 
     started = time.perf_counter()
     placement = devices.place()
     row = jax.ShapeDtypeStruct((num,), jnp.int32, sharding=placement.by_rows)
-    params = jax.eval_shape(lambda: sampled_params(config, programs))
-    given = (params, jax.eval_shape(lambda: jax.random.key(0)))
+    weights = jax.eval_shape(lambda: sampled_weights(config, programs))
+    given = (weights, jax.eval_shape(lambda: jax.random.key(0)))
     draw = trained.build_program(config, programs.net, programs.table)
     program = draw.lower(  # type: ignore[attr-defined]
         devices.abstract(placement, given), {"index": row, "label": row}
@@ -59,14 +59,14 @@ def compile_sampling(config: ConfigDict, programs: training.Programs, num: int) 
     return Compiled(program, footprint.of(program), time.perf_counter() - started)
 
 
-def sampled_params(config: ConfigDict, programs: training.Programs) -> Any:
+def sampled_weights(config: ConfigDict, programs: training.Programs) -> Weights:
     """What images are drawn with, as it is before the training."""
     params = programs.begin().ema_params
     if not config.sampling.classifier_scale:
-        return params
+        return Weights(params)
     net = guides.build_net(config.guide, programs.num_classes)
     key, shape = choice.key_for(config.seed, "guide"), datasets.image_shape(config)
-    return Guided(params, guides.init_net(net, config.guide, key, shape))
+    return Weights(params, guides.init_net(net, config.guide, key, shape))
 
 
 def sizes(config: ConfigDict, splits: source.Splits) -> Sizes:

@@ -153,8 +153,8 @@ def drawing_seconds(
     seconds: float,
 ) -> Drawing:
     """Of `num` images drawn at once. Where that takes over `seconds`, of fewer steps of the solver."""
-    params = planning.sampled_params(config, parts.programs)
-    given = (devices.replicate(devices.place(), params), choice.key_for(config.seed, "plan"))
+    weights = planning.sampled_weights(config, parts.programs)
+    given = (devices.replicate(devices.place(), weights), choice.key_for(config.seed, "plan"))
     # XLA counts the body of the loop over the steps once.
     expected = sampling.takes.gflop / gflop_per_second * config.sampling.num_steps
     timed = min(

@@ -30,12 +30,22 @@ class Model(NamedTuple):
     """A trained model, for the jobs that use one."""
 
     net: nn.Module
-    params: Params
-    """The averaged weights, with those of a classifier (`denoising.Guided`) if one guides."""
+    weights: denoising.Weights
+    """Averaged over the training."""
     table: schedules.Level
     class_names: tuple[str, ...]
     facts: Mapping[str, Any]
     """Of the checkpoint: see `checkpoints.Restored`."""
+
+    @property
+    def knows_labels(self) -> bool:
+        """Whether an image that is drawn for a class is of that class."""
+        return knows_labels(self.net, len(self.class_names))
+
+
+def knows_labels(net: nn.Module, num_classes: int) -> bool:
+    """Whether what the network draws is of the class that is asked for."""
+    return bool(net.num_classes) or num_classes == 1
 
 
 def stage(
@@ -57,7 +67,7 @@ def stage(
 
 
 def made_from(config: ConfigDict, directory: pathlib.Path) -> dict[str, Any]:
-    """The weights that images are made with: the newest step, and the classifier that guides.
+    """The weights that images are made with: the checkpoint's step, and the classifier that guides.
 
     Raises FileNotFoundError where one of them is not there yet, and ValueError where the classifier
     was trained with other fields.
@@ -71,45 +81,69 @@ def made_from(config: ConfigDict, directory: pathlib.Path) -> dict[str, Any]:
                 f"sections {', '.join(GUIDE_SECTIONS)}; run --mode=train_classifier again"
             )
         guide = facts["extra"]["ema_sha256"]
-    return {"step": newest_step(directory), "guide": guide}
+    return {"step": chosen_step(config, directory), "guide": guide}
 
 
 def guide_inputs(config: ConfigDict) -> dict[str, Any]:
     return rundir.model_inputs(config.to_dict(), GUIDE_SECTIONS)
 
 
-def newest_step(directory: pathlib.Path) -> int:
-    """Raises FileNotFoundError where there is no checkpoint yet."""
-    return _newest_facts(directory)["step"]
+def chosen_step(config: ConfigDict, directory: pathlib.Path) -> int:
+    """The step of the checkpoint that `sampling.checkpoint` names.
 
-
-def _newest_facts(directory: pathlib.Path) -> dict[str, Any]:
-    sound = retention.sound(directory)
+    Raises FileNotFoundError where there is no such checkpoint (yet).
+    """
+    sound, wanted = retention.sound(directory), config.sampling.checkpoint
     if not sound:
         raise FileNotFoundError(f"{directory} holds no checkpoint; run --mode=train first")
-    return sound[max(sound)]
+    if wanted == "newest":
+        return max(sound)
+    if wanted == "best":
+        best = retention.best_step(directory)
+        if best is None:
+            raise FileNotFoundError(
+                f"sampling.checkpoint is 'best', and no checkpoint in {directory} has a validation "
+                "loss; set training.eval_every to a divisor of training.save_every"
+            )
+        return best
+    if not wanted.isdecimal():
+        raise ValueError(
+            f"sampling.checkpoint is {wanted!r}, wanted 'newest', 'best' or a step such as '5000'"
+        )
+    if int(wanted) not in sound:
+        there = ", ".join(map(str, sorted(sound)))
+        raise FileNotFoundError(
+            f"{directory} holds no checkpoint of step {wanted}; there are {there}"
+        )
+    return int(wanted)
 
 
-def load_model(config: ConfigDict, directory: pathlib.Path) -> Model:
-    """The newest good checkpoint's averaged weights, on all devices.
+def load_model(config: ConfigDict, directory: pathlib.Path, *, guided: bool = True) -> Model:
+    """The averaged weights of the checkpoint that `sampling.checkpoint` names, on all devices.
 
+    With the classifier that `sampling.classifier_scale` asks for, unless `guided` is false.
+    If the newest one is damaged, an older one takes its place; one that is named is not replaced.
     Raises FileNotFoundError where there is no checkpoint yet, or none of the classifier that
     `sampling.classifier_scale` asks for.
     """
-    class_names = tuple(_newest_facts(directory)["extra"].get("class_names", ()))
+    step = chosen_step(config, directory)
+    class_names = tuple(retention.sound(directory)[step]["extra"].get("class_names", ()))
     if not class_names:
         raise ValueError(
             f"the checkpoints in {directory} name no classes; --mode=train makes some that do"
         )
     net = networks.build_net(config, len(class_names))
     shapes = jax.eval_shape(lambda: networks.init_net(net, config.data, jax.random.key(0)))
-    restored = checkpoints.restore_params(directory, devices.abstract(devices.place(), shapes))
+    target = devices.abstract(devices.place(), shapes)
+    named = None if config.sampling.checkpoint == "newest" else step
+    restored = checkpoints.restore_params(directory, target, step=named)
     assert restored is not None  # there was one a moment ago, and the newest is never removed
-    params = restored.params
-    if config.sampling.classifier_scale:
+    guide = None
+    if guided and config.sampling.classifier_scale:
         guide = load_guide(config, guide_directory(directory), len(class_names))
-        params = denoising.Guided(params, guide)
-    return Model(net, params, denoising.build_levels(config.schedule), class_names, restored.facts)
+    weights = denoising.Weights(restored.params, guide)
+    table = denoising.build_levels(config.schedule)
+    return Model(net, weights, table, class_names, restored.facts)
 
 
 def guide_directory(directory: pathlib.Path) -> pathlib.Path:
@@ -143,17 +177,17 @@ def load_guide(config: ConfigDict, directory: pathlib.Path, num_classes: int) ->
 
 def build_program(
     config: ConfigDict, net: nn.Module, table: schedules.Level
-) -> Callable[[tuple[Params, Key[Array, ""]], Mapping[str, Array]], Array]:
-    """`program((params, stream), {"index": [B], "label": [B]}) -> uint8 images`, spread over the devices.
+) -> Callable[[tuple[denoising.Weights, Key[Array, ""]], Mapping[str, Array]], Array]:
+    """`program((weights, stream), {"index": [B], "label": [B]}) -> uint8 images`, spread over the devices.
 
     The stream of random numbers is an argument: all purposes and seeds share one compiled program.
     """
     sampler = denoising.build_sampler(config, net, table)
 
-    def sample(given: tuple[Params, Key[Array, ""]], rows: Mapping[str, Array]) -> Array:
-        params, stream = given
+    def sample(given: tuple[denoising.Weights, Key[Array, ""]], rows: Mapping[str, Array]) -> Array:
+        weights, stream = given
         keys = jax.vmap(lambda i: jax.random.fold_in(stream, i))(rows["index"])
-        return pixels.to_uint8(sampler(params, rows["label"], keys))
+        return pixels.to_uint8(sampler(weights, rows["label"], keys))
 
     return devices.spread(devices.place(), sample)
 
@@ -174,7 +208,7 @@ def rows_at_once(config: ConfigDict, num: int) -> int:
 def build_draw(
     config: ConfigDict, net: nn.Module, table: schedules.Level, purpose: str
 ) -> Callable[..., Iterator[Pixels]]:
-    """`draw(params, labels, first=0)` yields the images `first`, `first + 1`, ... in batches.
+    """`draw(weights, labels, first=0)` yields the images `first`, `first + 1`, ... in batches.
 
     Image i is a function of (seed, purpose, i) and its label: not of the batch, nor of the devices,
     which share each batch. All batches have one shape, so that there is one compiled program.
@@ -183,7 +217,7 @@ def build_draw(
     compiled = build_program(config, net, table)
     stream = key_for(config.seed, purpose)
 
-    def draw(params: Params, labels: np.ndarray, first: int = 0) -> Iterator[Pixels]:
+    def draw(weights: denoising.Weights, labels: np.ndarray, first: int = 0) -> Iterator[Pixels]:
         size = rows_at_once(config, len(labels))
         mine = devices.local_rows(placement, size)
 
@@ -193,7 +227,7 @@ def build_draw(
                 "index": (first + rows).astype(np.int32)[mine],
                 "label": np.take(labels, rows, mode="clip").astype(np.int32)[mine],
             }
-            return compiled((params, stream), devices.put_batch(placement, batch))
+            return compiled((weights, stream), devices.put_batch(placement, batch))
 
         # A batch ahead: the device works while the caller does something with the one before.
         ahead: Array | None = begin(0)

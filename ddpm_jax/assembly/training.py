@@ -222,7 +222,7 @@ def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) 
         )
     size = per_device * parts.placement.num_devices
     rows = devices.local_rows(parts.placement, size)
-    chosen = source.take(held_out, range(num // size * size))
+    chosen = source.stratified(held_out, num // size * size, config.seed)
     read = (
         devices.put_batch(
             parts.placement, {"image": batch["image"][rows], "label": batch["label"][rows]}

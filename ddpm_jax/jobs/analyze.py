@@ -27,9 +27,9 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     if has_model:
         (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
     inputs = {
-        "step": trained.newest_step(rundir.checkpoints(workdir)) if has_model else None,
+        "step": trained.chosen_step(config, rundir.checkpoints(workdir)) if has_model else None,
         "fields": rundir.model_inputs(config.to_dict()),
-        "copies": config.classifier.augment.to_dict(),
+        "classifier": {"augment": config.classifier.augment.to_dict()},
     }
     names = ["balance", "originals", "augmented", "copies", "schedule", "forward_chain"]
     names += ["loss_by_level"] * has_model
@@ -55,11 +55,11 @@ def analyze(config: ConfigDict, workdir: pathlib.Path, has_model: bool) -> dict[
         "seed": config.seed,
     }
     if has_model:
-        model = trained.load_model(config, rundir.checkpoints(workdir))
+        model = trained.load_model(config, rundir.checkpoints(workdir), guided=False)
         fields |= {"checkpoint": model.facts["step"], "measured_on": splits.validation.name}
         fields["loss_by_t"] = save_losses(figures / "loss_by_level.png", config, model, splits)
     if devices.is_writer():
-        save_originals(figures / "originals.png", splits.train)
+        save_originals(figures / "originals.png", splits.train, config.seed)
         for name, section in (
             ("augmented", config.augment),
             ("copies", config.classifier.augment),
@@ -84,8 +84,8 @@ def save_balance(path: pathlib.Path, splits: source.Splits) -> dict[str, dict[st
     return {part: dict(zip(names, count.tolist(), strict=True)) for part, count in counts.items()}
 
 
-def save_originals(path: pathlib.Path, train: source.Source) -> None:
-    shown = datasets.in_turn(train, NUM_SHOWN)
+def save_originals(path: pathlib.Path, train: source.Source, seed: int) -> None:
+    shown = source.in_turn(train, NUM_SHOWN, seed)
     captions = [shown.class_names[label] for label in shown.labels]
     picture = pictures.grid(source.decode(shown), captions=captions, title="Training images")
     pictures.save(path, picture)
@@ -95,7 +95,7 @@ def save_augmented(
     path: pathlib.Path, config: ConfigDict, train: source.Source, name: str, section: ConfigDict
 ) -> None:
     """Each row is one image and what the section makes of it."""
-    shown = datasets.in_turn(train, NUM_AUGMENTED)
+    shown = source.in_turn(train, NUM_AUGMENTED, config.seed)
     images = source.decode(shown)
     change = jax.jit(augmentation.build_augmentation(section))
     key = choice.key_for(config.seed, f"analyze {name}")
@@ -135,7 +135,8 @@ def save_forward_chain(
     path: pathlib.Path, config: ConfigDict, splits: source.Splits, table: schedules.Level
 ) -> dict[str, dict[str, float]]:
     """Noise added step by step, against all at once: one image drawn, mean and spread of all."""
-    shown = datasets.in_turn(splits.validation, 64)
+    num = min(64, len(splits.validation.labels))
+    shown = source.stratified(splits.validation, num, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
     key = choice.key_for(config.seed, "forward chain")
     rows = np.linspace(0, table.num_steps, NUM_FRAMES).astype(int)
@@ -180,10 +181,9 @@ def save_losses(
 ) -> dict[str, dict[str, float]]:
     """Mean squared error of the estimated noise and image at some t, with 95 % normal intervals."""
     num = min(LOSS_IMAGES, len(splits.validation.labels))
-    held_out = datasets.in_turn(splits.validation, num)
+    held_out = source.stratified(splits.validation, num, config.seed)
     x0, label = pixels.to_float(jnp.asarray(source.decode(held_out))), jnp.asarray(held_out.labels)
     eps = jax.random.normal(choice.key_for(config.seed, "loss by level"), x0.shape)
-    own = model.params.net if isinstance(model.params, denoising.Guided) else model.params
 
     @jax.jit
     def errors(params, level):
@@ -194,7 +194,9 @@ def save_losses(
     # The middles of equal parts: at T itself the error of the noise is next to nothing.
     shares = (np.arange(NUM_LEVELS) + 0.5) / NUM_LEVELS
     rows = np.unique(np.ceil(shares * model.table.num_steps).astype(int))
-    each = np.array([errors(own, model.table[int(row)]) for row in rows])  # [rows, 2, images]
+    each = np.array(
+        [errors(model.weights.net, model.table[int(row)]) for row in rows]
+    )  # [rows, 2, images]
     mean, half_width = each.mean(axis=2), 1.96 * each.std(axis=2, ddof=1) / np.sqrt(num)
     if devices.is_writer():
         curves = {

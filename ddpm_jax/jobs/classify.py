@@ -30,6 +30,8 @@ def run_on(
     config: ConfigDict, workdir: pathlib.Path, synthetic: pathlib.Path | None
 ) -> dict[str, Any]:
     """`config` needs the sections `data` and `classifier`, and `seed`, only."""
+    if synthetic:
+        labelled.require_labels(synthetic)
     inputs = {
         "data": rundir.model_inputs(config.to_dict(), sections=("data",)),
         "classifier": config.classifier.to_dict(),

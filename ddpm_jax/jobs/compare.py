@@ -8,12 +8,16 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import rundir
+from ddpm_jax.assembly import labelled
 from ddpm_jax.data import npz, source
 from ddpm_jax.training import devices
 from ddpm_jax.viz import pictures, plots
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    synthetic = rundir.synthetic(workdir)
+    if not rundir.result_path(workdir, "classify").exists() and synthetic.exists():
+        labelled.require_labels(synthetic)
     worth = rundir.result(workdir, "classify")
     figures = rundir.figures(workdir)
     arms = worth["arms"]
@@ -139,7 +143,7 @@ def samples_beside(
     """A row a class, and of each run the first images that it made of it; None where none made any."""
     blocks = {}
     for name, path in workdirs.items():
-        if rundir.synthetic(path).exists():
+        if rundir.synthetic(path).exists() and npz.has_labels(rundir.synthetic(path)):
             made = npz.load(rundir.synthetic(path))
             labels = [made.class_names[label] for label in made.labels]
             rows = [[i for i, at in enumerate(labels) if at == of][:each] for of in class_names]
@@ -182,7 +186,7 @@ def run_row(name: str, worth: Mapping[str, Any], evaluation: Mapping[str, Any] |
             arms["real+synthetic"]["gain_over_real"], arms["real+synthetic"]["gain_ci95"]
         )
     if evaluation:
-        key = next(key for key in evaluation if key == "fid" or key.startswith("frechet_"))
+        key = evaluation["distance"]
         cells[4] = f"{evaluation[key]['value']:.3g} ({key})"
         cells[5] = f"{evaluation['manifold']['recall']:.3f}"
     return [cell.replace("+-", "±") for cell in cells]

@@ -70,5 +70,5 @@ def from_share(
         result = editing.partial(solver, ask, levels, x0, keys)
         return pixels.to_uint8(noised), pixels.to_uint8(result)
 
-    noised, result = walk(model.params, jnp.asarray(original), jnp.asarray(label))
+    noised, result = walk(model.weights, jnp.asarray(original), jnp.asarray(label))
     return float(levels.t[0]), np.asarray(noised), np.asarray(result)

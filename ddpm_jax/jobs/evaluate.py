@@ -1,7 +1,7 @@
-"""--mode=evaluate: how far the synthetic images are from real test images, and whether they copy.
+"""--mode=evaluate: how far the synthetic images are from real ones, and whether they copy.
 
-Every distance is printed beside its floor: the same distance between real training images, as many of
-them, and the same test images. Only the official Inception's is called FID.
+Every distance is printed beside its floor: the same distance, to the same reference, of as many real
+images. Only the official Inception's is called FID.
 """
 
 import hashlib
@@ -20,7 +20,8 @@ from ddpm_jax.assembly import (
     likelihoods,
     trained,
 )
-from ddpm_jax.assembly.distances import Features, Sets
+from ddpm_jax.assembly.choice import choose
+from ddpm_jax.assembly.distances import Features
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import features
 from ddpm_jax.training import devices
@@ -31,12 +32,16 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     made = rundir.result(workdir, "export")
     section = config.evaluation.to_dict()
     del section["cache_dir"]
+    likelihood = None
+    if section["likelihood_images"]:
+        step = trained.chosen_step(config, rundir.checkpoints(workdir))
+        likelihood = {"checkpoint": step, "sampling": {"variance": config.sampling.variance}}
     inputs = {
         "images": made["image_sha256"],
-        "data": rundir.model_inputs(config.to_dict(), sections=("data",)),
+        "model": rundir.model_inputs(config.to_dict()),
         "evaluation": section | {"weights_sha256": file_digest(section["inception_weights"])},
         "classifier": config.classifier.to_dict(),
-        "checkpoint": made["checkpoint"] if section["likelihood_images"] else None,
+        "likelihood": likelihood,
     }
     return rundir.stage(
         workdir,
@@ -52,39 +57,48 @@ def file_digest(path: str) -> str | None:
 
 
 def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    model = None  # loaded first: what is missing is said before the features are made
+    if config.evaluation.likelihood_images:
+        model = trained.load_model(config, rundir.checkpoints(workdir), guided=False)
     splits = datasets.build_splits(config.data, config.seed)
-    train, test = (source.decode(split) for split in (splits.train, splits.test))
     made = npz.load(rundir.synthetic(workdir))
-    samples = source.decode(source.take(made, range(chosen(config, made, test))))
-    network = feature_networks.build_network(config, splits.train, test.shape[1:])
+    num = chosen(config, made, splits)
+    comparison = distances.build_comparison(config, splits, num)
+    reference = comparison.reference
+    parts = {"synthetic": source.decode(source.stratified(made, num, config.seed))}
+    for split in dict.fromkeys(("train", "test", *distances.REFERENCES[reference])):
+        parts[split] = source.decode(getattr(splits, split))
+    images = distances.sets_of(parts, comparison)
+    network = feature_networks.build_network(config, splits.train, images.test.shape[1:])
     folder = pathlib.Path(config.evaluation.cache_dir or workdir / "features")
-    images = Sets(samples, train, train[: len(samples)], test)
-    seen = extract_all(network, images, folder)
-    figures = rundir.figures(workdir)
+    seen = distances.sets_of(extract_all(network, parts, folder), comparison)
     fields = {
         "features": network.name,
         "features_sha256": network.digest,
         "features_about": network.about,
-        "n": len(samples),
+        "distance": network.distance_name(reference),
+        "n": len(images.synthetic),
         "n_floor": len(images.floor),
-        "n_train": len(train),
-        "n_reference": len(test),
-        "reference": f"test split of {splits.test.name}",
-        "reference_sha256": features.digest(test),
-        "image_sha256": features.digest(samples),
-        **distances.measure(network, images, seen, folder),
+        "floor_of": comparison.floor_split,
+        "n_train": len(images.train),
+        "n_reference": len(images.reference),
+        "reference": f"{reference.replace('+', ' and ')} split of {splits.test.name}",
+        "reference_sha256": features.digest(images.reference),
+        "image_sha256": features.digest(images.synthetic),
+        **distances.measure(network, images, seen, folder, reference),
         "manifold": distances.manifold_fields(seen),
-        "memorization": copies.look_for(images, seen, network.name, figures),
-        "likelihood": likelihood_fields(config, workdir, splits.test),
+        "memorization": copies.look_for(images, seen, network.name, rundir.figures(workdir)),
+        "likelihood": model and likelihood_fields(config, model, splits.test),
         "seed": config.seed,
     }
-    print(summary(fields, network.distance_name), flush=True)
+    print(summary(fields), flush=True)
     return fields
 
 
-def chosen(config: ConfigDict, made: source.Source, test: Pixels) -> int:
-    """How many synthetic images are compared: the bias of few images is then that of the floor."""
-    wanted = config.evaluation.num_images or len(test)
+def chosen(config: ConfigDict, made: source.Source, splits: source.Splits) -> int:
+    """How many synthetic images are compared: by default as many as real ones, for their equal bias."""
+    names = choose("evaluation.reference", config.evaluation.reference, distances.REFERENCES)
+    wanted = config.evaluation.num_images or sum(len(getattr(splits, n).labels) for n in names)
     if wanted > len(made.labels):
         print(
             f"[evaluate] {wanted} synthetic images wanted, there are {len(made.labels)}: all of them"
@@ -92,7 +106,9 @@ def chosen(config: ConfigDict, made: source.Source, test: Pixels) -> int:
     return min(wanted, len(made.labels))
 
 
-def extract_all(network: feature_networks.Network, images: Sets, folder: pathlib.Path) -> Sets:
+def extract_all(
+    network: feature_networks.Network, parts: Mapping[str, Pixels], folder: pathlib.Path
+) -> dict[str, Features]:
     """Kept in `folder` by their content, so that an interrupted call does not begin again."""
 
     def extract(name: str, pixels: Pixels) -> Features:
@@ -109,25 +125,23 @@ def extract_all(network: feature_networks.Network, images: Sets, folder: pathlib
                 progress=lambda done, total: show(done),
             )
 
-    train = extract("training", images.train)
-    synthetic = extract("synthetic", images.synthetic)
-    return Sets(synthetic, train, train[: len(images.floor)], extract("test", images.test))
+    return {name: extract(name, pixels) for name, pixels in parts.items()}
 
 
 def likelihood_fields(
-    config: ConfigDict, workdir: pathlib.Path, test: source.Source
+    config: ConfigDict, model: trained.Model, test: source.Source
 ) -> dict[str, Any] | None:
-    """Bits/dim of the first test images under the trained model, with the standard error over images."""
+    """Bits/dim of some test images under the trained model, with the standard error over images."""
     num = min(config.evaluation.likelihood_images, len(test.labels))
     if num < 2:
         return None
-    model = trained.load_model(config, rundir.checkpoints(workdir))
-    images = source.decode(source.take(test, range(num)))
+    some = source.stratified(test, num, config.seed)
     print(f"[evaluate] bits/dim of {num} test images", flush=True)
-    found = likelihoods.bits_per_dim(config, model, images, test.labels[:num])
+    found = likelihoods.bits_per_dim(config, model, source.decode(some), some.labels)
+    labels = ", given their labels" if model.net.num_classes else ""
     return {
         "n": num,
-        "of": f"the first images of the test split of {test.name}, given their labels",
+        "of": f"drawn at random from the test split of {test.name}, each class with its share{labels}",
         "checkpoint": model.facts["step"],
         "num_steps": config.evaluation.likelihood_steps or model.table.num_steps,
     } | {
@@ -136,11 +150,12 @@ def likelihood_fields(
     }
 
 
-def summary(fields: Mapping[str, Any], name: str) -> str:
-    distance, memory = fields[name], fields["memorization"]
+def summary(fields: Mapping[str, Any]) -> str:
+    name, memory = fields["distance"], fields["memorization"]
+    distance = fields[name]
     parts = [
         f"{name}: {distance['value']:.3g} of {fields['n']} images "
-        f"(as many real training images: {distance['floor']:.3g})",
+        f"({fields['n_floor']} real {fields['floor_of']} images: {distance['floor']:.3g})",
         f"recall {fields['manifold']['recall']:.2f}",
     ]
     if memory["copies"] is not None:

@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int32
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
@@ -32,9 +33,10 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def made_from(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    """All that the images depend on; the batch size is not among it."""
+    """Everything the images depend on; the batch size is not part of it."""
     sampling = config.sampling.to_dict()
-    for name in ("batch_size", "images_per_class"):
+    # The checkpoint is in `trained.made_from`, as the step that it turned out to be.
+    for name in ("batch_size", "checkpoint", "images_per_class"):
         del sampling[name]
     return {
         "model": rundir.model_inputs(config.to_dict()),
@@ -47,12 +49,14 @@ def made_from(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
 
 def export(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     model = trained.load_model(config, rundir.checkpoints(workdir))
-    labels = choose_labels(config, len(model.class_names), model.facts["extra"]["num_images"])
+    labels = choose_labels(config, model)
     shape = (len(labels), *datasets.image_shape(config))
     identity = made_from(config, workdir) | {"step": model.facts["step"]}
     partial = workdir / "synthetic.partial"
     file = begin(partial, rundir.digest(identity))
     draw(config, model, labels, file)
+    if not model.knows_labels:
+        print("[export] the model is unconditional, so the set has no labels", flush=True)
     devices.barrier("export")
     images = np.memmap(file, np.uint8, "r", shape=shape)
     meta = identity | {
@@ -69,7 +73,7 @@ def export(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         npz.save(
             rundir.synthetic(workdir),
             images,
-            labels,
+            labels if model.knows_labels else None,
             model.class_names,
             meta,
             arr_keys=config.export.openai_keys,
@@ -79,25 +83,28 @@ def export(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     return {
         "checkpoint": model.facts["step"],
         "num_images": len(labels),
-        "class_counts": np.bincount(labels, minlength=len(model.class_names)),
+        "class_counts": np.bincount(labels, minlength=len(model.class_names))
+        if model.knows_labels
+        else None,
         "image_sha256": sha256,
         "seed": config.seed,
     }
 
 
-def choose_labels(config: ConfigDict, num_classes: int, num_real: int) -> np.ndarray:
-    """int32 [n], the classes in turn, so that the first images of a set are balanced as well.
+def choose_labels(config: ConfigDict, model: trained.Model) -> Int32[np.ndarray, "N"]:
+    """What is drawn: the classes in turn. An unconditional model of several ignores them.
 
     Raises ValueError where the counts do not fit the classes, or the model knows no labels.
     """
-    if not config.net.class_conditional and num_classes > 1:
+    counts, num_classes = config.export.class_counts, len(model.class_names)
+    if counts and not model.knows_labels:
         raise ValueError(
-            f"a model of {num_classes} classes without net.class_conditional cannot make labelled "
-            "images; train it with net.class_conditional=True, or on one class (data.classes)"
+            f"export.class_counts is {tuple(counts)}, and the model is unconditional "
+            f"(net.class_conditional=False) with {num_classes} classes: it cannot draw a class; set "
+            "export.num_images instead"
         )
-    counts = config.export.class_counts
     if not counts:
-        num = config.export.num_images or num_real
+        num = config.export.num_images or model.facts["extra"]["num_images"]
         return (np.arange(num) % num_classes).astype(np.int32)
     if len(counts) != num_classes or min(counts) < 0 or sum(counts) == 0:
         raise ValueError(
@@ -136,7 +143,7 @@ def draw(config: ConfigDict, model: trained.Model, labels: np.ndarray, file: pat
             out.truncate(done * size)
             out.seek(done * size)
         stop = devices.agreed(devices.place(), received)
-        for images in batches(model.params, labels[done:], done) if done < len(labels) else ():
+        for images in batches(model.weights, labels[done:], done) if done < len(labels) else ():
             if writes:
                 out.write(images.tobytes())
                 out.flush()

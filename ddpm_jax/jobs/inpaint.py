@@ -89,4 +89,4 @@ def fill(
         x = solvers.starting_noise(levels, keys, known.shape[1:])
         return pixels.to_uint8(solvers.sample(solver, denoise, levels, x, keys))
 
-    return np.asarray(walk(model.params, jnp.asarray(original), jnp.asarray(label)))
+    return np.asarray(walk(model.weights, jnp.asarray(original), jnp.asarray(label)))

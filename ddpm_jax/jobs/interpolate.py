@@ -79,7 +79,7 @@ def mix(
         return pixels.to_uint8(made)
 
     weight = jnp.tile(jnp.asarray(weights, jnp.float32), num_pairs)
-    made = walk(model.params, jnp.asarray(first), jnp.asarray(second), weight, label)
+    made = walk(model.weights, jnp.asarray(first), jnp.asarray(second), weight, label)
     return float(levels.t[0]), np.asarray(made).reshape(num_pairs, num_weights, *first.shape[1:])
 
 

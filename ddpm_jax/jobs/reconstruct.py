@@ -64,5 +64,5 @@ def there_and_back(
         size = jnp.hypot(levels.alpha[0], levels.sigma[0])
         return pixels.to_uint8(noise / size), pixels.to_uint8(again)
 
-    noise, again = walk(model.params, jnp.asarray(original), jnp.asarray(label))
+    noise, again = walk(model.weights, jnp.asarray(original), jnp.asarray(label))
     return np.asarray(noise), np.asarray(again)

@@ -102,6 +102,10 @@ def in_short(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     if evaluation:
         items.append(report.Prose(distance_sentence(evaluation)))
     missing = [stage for stage in NEEDED if stage not in found]
+    if "export" in found and found["export"]["class_counts"] is None:
+        text = "The model is unconditional: its images have no labels to train a classifier on."
+        items.append(report.Prose(text))
+        missing = [stage for stage in missing if stage != "classify"]
     if missing:
         modes = ", ".join(f"--mode={stage}" for stage in missing)
         items.append(report.Prose(f"Not made yet: {modes}, with this --workdir."))
@@ -116,11 +120,11 @@ def distance_sentence(evaluation: Fields) -> str:
     name, distance = findings.distance_of(evaluation)
     return (
         f"{name} of {evaluation['n']:,} synthetic images to the {evaluation['n_reference']:,} of the "
-        f"{evaluation['reference']}: {distance['value']:.3g}; of as many real training images: "
-        f"{distance['floor']:.3g}, which is the floor."
+        f"{evaluation['reference']}: {distance['value']:.3g}; of {evaluation['n_floor']:,} real "
+        f"{evaluation['floor_of']} images: {distance['floor']:.3g}, which is the floor."
         + (
             ""
-            if "fid" in evaluation
+            if name.startswith("FID")
             else " These features are not Inception's: this is not an FID."
         )
     )

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import pixels, rundir
 from ddpm_jax.assembly import choice, datasets, denoising, trained
+from ddpm_jax.data import source
 from ddpm_jax.diffusion import process, schedules, solvers
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
@@ -34,7 +35,7 @@ def sample(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     figures = rundir.figures(workdir)
     labels = np.repeat(np.arange(len(model.class_names)), config.sampling.images_per_class)
     draw = trained.build_draw(config, model.net, model.table, "sample")
-    images = np.concatenate(list(draw(model.params, labels)))
+    images = np.concatenate(list(draw(model.weights, labels)))
     levels = denoising.build_steps(config.sampling, model.table)
     x, x0_hat = reverse(config, model, levels)
     if devices.is_writer():
@@ -51,9 +52,11 @@ def sample(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def save_grid(path: pathlib.Path, config: ConfigDict, model: trained.Model, images: Pixels) -> None:
+    """A row for each class, named where the model knows the classes."""
     title = f"{config.sampling.num_steps} steps of {config.sampling.solver}"
     columns = config.sampling.images_per_class
-    pictures.save(path, pictures.grid(images, columns, row_labels=model.class_names, title=title))
+    names = model.class_names if model.knows_labels else None
+    pictures.save(path, pictures.grid(images, columns, row_labels=names, title=title))
 
 
 def reverse(
@@ -71,7 +74,7 @@ def reverse(
         states = solvers.trajectory(solver, denoise, levels, x, keys)
         return pixels.to_uint8(states.x), pixels.to_uint8(states.x0_hat)
 
-    x, x0_hat = walk(model.params)
+    x, x0_hat = walk(model.weights)
     return np.asarray(x), np.asarray(x0_hat)
 
 
@@ -87,9 +90,8 @@ def save_reverse(
     t = np.asarray(levels.t)
     shown = sorted({0, len(model.class_names) - 1})
     rows = [array[frames, c] for c in shown for array in (x, x0_hat)]
-    row_labels = [
-        f"{model.class_names[c]}: {what}" for c in shown for what in ("x_t", "x0 estimate")
-    ]
+    names = [f"{name}: " if model.knows_labels else "" for name in model.class_names]
+    row_labels = [f"{names[c]}{what}" for c in shown for what in ("x_t", "x0 estimate")]
     strip = pictures.strip(
         np.stack(rows),
         [f"t = {t[frame]:.0f}" for frame in frames],
@@ -99,24 +101,22 @@ def save_reverse(
     pictures.save(figures / "reverse.png", strip)
     steps = np.unique(np.linspace(0, len(x) - 1, FRAMES_OF_GIF).astype(int))
     columns = -(-len(model.class_names) // 2) if len(model.class_names) > 4 else None
+    captions = model.class_names if model.knows_labels else None
     pictures.gif(
         figures / "reverse.gif",
-        [
-            pictures.grid(x[i], columns, captions=model.class_names, title=f"t = {t[i]:.0f}")
-            for i in steps
-        ],
+        [pictures.grid(x[i], columns, captions=captions, title=f"t = {t[i]:.0f}") for i in steps],
     )
 
 
 def save_forward(path: pathlib.Path, config: ConfigDict, model: trained.Model) -> None:
     """Real validation images on their way into noise."""
     splits = datasets.build_splits(config.data, config.seed)
-    num = min(3, len(splits.validation.labels))
-    x0 = pixels.to_float(jnp.stack([splits.validation.read(i) for i in range(num)]))
+    shown = source.in_turn(splits.validation, 3, config.seed)
+    x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
     eps = jax.random.normal(choice.key_for(config.seed, "forward"), x0.shape)
     rows = np.linspace(0, model.table.num_steps, FRAMES_OF_STRIP).astype(int)
     frames = [pixels.to_uint8(process.noise(x0, model.table[int(row)], eps)) for row in rows]
-    names = [model.class_names[label] for label in splits.validation.labels[:num]]
+    names = [model.class_names[label] for label in shown.labels]
     strip = pictures.strip(
         np.stack([np.asarray(frame) for frame in frames], axis=1),
         [f"t = {row}" for row in rows],

@@ -1,8 +1,9 @@
 """--mode=sweep: guidance scales by samplers, the same noise in all; as a picture and, if asked, measured.
 
 The scale with the best distance need not be the one whose images teach a classifier most, so both are
-measured: the Frechet distance to real test images, and the accuracy of a classifier on them that was
-trained on the synthetic images alone.
+measured: the Frechet distance to real images, and the accuracy on them of a classifier that was trained
+on the synthetic images alone. The real images are those of the validation split: a sweep is there to
+choose a sampler, and test images measure what was chosen. `sweep.split` names another split.
 """
 
 import pathlib
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
 from ddpm_jax.assembly import (
+    choice,
     classifiers,
     datasets,
     feature_networks,
@@ -49,13 +51,18 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         for sampler in (parse(text, config.sampling.spacing) for text in config.sweep.samplers)
     ]
     num_classes, num_images = len(model.class_names), config.sweep.num_images
+    if config.sweep.num_seeds and not model.knows_labels:
+        raise ValueError(
+            f"sweep.num_seeds is {config.sweep.num_seeds}, and the model is unconditional: its images have "
+            "no labels to train a classifier on; set sweep.num_seeds=0"
+        )
     measure, about = build_measure(config, num_classes) if num_images else (None, {})
     labels = np.arange(max(num_images, num_classes), dtype=np.int32) % num_classes
     shown, rows = [], []
     with progress.bar("sweep", len(points), "points") as show:
         for done, point in enumerate(points, 1):
             drawn = trained.build_draw(config_of(config, point), model.net, model.table, "sweep")
-            images = labelled.Images(np.concatenate(list(drawn(model.params, labels))), labels)
+            images = labelled.Images(np.concatenate(list(drawn(model.weights, labels))), labels)
             shown.append(images.image[:num_classes])
             if measure:
                 rows.append(point._asdict() | measure(labelled.first(images, num_images)))
@@ -64,7 +71,7 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         figures = rundir.figures(workdir)
         picture = pictures.strip(
             np.stack(shown),
-            model.class_names,
+            model.class_names if model.knows_labels else [""] * num_classes,
             row_labels=[point.name for point in points],
             title="The same noise in each column",
         )
@@ -106,12 +113,14 @@ def build_measure(
 ) -> tuple[Callable[[labelled.Images], dict[str, Any]], dict[str, Any]]:
     """What is measured on the images of a point, and what is to be said of all points."""
     splits = datasets.build_splits(config.data, config.seed)
-    test = labelled.decode(splits.test)
-    network = feature_networks.build_network(config, splits.train, test.image.shape[1:])
-    name = network.distance_name
-    reference = frechet.moments(network.features(test.image))
+    known = {"validation": splits.validation, "test": splits.test}
+    split = choice.choose("sweep.split", config.sweep.split, known)
+    real = labelled.decode(split)
+    network = feature_networks.build_network(config, splits.train, real.image.shape[1:])
+    name = network.distance_name(config.sweep.split)
+    reference = frechet.moments(network.features(real.image))
     trainer = classifiers.build_trainer(
-        config.classifier, config.seed, test.image.shape[1:], num_classes
+        config.classifier, config.seed, real.image.shape[1:], num_classes
     )
     seeds = range(config.sweep.num_seeds)
 
@@ -119,7 +128,7 @@ def build_measure(
         distance = frechet.distance(frechet.moments(network.features(images.image)), reference)
         if not seeds:
             return {name: distance}
-        outcomes = labelled.measure(trainer, images, test, list(seeds), num_classes)
+        outcomes = labelled.measure(trainer, images, real, list(seeds), num_classes)
         accuracies = worth.accuracy(np.array([outcome["confusion"] for outcome in outcomes]))
         mean, half_width = worth.mean_interval(accuracies)
         return {name: distance, "accuracy": mean, "ci95": half_width}
@@ -128,7 +137,8 @@ def build_measure(
         "distance": name,
         "features_about": network.about,
         "n": config.sweep.num_images,
-        "n_reference": len(test.label),
+        "n_reference": len(real.label),
+        "reference": f"{config.sweep.split} split of {split.name}",
         "seeds": len(seeds),
     }
 

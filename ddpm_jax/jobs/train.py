@@ -12,7 +12,7 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, progress, rundir
-from ddpm_jax.assembly import choice, reproduction, timings, training
+from ddpm_jax.assembly import choice, denoising, reproduction, timings, trained, training
 from ddpm_jax.data import source
 from ddpm_jax.training import (
     calls,
@@ -239,16 +239,19 @@ def reporter(
 def painter(
     config: ConfigDict, workdir: pathlib.Path, parts: training.Parts, files: Open
 ) -> Callable[[int, states.TrainState], None]:
-    """Samples from the same noise each time, one row a class."""
+    """Samples from the same noise each time, a row for each class."""
     names = parts.splits.train.class_names
     labels = np.repeat(np.arange(len(names)), config.sampling.images_per_class)
 
     def paint(at: int, state: states.TrainState) -> None:
-        images = np.concatenate(list(parts.draw(state.ema_params, labels)))
+        images = np.concatenate(list(parts.draw(denoising.Weights(state.ema_params), labels)))
         if not devices.is_writer():
             return
         picture = pictures.grid(
-            images, config.sampling.images_per_class, row_labels=names, title=f"step {at}"
+            images,
+            config.sampling.images_per_class,
+            row_labels=names if trained.knows_labels(parts.programs.net, len(names)) else None,
+            title=f"step {at}",
         )
         pictures.save(rundir.figures(workdir) / "samples" / f"{at:07d}.png", picture)
         files.writer.pictures(at, {"samples": picture})

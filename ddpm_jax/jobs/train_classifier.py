@@ -186,7 +186,8 @@ def by_level(
     config: ConfigDict, net: Any, params: Params, table: schedules.Level, held_out: source.Source
 ) -> dict[str, float]:
     """Accuracy at some t, on validation images; only at t = 0 for a classifier of clean images."""
-    held_out = source.take(held_out, range(min(len(held_out.labels), MOST_TESTED)))
+    num = min(len(held_out.labels), MOST_TESTED)
+    held_out = source.stratified(held_out, num, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(held_out)))
     eps = jax.random.normal(choice.key_for(config.seed, "guide accuracy"), x0.shape)
 

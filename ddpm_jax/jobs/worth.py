@@ -27,6 +27,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     synthetic = rundir.synthetic(workdir)
     if not synthetic.exists():
         raise FileNotFoundError(f"{synthetic} is missing; run --mode=export first")
+    labelled.require_labels(synthetic)
     inputs = {
         "data": rundir.model_inputs(config.to_dict(), sections=("data",)),
         "classifier": trained_as(config).to_dict(),

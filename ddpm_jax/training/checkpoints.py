@@ -142,7 +142,10 @@ def restore_params(
     if step is None:
         found = _newest_good(folder, {item: target})
     elif step in retention.steps(folder):
-        found = _read(folder, step, {item: target})
+        try:
+            found = _read(folder, step, {item: target})
+        except Damaged as fault:
+            raise Damaged(f"checkpoint {step} in {folder} is damaged: {fault}") from fault
     else:
         raise FileNotFoundError(
             f"{folder} has no checkpoint {step}; there are {retention.steps(folder)}"

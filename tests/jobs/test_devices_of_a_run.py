@@ -32,7 +32,7 @@ def train(workdir, num_devices):
 
 def parameters(workdir):
     config = tiny()
-    return jax.tree.map(np.asarray, trained.load_model(config, workdir / "checkpoints").params)
+    return jax.tree.map(np.asarray, trained.load_model(config, workdir / "checkpoints").weights.net)
 
 
 def largest_difference(one, other):

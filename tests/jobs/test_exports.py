@@ -6,6 +6,7 @@ import pytest
 
 from ddpm_jax import rundir
 from ddpm_jax.assembly import denoising, networks, trained
+from ddpm_jax.data import npz
 from ddpm_jax.jobs import export, train
 
 
@@ -89,11 +90,18 @@ def test_openai_keys(config, model):
 
 
 @pytest.mark.slow
-def test_an_unconditional_model_of_several_classes_cannot_make_labelled_images(config, tmp_path):
-    config.net.class_conditional = False
-    train.run(config, tmp_path)
-    with pytest.raises(ValueError, match=r"net\.class_conditional=True"):
-        export.run(config, tmp_path)
+def test_the_chain_of_an_unconditional_model_leaves_its_classifiers_out(program, tmp_path):
+    done = program("--config.net.class_conditional=False", f"--workdir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    for mode in ("classify", "compare"):
+        assert f"[{mode}] left out: {tmp_path}/synthetic.npz has no labels" in done.stdout
+    assert not npz.has_labels(tmp_path / "synthetic.npz")
+    assert rundir.result(tmp_path, "evaluate")["frechet_conv4"]["value"] > 0
+    assert (tmp_path / "report.html").exists()
+    done = program(
+        "--config.net.class_conditional=False", "--mode=classify", f"--workdir={tmp_path}"
+    )
+    assert done.returncode == 2 and done.stderr.startswith("error: ")
 
 
 @pytest.mark.slow
@@ -124,7 +132,7 @@ def test_a_batch_is_begun_before_the_one_before_it_is_waited_for(config, monkeyp
     config.sampling.batch_size = 8
     net = networks.build_net(config, 10)
     draw = trained.build_draw(config, net, denoising.build_levels(config.schedule), "export")
-    sizes = [len(images) for images in draw({}, np.zeros(19, np.int32))]
+    sizes = [len(images) for images in draw(denoising.Weights({}), np.zeros(19, np.int32))]
     assert story == ["begin", "begin", "wait", "begin", "wait", "wait"]
     assert sizes == [8, 8, 3] and traced == [8]
 

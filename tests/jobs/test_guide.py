@@ -68,7 +68,7 @@ def test_a_guide_that_is_not_finished_or_of_other_fields_does_not_guide(
     with pytest.raises(FileNotFoundError, match=r"no classifier of 6 steps \(found: 4\)"):
         trained.made_from(config, rundir.checkpoints(tmp_path))
     train_classifier.run(config, tmp_path)
-    monkeypatch.setattr(trained, "newest_step", lambda directory: 6)
+    monkeypatch.setattr(trained, "chosen_step", lambda config, directory: 6)
     found = trained.made_from(config, rundir.checkpoints(tmp_path))
     assert found == {"step": 6, "guide": weights(config, tmp_path)}
     config.guide.learning_rate = 3e-2

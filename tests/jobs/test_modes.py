@@ -146,8 +146,10 @@ def test_sweep_measures_every_pair(config, model):
         ("ddim", 4, "uniform"),
         ("heun", 2, "karras"),
     ]
-    assert found["distance"] == "frechet_conv4" and found["n"] == 60
-    assert len({row["frechet_conv4"] for row in found["points"]}) == 3
+    name = "frechet_conv4_to_validation"
+    assert found["distance"] == name and found["n"] == 60
+    assert (found["n_reference"], found["reference"]) == (180, "validation split of digits")
+    assert len({row[name] for row in found["points"]}) == 3
     assert all(0 <= row["accuracy"] <= 1 for row in found["points"])
     assert size(model, "sweep-distance.png") and size(model, "sweep-accuracy.png")
     report.run(config, model)
@@ -178,7 +180,7 @@ def test_a_classifier_guides_samples_towards_its_class(config, model, noised):
         found = trained.load_model(config, model / "checkpoints")
         label = jnp.arange(10)
         keys = jax.random.split(jax.random.key(0), 10)
-        made = denoising.build_sampler(config, found.net, found.table)(found.params, label, keys)
+        made = denoising.build_sampler(config, found.net, found.table)(found.weights, label, keys)
         guide = trained.load_guide(config, model / "guide", 10)
         judge = denoising.guides.build_log_prob(config.guide, guide, label, lambda x, level: None)
         if not noised:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_run import tiny
 
-from ddpm_jax.assembly import planning, timings, trained, training
+from ddpm_jax.assembly import denoising, planning, timings, trained, training
 from ddpm_jax.jobs import plan
 from ddpm_jax.training import devices, footprint
 
@@ -113,7 +113,7 @@ def test_a_stage_that_draws_compiles_the_very_program_that_was_planned(monkeypat
     for seed, purpose in ((0, "export"), (0, "progress"), (1, "export")):
         config.seed = seed
         draw = trained.build_draw(config, programs.net, programs.table, purpose)
-        drawn.append(next(draw({}, np.zeros(8, np.int32))).tobytes())
+        drawn.append(next(draw(denoising.Weights({}), np.zeros(8, np.int32))).tobytes())
     assert len(texts) == 4 and len(set(texts)) == 1
     assert len(set(drawn)) == 3
 

@@ -77,6 +77,7 @@ def test_measurements_that_a_run_may_lack_or_have(finished, config):
     def edit(fields):
         fields["fid"] = fields.pop("frechet_conv4") | {"at_infinity": 1.5, "floor_at_infinity": 0.5}
         fields["kid"] = fields.pop("kernel_conv4")
+        fields["distance"] = "fid"
         fields["memorization"] = {"copies": None, "why": "20 test images, 99 needed"}
         part = {"mean": 2.5, "standard_error": 0.1}
         fields["likelihood"] = {

@@ -91,13 +91,13 @@ def test_a_training_step_is_no_more_work_than_it_was(on_four):
 def test_sampling_exchanges_nothing():
     small = config()
     net = networks.build_net(small, 10)
-    params = networks.init_net(net, small.data, jax.random.key(0))
+    weights = denoising.Weights(networks.init_net(net, small.data, jax.random.key(0)))
     sampler = denoising.build_sampler(small, net, denoising.build_levels(small.schedule))
     compiled = devices.spread(
-        devices.place(), lambda params, rows: sampler(params, rows["label"], rows["key"])
+        devices.place(), lambda weights, rows: sampler(weights, rows["label"], rows["key"])
     )
     rows = {
         "label": np.zeros(8, np.int32),
         "key": jax.random.split(choice.key_for(0, "sample"), 8),
     }
-    assert collectives(compiled.lower(params, rows).compile()) == []
+    assert collectives(compiled.lower(weights, rows).compile()) == []
