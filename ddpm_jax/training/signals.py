@@ -39,19 +39,32 @@ def deferred() -> Iterator[Callable[[], str | None]]:
 def leaving() -> Iterator[None]:
     """Where nothing is to be saved first, since all that is done is on disk: a signal ends the program.
 
-    It leaves with `STOPPED`. What is inside of `deferred` in it is not touched.
+    It leaves with `STOPPED`. What is inside of `deferred` in it is not touched. Handlers are restored,
+    unless the program leaves with `STOPPED`: later signals must not change that status while it ends.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        for another in CAUGHT:  # those that come while the program cleans up
-            signal.signal(another, signal.SIG_DFL if another == signal.SIGINT else signal.SIG_IGN)
+        ignore_further()
         name = signal.Signals(number).name
         print(f"{name}: stopped; run the same command to go on", file=sys.stderr, flush=True)
         sys.exit(STOPPED)
 
     before = {number: signal.signal(number, leave) for number in CAUGHT}
+    stopped = False
     try:
         yield
+    except SystemExit as error:
+        stopped = error.code == STOPPED
+        raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if stopped:
+            ignore_further()
+        else:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def ignore_further() -> None:
+    """All but SIGINT, which ends the program at once: a second Ctrl-C."""
+    for number in CAUGHT:
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)

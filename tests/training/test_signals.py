@@ -8,6 +8,15 @@ import pytest
 from ddpm_jax.training import signals
 
 
+@pytest.fixture
+def handlers():
+    """Those of this process, restored after the test."""
+    before = {number: signal.getsignal(number) for number in signals.CAUGHT}
+    yield before
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", signals.CAUGHT, ids=lambda number: number.name)
 def test_a_signal_is_remembered_and_does_not_break_anything_off(number):
     before = signal.getsignal(number)
@@ -44,9 +53,8 @@ def test_a_second_interrupt_ends_the_process_at_once():
 
 @pytest.mark.parametrize("number", signals.CAUGHT, ids=lambda number: number.name)
 def test_where_nothing_is_to_be_saved_a_signal_ends_the_program_with_the_same_status(
-    number, capsys
+    number, capsys, handlers
 ):
-    before = signal.getsignal(number)
     with pytest.raises(SystemExit) as left, signals.leaving():
         with signals.deferred() as received:
             os.kill(os.getpid(), number)
@@ -55,4 +63,25 @@ def test_where_nothing_is_to_be_saved_a_signal_ends_the_program_with_the_same_st
         pytest.fail("still here")
     assert left.value.code == signals.STOPPED
     assert capsys.readouterr().err.startswith(f"{number.name}: stopped; run the same command")
-    assert signal.getsignal(number) == before
+
+
+def test_handlers_are_restored_unless_the_program_was_stopped(handlers):
+    for code, restored in ((0, True), (2, True), (signals.STOPPED, False)):
+        with pytest.raises(SystemExit), signals.leaving():
+            sys.exit(code)
+        assert all((signal.getsignal(n) == handlers[n]) == restored for n in signals.CAUGHT)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_second_signal_while_python_shuts_down_does_not_change_the_status(name):
+    program = (
+        "import atexit, os, signal, sys\n"
+        "from ddpm_jax.training import signals\n"
+        f"again = lambda: os.kill(os.getpid(), signal.{name})\n"
+        "atexit.register(again)\n"
+        "with signals.leaving():\n"
+        "    with signals.deferred():\n"
+        "        again()\n"
+        "    sys.exit(signals.STOPPED)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == signals.STOPPED
