@@ -35,6 +35,7 @@ LONGEST_FIRST = (
     "tests/jobs/test_plan.py",
     "tests/benchmarks/test_benchmarks_run.py",
     "tests/data/test_tfds.py",
+    "tests/jobs/test_slurm.py",
     "tests/jobs/test_pair_of_a_run.py",
 )
 
