@@ -1,5 +1,6 @@
-"""Two processes of the program, one of which stands still."""
+"""Two processes of the program, one of which stands still or is killed."""
 
+import json
 import signal
 import subprocess
 import time
@@ -19,6 +20,9 @@ STEPS = {
     "training.sample_every": 1000,
 }
 STOPPED = 75
+HEARTBEAT = 10
+KEEP_ALL = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+"""Three starts of a pair compile many small programs, which are kept as the program does by itself."""
 SLACK = 15
 """Seconds for the watcher to look at its clock, and for a process to end on a busy machine."""
 
@@ -40,7 +44,7 @@ def start():
                 running.append(
                     subprocess.Popen(
                         command("--mode=train", *flags),
-                        env=environment(1),
+                        env=environment(1) | KEEP_ALL,
                         cwd=ROOT,
                         stdout=output,
                         stderr=subprocess.STDOUT,
@@ -89,3 +93,34 @@ def test_one_that_waits_for_a_stuck_one_longer_than_it_may_says_so_and_ends(star
     said = said_by(tmp_path / "run", 0).read_text()
     assert pair[0].returncode == STOPPED and seconds < STALL + SLACK, said[-3000:]
     assert f"nothing has moved for {STALL} seconds: another process is stuck or gone" in said
+
+
+def sums(workdir):
+    result = json.loads((workdir / "results" / "train.json").read_text())
+    return result["params_sha256"], result["ema_sha256"]
+
+
+@pytest.mark.slow
+def test_one_is_killed_the_other_ends_and_the_pair_resumes_to_the_same_bits(
+    start, tmp_path, record_property
+):
+    fields = {"training.num_steps": 60, "training.heartbeat_seconds": HEARTBEAT}
+    for process in start(tmp_path / "undisturbed", **fields):
+        assert process.wait(300) == 0, said_by(tmp_path / "undisturbed", 0).read_text()[-3000:]
+
+    workdir = tmp_path / "killed"
+    first, second = start(workdir, **fields)
+    while not (workdir / "checkpoints" / "20").exists():
+        assert first.poll() is None and second.poll() is None
+        time.sleep(0.01)
+    first.kill()  # the one that coordinates and writes
+    seconds = seconds_until_it_ends(second)
+    said = said_by(workdir, 1).read_text()[-3000:]
+    assert second.returncode not in (0, STOPPED) and seconds < HEARTBEAT + SLACK, said
+    record_property("counted", f"one of a pair killed: the other ended {seconds:.0f} s later")
+    assert not (workdir / "results" / "train.json").exists()
+
+    for process in start(workdir, **fields):
+        assert process.wait(300) == 0, said_by(workdir, 0).read_text()[-3000:]
+    assert json.loads((workdir / "results" / "train.json").read_text())["resumed_at"] >= 20
+    assert sums(workdir) == sums(tmp_path / "undisturbed")
