@@ -71,7 +71,7 @@ def build_trainer(
     rate = optim.warmup_cosine(
         config.learning_rate, num_steps=config.num_steps, warmup_steps=config.warmup_steps
     )
-    optimizer = optim.adamw(rate, weight_decay=config.weight_decay)
+    optimizer = optim.for_each(optim.adamw(rate, weight_decay=config.weight_decay))
     train_step = devices.compile_step(
         placement, step.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.0))
     )

@@ -69,6 +69,21 @@ def adamw(
     return _clipped(decays, clip_norm)
 
 
+def for_each(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """`optimizer` for several sets of parameters, stacked along the first axis of every leaf.
+
+    Each set is optimized as it would be alone. Without this, AdamW's mask would take a stacked bias
+    for a kernel, and the gradients of all sets would be clipped by one norm.
+    """
+
+    def update(
+        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
+        return jax.vmap(optimizer.update)(updates, state, params)
+
+    return optax.GradientTransformation(jax.vmap(optimizer.init), update)
+
+
 def ema_decay(decay: float, *, warmup: bool = True) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
     """min(decay, (1 + step) / (10 + step)): a young average must not remember the first weights."""
     if not 0.0 <= decay < 1.0:

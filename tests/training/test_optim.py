@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -71,6 +72,27 @@ def test_adamw_decays_kernels_and_nothing_else():
     params = {"kernel": jnp.full((2, 2), 10.0), "bias": jnp.full(2, 10.0)}
     grads = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}
     updates = first_update(optim.adamw(0.1, weight_decay=0.01, clip_norm=1.0), params, grads)
+    np.testing.assert_allclose(updates["kernel"], -0.1 * 0.01 * 10.0, rtol=1e-6)
+    np.testing.assert_array_equal(updates["bias"], 0.0)
+
+
+def test_stacked_sets_are_each_optimized_as_if_alone():
+    """The norms of the two gradients are 5 and 0.5: only the first one is clipped to 1."""
+    params = {"kernel": jnp.full((2, 2, 2), 10.0), "bias": jnp.full((2, 2), 10.0)}
+    grads = {"kernel": jnp.zeros((2, 2, 2)), "bias": jnp.array([[3.0, 4.0], [0.3, 0.4]])}
+    alone = optim.adamw(0.1, weight_decay=0.01, eps=1.0, clip_norm=1.0)
+    found = first_update(optim.for_each(alone), params, grads)
+    for i in range(2):
+        of_set = jax.tree.map(lambda leaf, i=i: leaf[i], (params, grads))
+        wanted = first_update(alone, *of_set)
+        for name in params:
+            np.testing.assert_allclose(found[name][i], wanted[name], rtol=1e-6)
+
+
+def test_a_stacked_bias_without_gradient_does_not_decay():
+    params = {"kernel": jnp.full((3, 2, 2), 10.0), "bias": jnp.full((3, 2), 10.0)}
+    grads = jax.tree.map(jnp.zeros_like, params)
+    updates = first_update(optim.for_each(optim.adamw(0.1, weight_decay=0.01)), params, grads)
     np.testing.assert_allclose(updates["kernel"], -0.1 * 0.01 * 10.0, rtol=1e-6)
     np.testing.assert_array_equal(updates["bias"], 0.0)
 
