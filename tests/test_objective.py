@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from ddpm_jax.assembly import denoising, networks, objective, optimizers
+from ddpm_jax.assembly import denoising, networks, objective, optimizers, training
 from ddpm_jax.diffusion import solvers
 
 NUM = 512
@@ -252,6 +252,78 @@ def test_guidance_leans_from_no_label_or_from_the_other_class(config):
     assert denoising.leaned_from(config.sampling, label, 3).tolist() == [3, 3, 3]
     config.sampling.guidance_from = "next_class"
     assert denoising.leaned_from(config.sampling, label, 3).tolist() == [1, 2, 0]
+    # A mix of two images has no label, and so no class beside it.
+    assert denoising.leaned_from(config.sampling, jnp.array([3]), 3).tolist() == [3]
+
+
+@pytest.mark.parametrize("scale", [0.0, 2.0])
+def test_guidance_is_refused_where_no_label_was_ever_dropped(config, scale):
+    """The row of the null class is then as it was initialized."""
+    config.loss.label_dropout = 0.0
+    config.sampling.guidance_scale = scale
+    table = denoising.build_levels(config.schedule)
+    net = Labelled()
+    asked = (
+        lambda: denoising.build_sampler(config, net, table),
+        lambda: denoising.build_denoiser(config, net, denoising.Weights({}), jnp.array([0, 1])),
+    )
+    for ask in asked:
+        with pytest.raises(ValueError, match=rf"scale of {scale:g} .*label_dropout = 0.*wanted a"):
+            ask()
+    config.sampling.guidance_from = "next_class"
+    for ask in asked:
+        ask()
+    config.sampling.guidance_from, config.sampling.guidance_scale = "unlabelled", 1.0
+    for ask in asked:
+        ask()
+
+
+def test_guidance_is_refused_of_a_network_without_labels(config):
+    config.net.class_conditional = False
+    config.sampling.guidance_scale = 2.0
+    with pytest.raises(
+        ValueError, match=r"scale of 2 .*class_conditional is False; wanted a scale"
+    ):
+        denoising.check_guidance(config)
+
+
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        # The square root of the product of 1 - beta: 0.603 at T = 100, 0.951 at T = 10.
+        ({"name": "linear", "num_steps": 100}, "beta_start=0.001 and schedule.beta_end=0.2"),
+        ({"name": "sigmoid_beta", "num_steps": 100}, "beta_start=0.001 and schedule.beta_end=0.2"),
+        ({"name": "linear", "num_steps": 10}, "take schedule.name=cosine"),
+        ({"name": "blend", "num_steps": 10, "blend_reach": 0.4}, "set schedule.blend_reach=1"),
+    ],
+)
+def test_a_schedule_that_does_not_end_in_noise_is_warned_of(config, fields, advice, capsys):
+    config.schedule.update(fields)
+    training.warn(config, denoising.build_levels(config.schedule))
+    (line,) = capsys.readouterr().err.splitlines()
+    betas = np.linspace(1e-4, 0.02, config.schedule.num_steps)
+    alpha = np.cos(0.2 * np.pi) if fields["name"] == "blend" else np.sqrt(np.prod(1 - betas))
+    assert f"ends at alpha_T = {alpha:.2g}" in line and advice in line
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "linear", "num_steps": 1000},
+        # What the warning advises.
+        {"name": "linear", "num_steps": 100, "beta_start": 0.001, "beta_end": 0.2},
+        {"name": "sigmoid_beta", "num_steps": 100, "beta_start": 0.001, "beta_end": 0.2},
+        {"name": "blend", "num_steps": 10, "blend_reach": 1.0},
+        {"name": "cosine", "num_steps": 10},
+        {"name": "cosine", "num_steps": 1},
+        {"name": "sigmoid_alpha_bar", "num_steps": 10},
+        {"name": "karras", "num_steps": 10},
+    ],
+)
+def test_a_schedule_that_ends_in_noise_is_not(config, fields, capsys):
+    config.schedule.update(fields)
+    training.warn(config, denoising.build_levels(config.schedule))
+    assert capsys.readouterr().err == ""
 
 
 class Labelled(nn.Module):

@@ -21,6 +21,10 @@ Sampler = Callable[["Weights", Labels, Keys], Images]
 # last row, and images end as black and white specks; 2.4 for 5 steps of Karras et al.'s levels.
 MOST_AMPLIFIED = 50.0
 
+# Largest alpha / sigma of a table's last row that passes for noise. Ho et al.'s linear schedule ends at
+# 0.006, a cosine at most at 0.03; Stable Diffusion's 0.068 shows in its images (Lin et al. 2024, table 1).
+MOST_SIGNAL_LEFT = 0.05
+
 
 class Weights(NamedTuple):
     """Parameters of a denoising network, and of the classifier that guides it, if one does."""
@@ -43,10 +47,51 @@ def build_levels(config: ConfigDict) -> schedules.Level:
     return choose("schedule.name", config.name, known)()
 
 
+def signal_left(config: ConfigDict, table: schedules.Level) -> str | None:
+    """A warning where the schedule section's table does not end in noise, from which samples start."""
+    alpha, sigma, num_steps = float(table.alpha[-1]), float(table.sigma[-1]), table.num_steps
+    if alpha <= MOST_SIGNAL_LEFT * sigma:
+        return None
+    advice = "take schedule.name=cosine"
+    if config.name in ("linear", "sigmoid_beta"):
+        # The default ends, for T steps (Nichol & Dhariwal's code scales them so).
+        first, last = 1e-4 * 1000 / num_steps, 0.02 * 1000 / num_steps
+        if last < 1.0:
+            advice = f"set schedule.beta_start={first:.3g} and schedule.beta_end={last:.3g}"
+    elif config.name == "blend":
+        advice = "set schedule.blend_reach=1"
+    return (
+        f"warning: schedule.name {config.name!r} of {num_steps} steps ends at alpha_T = {alpha:.2g}, "
+        f"sigma_T = {sigma:.2g}, not in the noise that samples start from; {advice}"
+    )
+
+
+def check_guidance(config: ConfigDict) -> None:
+    """Raises ValueError where classifier-free guidance asks the network what it was not trained for."""
+    scale = config.sampling.guidance_scale
+    if scale == 1.0:
+        return
+    what = f"a guidance scale of {scale:g} (sampling.guidance_scale, sweep.guidance_scales)"
+    if not config.net.class_conditional:
+        raise ValueError(
+            f"{what} needs labels, and net.class_conditional is False; wanted a scale of 1"
+        )
+    if config.sampling.guidance_from == "unlabelled" and not config.loss.label_dropout:
+        raise ValueError(
+            f"{what} asks for images without a label, which a network with loss.label_dropout = 0 is "
+            "never trained for; wanted a scale of 1, sampling.guidance_from=next_class, or a training "
+            "with loss.label_dropout above 0, such as 0.1"
+        )
+
+
 def build_denoiser(
     config: ConfigDict, net: nn.Module, weights: Weights, label: Labels
 ) -> predictions.Denoiser:
-    """The network with its labels bound, guided and clipped as the sampling section says."""
+    """The network with its labels bound, guided and clipped as the sampling section says.
+
+    Raises ValueError as `check_guidance` does.
+    """
+    check_guidance(config)
     sampling = config.sampling
     plain = build_reader(config, build_predict(net, weights.net, label))
     denoise = plain
@@ -66,7 +111,10 @@ def leaned_from(config: ConfigDict, label: Labels, num_classes: int) -> Labels:
     """The labels that classifier-free guidance leans away from."""
     known = {
         "unlabelled": lambda: jnp.full_like(label, num_classes),
-        "next_class": lambda: (label + 1) % num_classes,
+        # The null class, which the mix of two images has, is next to no other one.
+        "next_class": lambda: jnp.where(
+            label == num_classes, num_classes, (label + 1) % num_classes
+        ),
     }
     return choose("sampling.guidance_from", config.guidance_from, known)()
 
@@ -106,7 +154,11 @@ def build_steps(config: ConfigDict, table: schedules.Level) -> schedules.Level:
 
 
 def build_sampler(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Sampler:
-    """`(weights, label, keys) -> images in [-1, 1]`; image i depends on label[i] and keys[i] alone."""
+    """`(weights, label, keys) -> images in [-1, 1]`; image i depends on label[i] and keys[i] alone.
+
+    What cannot be sampled is refused here, before a training or an export begins.
+    """
+    check_guidance(config)
     levels, solver = build_steps(config.sampling, table), build_solver(config.sampling, table)
 
     def sample(weights: Weights, label: Labels, keys: Keys) -> Images:

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple
@@ -76,6 +77,13 @@ def build_parts(config: ConfigDict) -> Parts:
         programs.eval_step,
         trained.build_draw(config, programs.net, programs.table, "progress"),
     )
+
+
+def warn(config: ConfigDict, table: schedules.Level) -> None:
+    """On stderr, once, of what a training can do but hardly anybody wants."""
+    warning = denoising.signal_left(config.schedule, table)
+    if warning and devices.is_writer():
+        print(warning, file=sys.stderr, flush=True)
 
 
 def build_programs(

@@ -29,8 +29,12 @@ def below(levels: Level, t: float) -> Level:
 
 def partial(solver: Solver, denoise: Denoiser, levels: Level, x0: Images, keys: Keys) -> Images:
     """Noise images to the first of the levels and denoise them again (SDEdit, Meng et al. 2022)."""
-    xt = process.noise(x0, levels[0], process.gaussian(_named(keys, "start"), x0.shape[1:]))
-    return solvers.sample(solver, denoise, levels, xt, keys)
+    return solvers.sample(solver, denoise, levels, noised(levels, x0, keys), keys)
+
+
+def noised(levels: Level, x0: Images, keys: Keys) -> Images:
+    """The images at the first of the levels, from which `partial` starts."""
+    return process.noise(x0, levels[0], process.gaussian(_named(keys, "start"), x0.shape[1:]))
 
 
 def inpaint(

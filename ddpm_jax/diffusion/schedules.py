@@ -110,9 +110,12 @@ def from_log_snr(log_snr: Float[np.ndarray, "T"]) -> Level:
 def karras(
     num_steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
 ) -> Level:
-    """alpha is 1, time is the noise level itself, t = sigma (Karras et al. 2022, eq. 5)."""
-    ends = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
-    sigma = np.append(0.0, np.linspace(*ends, num_steps) ** rho)
+    """alpha is 1, time is the noise level itself, t = sigma (Karras et al. 2022, eq. 5).
+
+    Counted down from `sigma_max`, as theirs, so that a table of one step has that level.
+    """
+    ends = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    sigma = np.append(0.0, np.linspace(*ends, num_steps)[::-1] ** rho)
     return _cast(sigma, np.ones_like(sigma), sigma)
 
 

@@ -20,6 +20,9 @@ from ddpm_jax.types import Images, Keys
 
 Carry = Any
 
+MOST_CHURN = math.sqrt(2.0) - 1.0
+"""Alg. 2 of Karras et al. 2022 cuts gamma to it."""
+
 
 class Solver(NamedTuple):
     """`init(x) -> carry` and `step(denoise, carry, x, now, nxt, keys) -> (x, carry)`."""
@@ -138,9 +141,11 @@ def edm_stochastic(
     """Heun's method with some noise added before every step (Karras et al. 2022, alg. 2).
 
     `churn` is alg. 2's gamma, the share by which sigma / alpha rises; it is S_churn over the number
-    of steps, at most 0.41. `table` tells the network's t at the levels in between; none of them is
-    noisier than its last row.
+    of steps, at most sqrt(2) - 1, where the noise added is as much as there was. `table` tells the
+    network's t at the levels in between; none of them is noisier than its last row.
     """
+    if not 0.0 <= churn <= MOST_CHURN:
+        raise ValueError(f"churn {churn}; wanted from 0 to sqrt(2) - 1 = {MOST_CHURN:.4f}")
 
     def step(denoise, carry, x, now, nxt, keys):
         ratio = now.sigma / now.alpha

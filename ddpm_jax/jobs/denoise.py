@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from ddpm_jax import pixels, rundir
 from ddpm_jax.assembly import choice, datasets, denoising, trained
 from ddpm_jax.data import source
-from ddpm_jax.diffusion import editing, process
+from ddpm_jax.diffusion import editing, solvers
 from ddpm_jax.evaluation import similarity
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
@@ -65,9 +65,8 @@ def from_share(
     def walk(params, image, label):
         x0 = pixels.to_float(image)
         ask = denoising.build_denoiser(config, model.net, params, label)
-        eps = process.gaussian(keys, x0.shape[1:])
-        noised = process.noise(x0, levels[0], eps)
-        result = editing.partial(solver, ask, levels, x0, keys)
+        noised = editing.noised(levels, x0, keys)
+        result = solvers.sample(solver, ask, levels, noised, keys)
         return pixels.to_uint8(noised), pixels.to_uint8(result)
 
     noised, result = walk(model.weights, jnp.asarray(original), jnp.asarray(label))

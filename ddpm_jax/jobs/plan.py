@@ -66,6 +66,7 @@ def run(
 def plan(config: ConfigDict, workdir: pathlib.Path, memory_limit: int | None) -> dict[str, Any]:
     """The fields of `results/plan.json`. Nothing is timed where something does not fit."""
     parts = training.build_parts(config)
+    training.warn(config, parts.programs.table)
     sizes = planning.sizes(config, parts.splits)
     programs = compile_all(config, parts, sizes)
     memory = planning.training_memory(parts.state, programs.step.takes, programs.grid.takes)

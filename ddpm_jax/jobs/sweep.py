@@ -50,6 +50,11 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         for scale in config.sweep.guidance_scales
         for sampler in (parse(text, config.sampling.spacing) for text in config.sweep.samplers)
     ]
+    # All of them before the first image is drawn: what is refused is refused at once.
+    draws = [
+        trained.build_draw(config_of(config, point), model.net, model.table, "sweep")
+        for point in points
+    ]
     num_classes, num_images = len(model.class_names), config.sweep.num_images
     if config.sweep.num_seeds and not model.knows_labels:
         raise ValueError(
@@ -60,8 +65,7 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     labels = np.arange(max(num_images, num_classes), dtype=np.int32) % num_classes
     shown, rows = [], []
     with progress.bar("sweep", len(points), "points") as show:
-        for done, point in enumerate(points, 1):
-            drawn = trained.build_draw(config_of(config, point), model.net, model.table, "sweep")
+        for done, (point, drawn) in enumerate(zip(points, draws, strict=True), 1):
             images = labelled.Images(np.concatenate(list(drawn(model.weights, labels))), labels)
             shown.append(images.image[:num_classes])
             if measure:

@@ -53,6 +53,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     A signal ends the program with status `signals.STOPPED`, the state saved.
     """
     parts = training.build_parts(config)
+    training.warn(config, parts.programs.table)
     facts = {
         "class_names": parts.splits.train.class_names,
         "data_sha256": source.fingerprint(parts.splits.train),

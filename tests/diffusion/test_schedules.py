@@ -186,6 +186,23 @@ def test_karras_levels_follow_equation_5():
     np.testing.assert_array_equal(table.alpha, 1.0)
 
 
+def test_one_step_of_karras_is_the_noisiest_one():
+    np.testing.assert_allclose(schedules.karras(1).sigma, [0.0, 80.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("spacing", schedules.SPACINGS)
+@pytest.mark.parametrize("num_rows", [1, 7])
+@pytest.mark.parametrize(
+    "make", [schedules.linear, schedules.sigmoid_beta, schedules.blend, schedules.karras]
+)
+def test_one_step_of_a_sampler_starts_at_the_noisiest_level(make, num_rows, spacing):
+    """None of these tables is noisier than sigma / alpha = 80, from which two spacings start."""
+    table = make(num_rows)
+    levels = schedules.descending(table, 1, spacing)
+    np.testing.assert_allclose(levels.sigma, [table.sigma[-1], 0.0], rtol=1e-6)
+    np.testing.assert_allclose(levels.t, [table.t[-1], 0.0], rtol=1e-6)
+
+
 def test_a_level_is_found_by_its_log_snr():
     table = schedules.cosine(50)
     found = schedules.at_log_snr(table, table.log_snr[20])

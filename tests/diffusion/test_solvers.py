@@ -174,6 +174,14 @@ def test_without_churn_the_edm_sampler_is_heun(key):
         np.testing.assert_allclose(run(still, oracle.denoise, levels, x, keys), wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("churn", [-0.01, 0.42, 1.0, float("nan")])
+def test_more_churn_than_karras_et_al_allow_is_refused(churn):
+    """Alg. 2 cuts gamma to sqrt(2) - 1 = 0.41421..."""
+    solvers.edm_stochastic(SCHEDULES["cosine"], churn=0.4142)
+    with pytest.raises(ValueError, match=rf"churn {churn}; wanted from 0 to .* = 0\.4142"):
+        solvers.edm_stochastic(SCHEDULES["cosine"], churn=churn)
+
+
 def test_churn_tells_the_network_where_it_is(key):
     """The oracle that knows its level by t alone gives what the one that sees the level gives."""
     table = SCHEDULES["cosine"]

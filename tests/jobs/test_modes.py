@@ -1,6 +1,7 @@
 """What can be done with a trained model besides the chain: files, numbers, refusals; every option once."""
 
 import json
+import types
 
 import jax
 import jax.numpy as jnp
@@ -8,17 +9,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddpm_jax.assembly import datasets, denoising, trained
+from ddpm_jax.assembly import datasets, denoising, labelled, networks, trained
 from ddpm_jax.data import source
+from ddpm_jax.diffusion import schedules, solvers
 from ddpm_jax.jobs import (
     analyze,
     denoise,
     inpaint,
     interpolate,
+    plan,
     reconstruct,
     report,
     sample,
     sweep,
+    train,
     train_classifier,
 )
 
@@ -41,6 +45,18 @@ def test_denoise_comes_back_nearer_the_less_it_noised(config, model):
     few, all_of_it = found["likeness_by_t"].values()
     assert few["psnr"] > all_of_it["psnr"]
     assert size(model, "denoise.png")[0] > 200
+
+
+def test_denoise_shows_the_noised_image_that_it_starts_from(config, monkeypatch):
+    """A solver that leaves x as it is ends where it began."""
+    still = solvers.Solver(lambda x: (), lambda denoise, carry, x, now, nxt, keys: (x, carry))
+    monkeypatch.setattr(denoising, "build_solver", lambda *arguments: still)
+    net, table = networks.build_net(config, 10), denoising.build_levels(config.schedule)
+    model = trained.Model(net, denoising.Weights({}), table, tuple("0123456789"), {"step": 1})
+    original = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
+    _, shown, ended = denoise.from_share(config, model, 0.5, original, np.arange(3))
+    np.testing.assert_array_equal(shown, ended)
+    assert np.abs(shown.astype(int) - original).mean() > 10
 
 
 def test_interpolate_mixes_pairs_of_other_classes(config, model):
@@ -162,6 +178,47 @@ def test_a_sampler_without_a_number_of_steps_is_refused(config, model):
         config.sweep.samplers = (sampler,)
         with pytest.raises(ValueError, match=rf"has '{sampler}', wanted SOLVER:STEPS"):
             sweep.run(config, model)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"loss.label_dropout": 0.0}, r"a guidance scale of 4 .*loss\.label_dropout = 0"),
+        ({"net.class_conditional": False}, r"a guidance scale of 4 .*class_conditional is False"),
+        ({"sweep.samplers": ("ddim:2", "edm_stochastic:2:karras")}, "churn 0.5; wanted from 0 to"),
+    ],
+)
+def test_a_sweep_is_refused_before_its_first_image(config, tmp_path, monkeypatch, fields, message):
+    """The last pair is what is wrong here."""
+    config.sweep.guidance_scales = (1.0, 4.0)
+    config.sampling.churn = 0.5
+    config.update_from_flattened_dict(fields)
+    net, table = networks.build_net(config, 10), denoising.build_levels(config.schedule)
+    found = trained.Model(net, denoising.Weights({}), table, tuple("0123456789"), {"step": 1})
+    monkeypatch.setattr(trained, "load_model", lambda *arguments: found)
+    monkeypatch.setattr(labelled, "Images", None)
+    with pytest.raises(ValueError, match=message):
+        sweep.sweep(config, tmp_path)
+
+
+@pytest.mark.parametrize(("job", "begin"), [(train, train.train), (plan, plan.plan)])
+def test_train_and_plan_warn_of_a_schedule_that_does_not_end_in_noise(
+    config, tmp_path, monkeypatch, capsys, job, begin
+):
+    class Reached(Exception):
+        pass
+
+    class Parts:
+        programs = types.SimpleNamespace(table=schedules.linear(20))
+
+        def __getattr__(self, name):
+            raise Reached
+
+    config.schedule.name = "linear"
+    monkeypatch.setattr(job.training, "build_parts", lambda config: Parts())
+    with pytest.raises(Reached):
+        begin(config, tmp_path, *[None] * (job is plan))
+    assert "warning: schedule.name 'linear' of 20 steps ends at" in capsys.readouterr().err
 
 
 @pytest.mark.slow
