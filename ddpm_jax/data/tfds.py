@@ -6,6 +6,8 @@ prepared already, as ArrayRecord, is read without it.
 
 import itertools
 import os
+import pathlib
+import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 RECORDS_A_READ = 256
 """For their labels; one by one, 60,000 take four times as long."""
+
+SECONDS_TO_ANSWER = 5.0
+"""That a host has, before TFDS, which tries eleven times, each as long as the system lets it."""
+MOST_HOSTS = 3
 
 
 def load(
@@ -80,23 +86,92 @@ def prepared(
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise RuntimeError(
+        raise ImportError(
             f"{name} is not prepared in {builder.data_dir}, and only TensorFlow can prepare it: "
             "pip install tensorflow-cpu, or copy that folder from a machine where it was prepared"
         ) from error
     tf.config.set_visible_devices([], "GPU")  # TensorFlow would take all of its memory from JAX
-    config = tfds.download.DownloadConfig(
-        manual_dir=None if manual_dir is None else os.path.abspath(os.path.expanduser(manual_dir))
-    )
+    folder = None if manual_dir is None else pathlib.Path(manual_dir).expanduser().absolute()
+    _announce(builder, folder)
     try:
-        builder.download_and_prepare(download_config=config)
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=folder)
+        )
     except Exception as error:
-        raise RuntimeError(
+        raise OSError(
             f"{name} could not be downloaded and prepared ({type(error).__name__}: {error}). "
-            "Without a network, put its archives into a folder and give that as manual_dir "
-            f"(now {manual_dir}), or copy {builder.data_dir} from a machine where it was prepared."
+            "Without a network, put its archives into a folder and give that as data.manual_dir "
+            f"(now {folder}), or copy {builder.data_dir} from a machine where it was prepared."
         ) from error
     return builder
+
+
+def _announce(
+    builder: "tensorflow_datasets.core.DatasetBuilder", manual_dir: pathlib.Path | None
+) -> None:
+    """Print what is downloaded, and raise ConnectionError where no host of it answers."""
+    wanted = _not_here(builder, manual_dir)
+    if not wanted:
+        print(f"[data] preparing {builder.name} in {builder.data_dir}", flush=True)
+        return
+    size = sum(int(info.size) for info in wanted.values()) / 2**20
+    hosts = sorted({urllib.parse.urlsplit(url).netloc for url in wanted})
+    files = sorted({info.filename or url for url, info in wanted.items()})
+    without = (
+        f"without a network, put {', '.join(files[:5])}{', ...' * (len(files) > 5)} into a folder and "
+        f"give that as --config.data.manual_dir (now {manual_dir}), or copy {builder.data_dir} from a "
+        "machine where it was prepared"
+    )
+    print(
+        f"[data] downloading {builder.name}, at most {size:,.0f} MiB from {', '.join(hosts)}, into "
+        f"{builder.data_dir}; {without}",
+        flush=True,
+    )
+    failures = []
+    for host in hosts[:MOST_HOSTS]:
+        url = next(url for url in wanted if urllib.parse.urlsplit(url).netloc == host)
+        failure = _no_answer(url)
+        if failure is None:
+            return
+        failures.append(f"{host}: {failure}")
+    raise ConnectionError(f"{builder.name} cannot be downloaded ({'; '.join(failures)}); {without}")
+
+
+def _not_here(
+    builder: "tensorflow_datasets.core.DatasetBuilder", manual_dir: pathlib.Path | None
+) -> dict[str, Any]:
+    """Address and size of the archives that are neither in `manual_dir` nor downloaded already.
+
+    TFDS lists those of all configs of a dataset. Empty where the user has to bring them anyway.
+    """
+    from tensorflow_datasets.core.download import resource
+
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        return {}
+    downloads = pathlib.Path(builder.data_dir_root) / "downloads"
+
+    def is_here(url: str, info: Any) -> bool:
+        if manual_dir and info.filename and (manual_dir / info.filename).exists():
+            return True
+        name = resource.get_dl_fname(url, info.checksum)
+        return any((folder / name).exists() for folder in (downloads / builder.name, downloads))
+
+    return {
+        url: info
+        for url, info in builder.url_infos.items()
+        if url.startswith("http") and not is_here(url, info)
+    }
+
+
+def _no_answer(url: str) -> str | None:
+    """Why nothing answers there, through the same library, proxies and certificates as TFDS's own."""
+    import requests
+
+    try:
+        requests.head(url, timeout=SECONDS_TO_ANSWER)
+    except (requests.ConnectionError, requests.Timeout) as error:
+        return type(error).__name__
+    return None  # an answer that refuses is one: TFDS asks in its own way
 
 
 def _source(builder: "tensorflow_datasets.core.DatasetBuilder", split: str, label: str) -> Source:

@@ -8,6 +8,7 @@ import tarfile
 
 import numpy as np
 import pytest
+import requests
 import tensorflow_datasets
 from mocked_tfds import mocked
 
@@ -87,18 +88,76 @@ def test_a_dataset_without_images_is_refused(tmp_path):
 
 def test_preparing_without_tensorflow_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)  # as if it were not installed
-    with pytest.raises(RuntimeError, match=r"mnist is not prepared in .*pip install tensorflow"):
+    with pytest.raises(ImportError, match=r"mnist is not prepared in .*pip install tensorflow"):
         tfds.load("mnist", data_dir=tmp_path)
 
 
-def test_preparing_without_a_network_says_what_to_do(tmp_path, monkeypatch):
+@pytest.fixture
+def download(monkeypatch):
+    """Lists what TFDS was asked to download, which it fails to do."""
+    asked = []
+
     def download_and_prepare(self, **options):
+        asked.append(self.name)
         raise ConnectionError("Name or service not known")
 
     builder = tensorflow_datasets.core.DatasetBuilder
     monkeypatch.setattr(builder, "download_and_prepare", download_and_prepare)
-    with pytest.raises(RuntimeError, match=r"service not known.*manual_dir \(now None\)"):
+    return asked
+
+
+def answering(monkeypatch, answer):
+    """Lists the addresses that are asked whether they answer."""
+    asked = []
+
+    def head(url, *, timeout):
+        assert timeout <= 10
+        asked.append(url)
+        if isinstance(answer, Exception):
+            raise answer
+
+    monkeypatch.setattr(requests, "head", head)
+    return asked
+
+
+@pytest.mark.parametrize("failure", [requests.ConnectionError(), requests.ConnectTimeout()])
+def test_without_a_network_nothing_is_downloaded_and_a_line_says_what_to_do(
+    tmp_path, monkeypatch, capsys, download, failure
+):
+    asked = answering(monkeypatch, failure)
+    with pytest.raises(ConnectionError, match=r"cs\.toronto\.edu: Connect.*data\.manual_dir"):
+        tfds.load("cifar10", data_dir=tmp_path)
+    assert asked == [CIFAR_URL] and download == []
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "[data]" in line]
+    # The archive has 170,052,171 bytes.
+    assert "cifar10, at most 162 MiB from www.cs.toronto.edu, into" in line
+    assert str(tmp_path) in line and "put cifar-10-binary.tar.gz into a folder" in line
+
+
+def test_a_download_that_fails_says_what_to_do(tmp_path, monkeypatch, download):
+    answering(monkeypatch, None)
+    with pytest.raises(OSError, match=r"service not known.*manual_dir \(now None\)"):
         tfds.load("mnist", data_dir=tmp_path)
+    assert download == ["mnist"]
+
+
+def test_no_host_is_asked_for_what_the_user_brings(tmp_path, monkeypatch, download):
+    asked = answering(monkeypatch, requests.ConnectionError())
+    with pytest.raises(OSError, match="could not be downloaded and prepared"):
+        tfds.load("imagenet2012", data_dir=tmp_path)
+    assert asked == [] and download == ["imagenet2012"]
+
+
+def test_no_host_is_asked_for_what_was_downloaded_already(tmp_path, monkeypatch, download):
+    """Under the name that TFDS 4.9 gives it."""
+    asked = answering(monkeypatch, requests.ConnectionError())
+    info = tensorflow_datasets.builder("cifar10", data_dir=tmp_path).url_infos[CIFAR_URL]
+    name = tensorflow_datasets.core.download.resource.get_dl_fname(CIFAR_URL, info.checksum)
+    (tmp_path / "downloads" / "cifar10").mkdir(parents=True)
+    (tmp_path / "downloads" / "cifar10" / name).touch()
+    with pytest.raises(OSError, match="could not be downloaded and prepared"):
+        tfds.load("cifar10", data_dir=tmp_path)
+    assert asked == [] and download == ["cifar10"]
 
 
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -142,6 +201,7 @@ def test_an_archive_the_user_has_is_prepared_and_read_without_the_network(
     cifar, tmp_path, monkeypatch
 ):
     manual_dir, images, labels = cifar
+    asked = answering(monkeypatch, requests.ConnectionError())
     monkeypatch.setattr(tfds, "RECORDS_A_READ", 7)  # several reads, the last of them shorter
     splits = tfds.load("cifar10", data_dir=tmp_path / "tfds", manual_dir=manual_dir, seed=1)
     assert [len(split.labels) for split in splits] == [90, 10, 20]
@@ -158,6 +218,7 @@ def test_an_archive_the_user_has_is_prepared_and_read_without_the_network(
             assert label_of[image] == (label, split is splits.test)
             seen.append(image)
     assert len(set(seen)) == 120  # every image is in one split only
+    assert asked == []
 
 
 def test_tensorflow_is_kept_off_the_gpus(cifar, tmp_path, monkeypatch):
@@ -172,7 +233,7 @@ def test_tensorflow_is_kept_off_the_gpus(cifar, tmp_path, monkeypatch):
 
 def test_an_archive_with_a_wrong_checksum_is_refused(tmp_path):
     cifar_archive(tmp_path / "cifar-10-binary.tar.gz", per_file=10)
-    with pytest.raises(RuntimeError, match="cifar10 could not be downloaded and prepared"):
+    with pytest.raises(OSError, match="cifar10 could not be downloaded and prepared"):
         tfds.load("cifar10", data_dir=tmp_path / "tfds", manual_dir=tmp_path)
 
 
