@@ -35,9 +35,6 @@ def get_config():
     config.export.num_images = 40_000
     config.evaluation.num_images = 10_000
     config.evaluation.likelihood_images = 0
-    # Shoes all point to the left: mirrored, they are not of this dataset.
-    config.augment.flip = False
-    config.classifier.augment.flip = False
     config.classifier.arms = ("real", "synthetic", "real+synthetic")
     config.classifier.num_steps = 1_500
     config.classifier.batch_size = 64

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -114,7 +115,12 @@ def named_function(where: str, image_shape: tuple[int, int, int]) -> Network:
 
 
 def own_classifier(config: ConfigDict, train: source.Source) -> Network:
-    """The classifier of this project, trained on the real training split."""
+    """The classifier of this project, trained on the real training split.
+
+    Of one class there is nothing to learn: its features are a random network's, and are called so.
+    """
+    if len(train.class_names) == 1:
+        return random_classifier(config, train)
     images = source.decode(train)
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, images.shape[1:], len(train.class_names)
@@ -127,5 +133,32 @@ def own_classifier(config: ConfigDict, train: source.Source) -> Network:
         f"{train.name}",
         lambda images: trainer.features(params, images)[0],
         lambda images, features: trainer.predict(params, images)[0],
+        512,
+    )
+
+
+def random_classifier(config: ConfigDict, train: source.Source) -> Network:
+    """The same network as it is initialized; says on stderr that it has learned nothing."""
+    images = source.decode(source.take(train, range(1)))
+    trainer = classifiers.build_trainer(config.classifier, config.seed, images.shape[1:], 1)
+    # One step, of which there is no gradient: the probability of the only class is 1 whatever it sees.
+    params = jax.block_until_ready(trainer.fit(images, train.labels[:1], [0], 1))
+    about = (
+        f"{config.classifier.net} with random weights, because {train.name} has one class, from which a "
+        "classifier learns nothing"
+    )
+    if devices.is_writer():
+        print(
+            f"warning: distances are on the features of {about}; evaluation.inception_weights or "
+            "evaluation.features name a network that has learned something",
+            file=sys.stderr,
+            flush=True,
+        )
+    return Network(
+        f"random_{config.classifier.net}",
+        fingerprint.sha256(params),
+        about,
+        lambda images: trainer.features(params, images)[0],
+        None,
         512,
     )

@@ -6,7 +6,14 @@ import sys
 import numpy as np
 import pytest
 
-from ddpm_jax.assembly import datasets, distances, feature_networks, likelihoods, trained
+from ddpm_jax.assembly import (
+    classifiers,
+    datasets,
+    distances,
+    feature_networks,
+    likelihoods,
+    trained,
+)
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import frechet, inception, inception_weights
 from ddpm_jax.jobs import evaluate
@@ -192,6 +199,27 @@ def test_the_likelihood_of_an_image_does_not_depend_on_the_others(finished, conf
     more = likelihoods.bits_per_dim(config, model, test[:9], labels[:9])
     for one, other in zip(few, more, strict=True):
         np.testing.assert_allclose(one, other[:3], rtol=1e-4)
+
+
+def test_the_features_of_a_set_of_one_class_are_called_random(config, monkeypatch, capsys):
+    """The trainer is a stand-in: names and the warning are what is tested."""
+    steps = []
+
+    def fit(images, labels, seeds, num_steps=None):
+        steps.append(num_steps)
+        return {"kernel": np.ones(2, np.float32)}
+
+    trainer = classifiers.Trainer(fit, None, lambda params, images: np.zeros((1, len(images), 2)))
+    monkeypatch.setattr(classifiers, "build_trainer", lambda *arguments: trainer)
+    train = datasets.build_splits(config.data, config.seed).train
+    one = feature_networks.build_network(config, source.keep_classes(train, ("3",)), (8, 8, 1))
+    assert one.distance_name() == "frechet_random_conv4" and one.probabilities is None
+    assert "conv4 with random weights, because digits has one class" in one.about
+    assert one.features(np.zeros((5, 8, 8, 1), np.uint8)).shape == (5, 2)
+    assert "warning: distances are on the features of conv4 with random" in capsys.readouterr().err
+    two = feature_networks.build_network(config, source.keep_classes(train, ("0", "1")), (8, 8, 1))
+    assert two.distance_name() == "frechet_conv4" and "trained on the train split" in two.about
+    assert capsys.readouterr().err == "" and steps == [1, None]
 
 
 def test_missing_weights_are_named(finished, config):
