@@ -97,7 +97,8 @@ def measure(
         network.kernel_name(name): {
             **value._asdict(),
             "floor": floor.value,
-            "floor_standard_error": floor.standard_error,
+            "floor_low": floor.low,
+            "floor_high": floor.high,
         },
     }
     if network.probabilities is not None:

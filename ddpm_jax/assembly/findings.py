@@ -160,8 +160,8 @@ def distances(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     rows = [
         [f"{name}, as measured", f"{frechet['value']:.4g}", f"{frechet['floor']:.4g}", "0"],
         [kernel_name.replace("kid", "KID"),
-         f"{kernel['value']:.3g} ± {kernel['standard_error']:.2g}",
-         f"{kernel['floor']:.3g} ± {kernel['floor_standard_error']:.2g}", "0"],
+         f"{kernel['value']:.3g} ({kernel['low']:.2g} to {kernel['high']:.2g})",
+         f"{kernel['floor']:.3g} ({kernel['floor_low']:.2g} to {kernel['floor_high']:.2g})", "0"],
     ]  # fmt: skip
     if frechet["at_infinity"] is not None:
         at = [frechet["at_infinity"], frechet["floor_at_infinity"]]
@@ -178,7 +178,7 @@ def distances(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         f"{fields['floor_of']} split for the floor, drawn at random with each class's share, "
         f"against the {fields['n_reference']:,} images of the {fields['reference']}. Features: "
         f"{fields['features_about']}. The floor is what a perfect generator would get; an unbiased "
-        "estimate near 0 can be negative."
+        "estimate near 0 can be negative. In brackets: 95 % interval over draws of both sets of images."
     )
     meanings = "; ".join(f"{key}: {meaning}" for key, meaning in MEANINGS.items())
     return [
