@@ -273,7 +273,10 @@ def get_config() -> ConfigDict:
     # --mode=worth: accuracy over the number of real images, with and without synthetic ones.
     config.worth = ConfigDict()
     # Real images of each class; all there are is always the last size.
-    config.worth.sizes = (10, 30, 100, 300, 1000)
+    config.worth.sizes = (10, 30, 90, 270, 800)
+    # At most so many further real sizes, added until those around the answer are half a decade apart.
+    # 0 adds none; the answer is then a bound where the sizes around it lie further apart.
+    config.worth.extra_sizes = 6
     # Synthetic images for each real one, where there are as many.
     config.worth.multiples = (1, 2, 5, 10)
     # What else is added in the same number, to compare with: "duplicated" and "augmented" real images.

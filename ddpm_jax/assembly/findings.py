@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from ddpm_jax.assembly import worth_rows
 from ddpm_jax.viz import report
 
 Fields = Mapping[str, Any]
@@ -60,14 +61,6 @@ def arms(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
 
 def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     fields = found["worth"]
-
-    sizes = [row["real"] for row in fields["points"] if row["arm"] == "real"]
-
-    def real(number: float | None) -> str:
-        if number is None:
-            return f"> {max(sizes):,}"
-        return f"{number:,.0f}" if number else f"< {min(sizes):,}"
-
     rows = [
         [
             ARMS[row["arm"]] + (f", {row['multiple']} for each" if row["multiple"] else ""),
@@ -75,8 +68,8 @@ def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
             f"{row['n_train'] - row['real']:,}",
             percent(row["accuracy"], row["ci95"]),
             points(row["gain_over_real"], row["gain_ci95"]) if "gain_ci95" in row else "-",
-            real(row["worth_real"]["images"]) if "worth_real" in row else "-",
-            f"{real(row['worth_real']['low'])} to {real(row['worth_real']['high'])}"
+            worth_rows.number(row["worth_real"], fields["points"]) if "worth_real" in row else "-",
+            worth_rows.interval(row["worth_real"], fields["points"])
             if "worth_real" in row
             else "-",
         ]
@@ -86,7 +79,9 @@ def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         f"Mean of {fields['seeds']} seeds with 95 % intervals on {fields['n_test']:,} real images of the "
         f"{fields['tested_on']}; each seed has its own real subset, the same in all rows. The gain is over "
         "the same real images alone, of synthetic images alone over all real ones. Worth: the number of "
-        "real images that give the same accuracy. The generator was trained on all "
+        "real images that give the same accuracy, with a 95 % interval over seeds; a bound where the "
+        "real sizes around it are more than half a decade apart or end before it. The generator was "
+        "trained on all "
         f"{fields['num_real']:,} real images in every row: the gains at few real images are not those of "
         "someone who has no more than these."
     )
@@ -97,7 +92,7 @@ def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         "accuracy (%)",
         "gain (points)",
         "worth real",
-        "95 %",
+        "how sure",
     ]
     return [
         *pictures(
@@ -107,7 +102,7 @@ def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
              "Where a horizontal line meets both curves, the numbers are worth the same."),
             (figures / "worth-equivalence.png",
              "How many real images each number of synthetic images is worth, with intervals",
-             "The same as numbers; an arrow where it is more or less than was measured."),
+             "The same as numbers; an arrow where the interval goes beyond what was measured."),
         ),
         *picture(figures / "worth-classes.png", "Gain in accuracy of each class with its interval",
                  "By class, where the gain is largest."),

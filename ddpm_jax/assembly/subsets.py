@@ -1,7 +1,8 @@
 """Training sets of real and synthetic images, so many of each class, for --mode=worth."""
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +66,26 @@ def build_points(config: ConfigDict, num_real: int, num_synthetic: int) -> Itera
         if more <= num_synthetic:
             for kind in ("synthetic", *config.controls):
                 yield Point(size, more, multiple, kind)
+
+
+def order(point: Point) -> tuple[bool, float]:
+    """Sorts real images alone by size and before all other points, which keep their order."""
+    if point.added:
+        return True, 0.0
+    return False, math.inf if point.real == ALL else point.real
+
+
+def real_point(wanted: float, sizes: Mapping[int, int], num_real: int) -> Point | None:
+    """Real images alone, near `wanted` of all classes together, and between sizes that there are.
+
+    sizes: images of all classes together, by those of each class. num_real: images of the smallest class.
+    None where no whole number of images in each class lies between.
+    """
+    few = max(size for size in sizes if sizes[size] < wanted)
+    many = min((size for size in sizes if size != ALL and sizes[size] > wanted), default=num_real)
+    size = round(wanted * few / sizes[few])
+    size = min(max(size, few + 1), many - 1)
+    return Point(size, 0, 0) if few < size else None
 
 
 def training_set(

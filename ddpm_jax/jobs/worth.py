@@ -3,21 +3,22 @@
 Accuracy over the number of real images, of real images alone, of synthetic ones alone, of both for
 several multiples, and of as many duplicates or augmented copies in the place of the synthetic ones.
 Each seed has its own real subset, the same in every arm, so that arms are compared in pairs; smaller
-subsets are parts of larger ones.
+subsets are parts of larger ones. Real sizes are added around the one that all synthetic images alone
+are worth.
 """
 
 import hashlib
 import itertools
-import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
-from ddpm_jax.assembly import classifiers, datasets, labelled, subsets
+from ddpm_jax.assembly import classifiers, datasets, labelled, subsets, worth_rows
+from ddpm_jax.evaluation import equivalence
 from ddpm_jax.evaluation import worth as statistics
 from ddpm_jax.training import devices
 from ddpm_jax.viz import plots
@@ -43,7 +44,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     )
     if devices.is_writer():
         draw(rundir.figures(workdir), fields)
-    print(table(fields["points"]))
+    print(worth_rows.table(fields["points"]))
     print(fields["sentence"], flush=True)
     return fields
 
@@ -61,38 +62,28 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
     names = splits.train.class_names
     real, test = labelled.decode(splits.train), labelled.decode(splits.test)
     made = labelled.read_synthetic(rundir.synthetic(workdir), names, real.image.shape[1:])
-    points = list(
-        subsets.build_points(
-            config.worth, *(subsets.per_class(s, len(names)) for s in (real, made))
-        )
-    )
     section = trained_as(config)
     trainer = classifiers.build_trainer(section, config.seed, real.image.shape[1:], len(names))
     kept = workdir / "results" / "worth.partial.json"
     outcomes = restore(kept, made_from)
-    pairs = list(itertools.product(range(config.worth.num_seeds), points))
-    with progress.bar("worth", len(pairs), "classifiers", len(outcomes)) as show:
-        for seed, point in pairs:
-            name = key(point, seed)
-            if name not in outcomes:
-                images = subsets.training_set(
-                    config.classifier.augment, point, real, made, seed + config.seed
-                )
-                outcomes[name] = labelled.measure(trainer, images, test, [seed], len(names))[0]
-                outcomes[name]["n_train"] = len(images.label)
-                if devices.is_writer():
-                    rundir.write_json(kept, {"inputs": made_from, "outcomes": outcomes})
-            show(len(outcomes))
+
+    def train(point: subsets.Point, seed: int) -> None:
+        images = subsets.training_set(
+            config.classifier.augment, point, real, made, seed + config.seed
+        )
+        outcome = labelled.measure(trainer, images, test, [seed], len(names))[0]
+        outcomes[key(point, seed)] = outcome | {"n_train": len(images.label)}
+        if devices.is_writer():
+            rundir.write_json(kept, {"inputs": made_from, "outcomes": outcomes})
+
+    num_real, num_made = (subsets.per_class(images, len(names)) for images in (real, made))
+    several = measure_all(config.worth, num_real, num_made, train, outcomes)
     if devices.is_writer():
         kept.unlink(missing_ok=True)
-    several = {
-        point: [outcomes[key(point, seed)] for seed in range(config.worth.num_seeds)]
-        for point in points
-    }
-    rows = summarize(several)
+    rows = worth_rows.summarize(several)
     return {
         "points": rows,
-        "sentence": sentence(rows),
+        "sentence": worth_rows.sentence(rows),
         "generator": "trained on all real training images, also where classifiers have fewer",
         "num_real": len(real.label),
         "num_synthetic": len(made.label),
@@ -105,111 +96,65 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
     }
 
 
+def measure_all(
+    config: ConfigDict,
+    num_real: int,
+    num_made: int,
+    train: Callable[[subsets.Point, int], None],
+    outcomes: Mapping[str, Any],
+) -> dict[subsets.Point, list[Any]]:
+    """Outcomes of each point by seed: of the configured sizes, then of real sizes around the answer.
+
+    num_real, num_made: images of the smallest class. `train` adds an outcome of one point and seed.
+    """
+    points = list(subsets.build_points(config, num_real, num_made))
+    train_missing(points, config.num_seeds, train, outcomes)
+    for _ in range(config.extra_sizes):
+        point = further_point(by_point(points, outcomes, config.num_seeds), num_real)
+        if point is None:
+            break
+        print(f"[worth] one more real size: {point.real:,} of each class", flush=True)
+        points = sorted([point, *points], key=subsets.order)
+        train_missing([point], config.num_seeds, train, outcomes)
+    return by_point(points, outcomes, config.num_seeds)
+
+
+def further_point(
+    several: Mapping[subsets.Point, Sequence[Mapping[str, Any]]], num_real: int
+) -> subsets.Point | None:
+    """The real size that tells most about what all synthetic images alone are worth, if any does."""
+    sizes, curve = worth_rows.real_curve(several)
+    only = several[subsets.Point(0, subsets.ALL, 0)]
+    accuracy = statistics.accuracy(np.array([outcome["confusion"] for outcome in only]))
+    of_each = {p.real: found[0]["n_train"] for p, found in several.items() if not p.added}
+    wanted = equivalence.wanted_sizes(sizes, curve, accuracy)
+    found = (subsets.real_point(size, of_each, num_real) for size in wanted)
+    return next((point for point in found if point), None)
+
+
+def train_missing(
+    points: Sequence[subsets.Point],
+    num_seeds: int,
+    train: Callable[[subsets.Point, int], None],
+    outcomes: Mapping[str, Any],
+) -> None:
+    pairs = list(itertools.product(range(num_seeds), points))
+    missing = [(point, seed) for seed, point in pairs if key(point, seed) not in outcomes]
+    before = len(pairs) - len(missing)
+    with progress.bar("worth", len(pairs), "classifiers", before) as show:
+        for done, (point, seed) in enumerate(missing, before + 1):
+            train(point, seed)
+            show(done)
+
+
 def key(point: subsets.Point, seed: int) -> str:
     return f"{point.kind}/{point.real}/{point.added}/{seed}"
 
 
-def summarize(
-    several: Mapping[subsets.Point, Sequence[Mapping[str, Any]]],
-) -> list[dict[str, Any]]:
-    """Means and 95 % t-intervals over seeds; gains are over the same real images alone, by seed."""
-    counts = {point: np.array([o["confusion"] for o in found]) for point, found in several.items()}
-    right = {p: statistics.accuracy(c) for p, c in counts.items()}
-    by_class = {
-        p: np.array([statistics.per_class_accuracy(c) for c in cs]) for p, cs in counts.items()
-    }
-    alone = [point for point in several if not point.added]
-    sizes = np.array([several[point][0]["n_train"] for point in alone])
-    curve = np.array([right[point] for point in alone])
-    rows = []
-    for point, found in several.items():
-        mean, half_width = statistics.mean_interval(right[point])
-        row = {
-            "arm": point.arm,
-            "real": found[0]["n_train"] if not point.added else rows_of(alone, sizes, point.real),
-            "multiple": point.multiple,
-            "n_train": found[0]["n_train"],
-            "accuracy": mean,
-            "ci95": half_width,
-            "accuracies": right[point],
-            "per_class_accuracy": by_class[point].mean(axis=0),
-            "calibration_error": float(np.mean([o["calibration_error"] for o in found])),
-        }
-        if point.added:
-            baseline = subsets.Point(point.real or subsets.ALL, 0, 0)
-            gain, width = statistics.paired_difference(right[point], right[baseline])
-            gains = [
-                statistics.paired_difference(*pair)
-                for pair in zip(by_class[point].T, by_class[baseline].T, strict=True)
-            ]
-            row |= {
-                "gain_over_real": gain,
-                "gain_ci95": width,
-                "per_class_gain": [gain for gain, _ in gains],
-                "per_class_gain_ci95": [width for _, width in gains],
-            }
-        if point.added and point.kind == "synthetic":
-            equal = statistics.equivalence(sizes, curve, right[point])
-            row["worth_real"] = worth_fields(equal)
-        rows.append(row)
-    return rows
-
-
-def rows_of(alone: Sequence[subsets.Point], sizes: np.ndarray, real: int) -> int:
-    """Real images, all classes together, of which `real` are in each class."""
-    return dict(zip((point.real for point in alone), sizes.tolist(), strict=True)).get(real, 0)
-
-
-def worth_fields(found: statistics.Equivalence) -> dict[str, float | None]:
-    """JSON has no infinity: None is more than all real images there are."""
-    return {name: None if math.isinf(v) else v for name, v in found._asdict().items()}
-
-
-def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Of all synthetic images alone, and of where they help most."""
-    only = next(row for row in reversed(rows) if row["arm"] == "synthetic")
-    sizes = [row["real"] for row in rows if row["arm"] == "real"]
-    parts = [f"{only['n_train']:,} synthetic images are worth {span(only['worth_real'], sizes)}"]
-    both = [row for row in rows if row["arm"] == "real+synthetic"]
-    shown = [row for row in both if abs(row["gain_over_real"]) > row["gain_ci95"]]
-    if not shown:
-        parts.append("no gain or loss by adding them to real images was shown")
-    else:
-        best = max(shown, key=lambda row: row["gain_over_real"])
-        parts.append(
-            f"added to {best['real']:,} real images, {best['multiple']} for each, they change accuracy "
-            f"by {100 * best['gain_over_real']:+.1f} +- {100 * best['gain_ci95']:.1f} points "
-            f"(the largest of {len(both)} such comparisons)"
-        )
-    return "; ".join(parts)
-
-
-def span(worth: Mapping[str, float | None], sizes: Sequence[int]) -> str:
-    def text(number: float | None) -> str:
-        if number is None:
-            return f"more than {max(sizes):,}"
-        return f"{number:,.0f}" if number else f"fewer than {min(sizes):,}"
-
-    return f"{text(worth['images'])} real ones (95 % interval: {text(worth['low'])} to {text(worth['high'])})"
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    head = (
-        f"{'trained on':<16}{'real':>8}{'images':>8}{'accuracy':>16}{'against real':>18}{'ECE':>8}"
-    )
-    lines = [head]
-    for row in rows:
-        accuracy = f"{100 * row['accuracy']:.1f} +- {100 * row['ci95']:.1f} %"
-        gain = (
-            f"{100 * row['gain_over_real']:+.1f} +- {100 * row['gain_ci95']:.1f}"
-            if "gain_ci95" in row
-            else ""
-        )
-        lines.append(
-            f"{row['arm']:<16}{row['real']:>8}{row['n_train']:>8}{accuracy:>16}{gain:>18}"
-            f"{row['calibration_error']:>8.3f}"
-        )
-    return "\n".join(lines)
+def by_point(
+    points: Sequence[subsets.Point], outcomes: Mapping[str, Any], num_seeds: int
+) -> dict[subsets.Point, list[Any]]:
+    return {point: [outcomes[key(point, seed)] for seed in range(num_seeds)] for point in points}
 
 
 def draw(figures: pathlib.Path, fields: Mapping[str, Any]) -> None:
@@ -239,7 +184,7 @@ def draw(figures: pathlib.Path, fields: Mapping[str, Any]) -> None:
     save("worth.png", curves, "real training images", level)
     curves = {arm: curve(alone[arm], "n_train") for arm in ("real", "synthetic")}
     save("worth-alone.png", curves, "training images", {})
-    plots.save(figures / "worth-equivalence.png", equivalence(alone, title))
+    plots.save(figures / "worth-equivalence.png", equivalence_plot(alone, title))
     if both:
         best = max(both, key=lambda row: row["gain_over_real"])
         drawn = dict(
@@ -254,16 +199,16 @@ def draw(figures: pathlib.Path, fields: Mapping[str, Any]) -> None:
         plots.save(figures / "worth-classes.png", figure)
 
 
-def equivalence(alone: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> plots.Figure:
-    def column(name: str) -> np.ndarray:
+def equivalence_plot(alone: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> plots.Figure:
+    def column(name: str, missing: float) -> np.ndarray:
         values = [row["worth_real"][name] for row in alone["synthetic"]]
-        return np.array([np.inf if value is None else value for value in values], np.float64)
+        return np.array([missing if value is None else value for value in values], np.float64)
 
     sizes = [row["real"] for row in alone["real"]]
     return plots.equivalence(
         np.array([row["n_train"] for row in alone["synthetic"]], np.float64),
-        column("images"),
-        np.array([column("low"), column("high")]),
+        column("images", np.nan),
+        np.array([column("low", 0.0), column("high", np.inf)]),
         between=(min(sizes), max(sizes)),
         title=title,
     )

@@ -101,19 +101,24 @@ def equivalence(
 ) -> Figure:
     """How many real images so many synthetic ones are worth, with intervals, on two log axes.
 
-    between: the fewest and the most real images that anything was measured on. What is worth less or
-    more, to infinity, is drawn there as an arrow.
+    A NaN in `real` is a bound: its interval alone is drawn, with a bar at each end.
+    between: the fewest and the most real images that anything was measured on. An interval that goes
+    beyond them, to 0 or infinity, ends there in an arrow.
     """
     figure, axes = _figure(title=title)
     fewest, most = between
-    shown, low, high = (np.clip(values, fewest, most) for values in (real, *intervals))
+    low, high = (np.clip(ends, fewest, most) for ends in intervals)
     axes.vlines(synthetic, low, high, color=COLORS[0], alpha=0.4, linewidth=4)
-    for inside, marker in (
-        ((real >= fewest) & (real <= most), "o"),
-        (real > most, "^"),
-        (real < fewest, "v"),
-    ):
-        axes.plot(synthetic[inside], shown[inside], marker, color=COLORS[0], ms=7)
+    bound = np.isnan(real)
+    for x, y, marker, name in (
+        (synthetic[~bound], real[~bound], "o", ""),
+        (synthetic[intervals[1] > most], high[intervals[1] > most], "^", ""),
+        (synthetic[intervals[0] < fewest], low[intervals[0] < fewest], "v", ""),
+        (np.tile(synthetic[bound], 2), np.concatenate([low[bound], high[bound]]), "_",
+         "a bound: nothing between was measured"),
+    ):  # fmt: skip
+        if len(x):
+            axes.plot(x, y, marker, color=COLORS[0], ms=7 if marker != "_" else 16, label=name)
     ends = np.array([min(synthetic.min(), fewest), max(synthetic.max(), most)])
     axes.plot(ends, ends, color="0.35", linestyle=":", linewidth=1.2, label="one for one")
     axes.axhline(

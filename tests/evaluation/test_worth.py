@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn import isotonic, metrics
+from sklearn import metrics
 
 from ddpm_jax.evaluation import worth
 
@@ -31,8 +31,6 @@ def test_a_pair_cancels_what_its_seeds_share():
 def test_one_seed_has_no_interval():
     with pytest.raises(ValueError, match="at least 2 seeds, got 1"):
         worth.mean_interval(np.array([0.9]))
-    with pytest.raises(ValueError, match="at least 2 seeds, got 1"):
-        worth.equivalence(np.array([1, 2]), np.ones((2, 1)), np.ones(1))
 
 
 def test_confusion_and_per_class_accuracy_agree_with_scikit_learn():
@@ -72,58 +70,6 @@ def test_calibration_error_vanishes_for_a_calibrated_classifier_and_certainty_fi
     assert worth.calibration_error(probabilities, labels) < 0.005
     certain = np.eye(2)[[0, 1, 1]]
     assert worth.calibration_error(certain, np.array([0, 1, 0])) == pytest.approx(1 / 3)
-
-
-REAL = np.array([10, 100, 1000])
-
-
-def test_equivalence_reads_the_real_curve_over_the_logarithm_of_its_size():
-    curve = np.array([[0.6, 0.6], [0.8, 0.8], [0.9, 0.9]])
-    result = worth.equivalence(REAL, curve, np.array([0.7, 0.7]))
-    # Half-way between 10 and 100 in the logarithm; without spread over seeds, without interval.
-    assert result.images == pytest.approx(10**1.5)
-    assert result.low == result.high == pytest.approx(10**1.5)
-
-
-def test_equivalence_beyond_the_curve_says_so():
-    curve = np.array([[0.6, 0.6], [0.8, 0.8], [0.9, 0.9]])
-    assert worth.equivalence(REAL, curve, np.array([0.5, 0.5])) == (0, 0, 0)
-    assert worth.equivalence(REAL, curve, np.array([0.95, 0.95])) == (np.inf, np.inf, np.inf)
-
-
-def test_a_dent_in_the_real_curve_is_flattened():
-    curve = np.repeat([[0.6], [0.82], [0.78], [0.9]], 2, axis=1)
-    result = worth.equivalence(np.array([1, 10, 100, 1000]), curve, np.array([0.7, 0.7]))
-    assert result.images == pytest.approx(10**0.5)  # half-way to the flat part at 0.8
-
-
-def test_the_equivalence_interval_covers_the_truth():
-    draw = np.random.default_rng(0)
-    truth = np.array([0.6, 0.8, 0.9])
-    covered = []
-    for _ in range(200):
-        real = truth[:, None] + draw.normal(0, 0.01, (3, 5))
-        result = worth.equivalence(REAL, real, 0.7 + draw.normal(0, 0.01, 5), num_draws=300)
-        covered.append(result.low <= 10**1.5 <= result.high)
-    assert 0.92 <= np.mean(covered) <= 1.0
-
-
-def test_the_monotone_curve_is_that_of_scikit_learn():
-    curves = np.random.default_rng(0).normal(size=(50, 6)).cumsum(axis=1)
-    expected = [isotonic.isotonic_regression(curve) for curve in curves]
-    np.testing.assert_allclose(worth._monotone(curves), expected, atol=1e-12)
-
-
-def test_a_target_on_the_flat_top_is_worth_the_whole_real_set():
-    curve = np.repeat([[0.5], [0.9], [0.9]], 2, axis=1)
-    assert worth.equivalence(REAL, curve, np.array([0.9, 0.9])).images == pytest.approx(1000)
-
-
-@pytest.mark.parametrize("sizes", [[100, 10], [10, 10], [10]])
-def test_equivalence_needs_increasing_sizes(sizes):
-    curve = np.ones((len(sizes), 3))
-    with pytest.raises(ValueError, match="must increase"):
-        worth.equivalence(np.array(sizes), curve, np.ones(3))
 
 
 def test_accuracy_is_the_share_on_the_diagonal_of_each_matrix():

@@ -64,18 +64,20 @@ def test_schedules_show_alpha_squared_and_log_snr_without_infinities():
     np.testing.assert_allclose(right.lines[0].get_xdata(), [1 / 3, 2 / 3])
 
 
-def test_what_is_worth_more_than_was_measured_is_an_arrow_at_the_edge():
+def test_worth_is_a_dot_a_bound_two_bars_and_an_end_beyond_what_was_measured_an_arrow():
     figure = plots.equivalence(
-        np.array([100.0, 200.0, 400.0]),
-        np.array([0.0, 50.0, np.inf]),
-        np.array([[0.0, 40.0, 60.0], [30.0, 80.0, np.inf]]),
+        np.array([100.0, 200.0, 400.0, 800.0]),
+        np.array([np.nan, 50.0, 60.0, np.nan]),
+        np.array([[0.0, 40.0, 50.0, 30.0], [30.0, 80.0, np.inf, 90.0]]),
         between=(20.0, 90.0),
     )
     axes = figure.axes[0]
     found = {line.get_marker(): line.get_xydata().tolist() for line in axes.lines}
-    assert found["o"] == [[200, 50]] and found["^"] == [[400, 90]] and found["v"] == [[100, 20]]
+    assert found["o"] == [[200, 50], [400, 60]]
+    assert found["^"] == [[400, 90]] and found["v"] == [[100, 20]]
+    assert sorted(found["_"]) == [[100, 20], [100, 30], [800, 30], [800, 90]]
     spans = [segment[:, 1].tolist() for segment in axes.collections[0].get_segments()]
-    assert spans == [[20, 30], [40, 80], [60, 90]]
+    assert spans == [[20, 30], [40, 80], [50, 90], [30, 90]]
 
 
 def test_arms_are_drawn_and_written_in_percent():
