@@ -116,18 +116,23 @@ def measure(
 
 
 def frechet_fields(seen: Sets, reference: frechet.Moments) -> dict[str, Any]:
-    """At n, and at infinity where there are images enough to say: the bias of n is the difference."""
-    fields: dict[str, Any] = {
-        "value": frechet.distance(frechet.moments(seen.synthetic), reference),
-        "floor": frechet.distance(frechet.moments(seen.floor), reference),
-    }
-    needed = 4 * seen.reference.shape[1]  # below, the line bends
-    if len(seen.synthetic) < needed:
-        return fields | {"at_infinity": None, "why": f"extrapolating needs {needed} images"}
-    for name, found in (("", seen.synthetic), ("floor_", seen.floor)):
-        line = frechet.extrapolate(found, reference)
-        fields[f"{name}at_infinity"] = line.at_infinity
-        fields[f"{name}sizes"], fields[f"{name}distances"] = line.sizes, line.distances
+    """At n, and at infinity where there are images enough: without the bias of n and of the reference."""
+    fields: dict[str, Any] = {}
+    needed = frechet.smallest_set(seen.reference.shape[1])
+    names = {"synthetic": "synthetic", "floor": "floor", "reference": "reference"}
+    for prefix, part in (("", "synthetic"), ("floor_", "floor")):
+        found = getattr(seen, part)
+        fields[prefix.rstrip("_") or "value"] = frechet.distance(frechet.moments(found), reference)
+        counts = {of: len(getattr(seen, of)) for of in (part, "reference")}
+        short = [f"{count} {names[of]} images" for of, count in counts.items() if count < needed]
+        if short:
+            fields[f"{prefix}at_infinity"] = None
+            why = f"extrapolating needs {needed} images of each set, got {' and '.join(short)}"
+            fields[f"{prefix}why"] = why
+            continue
+        line = frechet.extrapolate(found, seen.reference)
+        for name, values in line._asdict().items():
+            fields[prefix + name] = values
     return fields
 
 

@@ -75,7 +75,8 @@ def reference_moments(
     path = folder / f"{_key(images, network_digest)}.npz"
     if path.exists():
         with np.load(path, allow_pickle=False) as kept:
-            return Moments(kept["mean"], kept["covariance"], int(kept["num_images"]))
+            if "factor" in kept:  # earlier versions kept the covariance itself: made again
+                return Moments(kept["mean"], kept["factor"], int(kept["num_images"]))
     made = moments(features())
     if write:
         _write(path, lambda file: np.savez(file, **made._asdict()))

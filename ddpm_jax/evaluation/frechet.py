@@ -7,19 +7,27 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import linalg
+
+FULL_RANK = (
+    2  # images a feature; below, covariances lose rank and the bias is not linear in 1 / size
+)
+ROWS = 4096  # images that are taken to float64 at a time, at least
 
 
 class Moments(NamedTuple):
-    """All that the distance needs of a set of features."""
+    """All that the distance needs of a set of features; the covariance is factor^T factor."""
 
     mean: Float[np.ndarray, "D"]
-    covariance: Float[np.ndarray, "D D"]
+    factor: Float[np.ndarray, "R D"]
     num_images: int
+
+    @property
+    def covariance(self) -> Float[np.ndarray, "D D"]:
+        return self.factor.T @ self.factor
 
 
 class Extrapolation(NamedTuple):
-    """The distance at several sample sizes, and where the line over 1 / size meets infinity."""
+    """Mean distances of parts of both sets, equally large; their line over 1 / size at infinity."""
 
     at_infinity: float
     sizes: Int[np.ndarray, "P"]
@@ -27,63 +35,104 @@ class Extrapolation(NamedTuple):
 
 
 def moments(features: Float[np.ndarray, "N D"]) -> Moments:
-    """Mean and unbiased covariance, in float64."""
-    features = np.asarray(features, np.float64)
-    if len(features) < 2:
-        raise ValueError(f"a covariance needs at least 2 images, got {len(features)}")
-    if not np.isfinite(features).all():
-        bad = int((~np.isfinite(features).all(axis=1)).argmax())
-        raise ValueError(f"the features of image {bad} are not finite")
-    covariance = np.atleast_2d(np.cov(features, rowvar=False))
-    return Moments(features.mean(axis=0), covariance, len(features))
+    """Mean, and a factor of the unbiased covariance with at most D rows, in float64."""
+    count, dims = features.shape
+    if count < 2:
+        raise ValueError(f"a covariance needs at least 2 images, got {count}")
+    finite = np.isfinite(features).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"the features of image {int((~finite).argmax())} are not finite")
+    mean = features.mean(axis=0, dtype=np.float64)
+    factor = np.zeros((0, dims))
+    step = max(ROWS, 4 * dims)
+    for start in range(0, count, step):
+        centered = features[start : start + step].astype(np.float64) - mean
+        factor = _reduced(np.concatenate([factor, centered]))
+    return Moments(mean, factor / np.sqrt(count - 1), count)
+
+
+def merge(a: Moments, b: Moments) -> Moments:
+    """Moments of the two sets together (Chan et al. 1979, equations 2.1)."""
+    count = a.num_images + b.num_images
+    gap = b.mean - a.mean
+    between = np.sqrt(a.num_images * b.num_images / count) * gap
+    rows = [a.factor * np.sqrt(a.num_images - 1), b.factor * np.sqrt(b.num_images - 1)]
+    factor = _reduced(np.concatenate([*rows, between[None]]))
+    mean = a.mean + gap * (b.num_images / count)
+    return Moments(mean, factor / np.sqrt(count - 1), count)
 
 
 def distance(a: Moments, b: Moments) -> float:
     """|mean_a - mean_b|^2 + tr(cov_a + cov_b - 2 (cov_a cov_b)^1/2).
 
-    The eigenvalues of cov_a cov_b are those of the symmetric cov_a^1/2 cov_b cov_a^1/2, which needs
-    no general matrix root: that one turns complex, or fails, on covariances without full rank.
+    With cov_a = A^T A and cov_b = B^T B the eigenvalues of cov_a cov_b are the squared singular values
+    of A B^T, so the last trace is their sum. No root is taken of an eigenvalue: the root of one that is
+    zero but for round-off would be wrong in half of its digits.
     """
-    return _distance(a, b, _root(b.covariance))
-
-
-def extrapolate(
-    features: Float[np.ndarray, "N D"], reference: Moments, *, num_sizes: int = 15, seed: int = 0
-) -> Extrapolation:
-    """The distance without the bias of few samples (Chong & Forsyth 2020, section 3).
-
-    The bias is linear in 1 / size, so distances of subsets from a tenth of the set to the whole
-    are extended to infinity. Subsets are also kept above twice the number of features: below, the
-    covariance has no full rank and the line bends. The bias of the reference set remains.
-    """
-    count, dims = features.shape
-    smallest = max(count // 10, 2 * dims)
-    if count < 2 * smallest:
-        raise ValueError(f"extrapolating {dims} features needs {4 * dims} images, got {count}")
-    draw = np.random.default_rng(seed)
-    root = _root(reference.covariance)
-    sizes = np.linspace(smallest, count, num_sizes).astype(int)
-    distances = np.array(
-        [
-            _distance(moments(features[draw.permutation(count)[:size]]), reference, root)
-            for size in sizes
-        ]
-    )
-    _slope, at_infinity = np.polyfit(1 / sizes, distances, 1)
-    return Extrapolation(float(at_infinity), sizes, distances)
-
-
-def _distance(a: Moments, b: Moments, root_b: Float[np.ndarray, "D D"]) -> float:
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"got {len(a.mean)} features and {len(b.mean)} in the other set")
-    inner = root_b @ a.covariance @ root_b
-    eigenvalues = linalg.eigvalsh((inner + inner.T) / 2)
-    # Round-off leaves tiny negative values where the rank is not full; they are zeros.
-    overlap = np.sqrt(np.maximum(eigenvalues, 0)).sum()
-    spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * overlap
+    overlap = np.linalg.svd(a.factor @ b.factor.T, compute_uv=False).sum()
+    spread = np.sum(a.factor**2) + np.sum(b.factor**2) - 2 * overlap
     return float(np.sum((a.mean - b.mean) ** 2) + spread)
 
 
-def _root(covariance: Float[np.ndarray, "D D"]) -> Float[np.ndarray, "D D"]:
-    values, vectors = linalg.eigh(covariance)
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+def extrapolate(
+    features: Float[np.ndarray, "N D"], reference: Float[np.ndarray, "M D"], *, seed: int = 0
+) -> Extrapolation:
+    """The distance without the bias of few images, in either set.
+
+    The bias is a / N + b / M and terms of higher order (Chong & Forsyth 2020, section 3, for N alone).
+    Both sets are cut at random into disjoint parts of one size s, at which those terms are smallest
+    (for one distribution they were found to be as (1 / N - 1 / M)^2). The mean distance between parts
+    is a line over 1 / s, extended to 1 / s = 0. s is the size of the smaller set, half of it, and a
+    quarter where that keeps two images a feature; of a larger set four times as many images are used.
+    Raises ValueError where halves keep fewer than two images a feature.
+    """
+    dims = features.shape[1]
+    smaller = min(len(features), len(reference))
+    needed = smallest_set(dims)
+    if smaller < needed:
+        raise ValueError(f"extrapolating {dims} features needs {needed} images, got {smaller}")
+    finest = 4 if smaller >= 4 * FULL_RANK * dims else 2
+    draw = np.random.default_rng(seed)
+    first, second = (
+        _parts(found, smaller // finest, finest, draw) for found in (features, reference)
+    )
+    sizes, values = [first[0].num_images], [_mean_distance(first, second)]
+    while min(len(first), len(second)) > 1:
+        first, second = _merged(first), _merged(second)
+        sizes.append(first[0].num_images)
+        values.append(_mean_distance(first, second))
+    at, distances = np.array(sizes[::-1]), np.array(values[::-1])
+    # Distances of smaller parts vary more, about as 1 / size.
+    _slope, at_infinity = np.polyfit(1 / at, distances, 1, w=at)
+    return Extrapolation(float(at_infinity), at, distances)
+
+
+def smallest_set(dims: int) -> int:
+    """Images that each set needs for `extrapolate`, with so many features."""
+    return 2 * FULL_RANK * dims
+
+
+def _parts(
+    features: Float[np.ndarray, "N D"], size: int, fewest: int, draw: np.random.Generator
+) -> list[Moments]:
+    """Disjoint random parts: `fewest`, or two, three or four times as many where there are."""
+    count = fewest * min(4, len(features) // (fewest * size))
+    rows = draw.permutation(len(features))[: count * size].reshape(count, size)
+    return [moments(features[part]) for part in rows]
+
+
+def _merged(parts: list[Moments]) -> list[Moments]:
+    return [merge(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def _mean_distance(first: list[Moments], second: list[Moments]) -> float:
+    """Of pairs of one part each, every part in at least one."""
+    pairs = range(max(len(first), len(second)))
+    return float(np.mean([distance(first[i % len(first)], second[i % len(second)]) for i in pairs]))
+
+
+def _reduced(rows: Float[np.ndarray, "R D"]) -> Float[np.ndarray, "_ D"]:
+    """At most D rows with the same scatter, rows^T rows."""
+    return rows if len(rows) <= rows.shape[1] else np.asarray(np.linalg.qr(rows, mode="r"))

@@ -104,3 +104,15 @@ def test_what_cannot_be_filed_is_refused(images, tmp_path):
         features.extract(MeanColor(10), images[:0], batch_size=10)
     with pytest.raises(ValueError, match="needs a network_digest"):
         keep(MeanColor(10), images, tmp_path, network_digest="")
+
+
+def test_moments_that_an_earlier_version_kept_are_made_again(images, tmp_path):
+    def made():
+        return images.mean(axis=(1, 2), dtype=np.float32)
+
+    new = features.reference_moments(made, images, folder=tmp_path, network_digest="mean")
+    (path,) = tmp_path.glob("*.npz")
+    np.savez(path, mean=new.mean, covariance=new.covariance, num_images=new.num_images)
+    again = features.reference_moments(made, images, folder=tmp_path, network_digest="mean")
+    np.testing.assert_array_equal(again.factor, new.factor)
+    assert "factor" in np.load(path)
