@@ -119,12 +119,11 @@ def frechet_fields(seen: Sets, reference: frechet.Moments) -> dict[str, Any]:
     """At n, and at infinity where there are images enough: without the bias of n and of the reference."""
     fields: dict[str, Any] = {}
     needed = frechet.smallest_set(seen.reference.shape[1])
-    names = {"synthetic": "synthetic", "floor": "floor", "reference": "reference"}
     for prefix, part in (("", "synthetic"), ("floor_", "floor")):
         found = getattr(seen, part)
         fields[prefix.rstrip("_") or "value"] = frechet.distance(frechet.moments(found), reference)
         counts = {of: len(getattr(seen, of)) for of in (part, "reference")}
-        short = [f"{count} {names[of]} images" for of, count in counts.items() if count < needed]
+        short = [f"{count} {of} images" for of, count in counts.items() if count < needed]
         if short:
             fields[f"{prefix}at_infinity"] = None
             why = f"extrapolating needs {needed} images of each set, got {' and '.join(short)}"

@@ -152,28 +152,32 @@ def distances(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     name, frechet = distance_of(fields)
     kernel_name = next(key for key in fields if key.split("_")[0] in ("kid", "kernel"))
     kernel, manifold = fields[kernel_name], fields["manifold"]
+    floor = f"{frechet['floor']:.4g}"
     rows = [
-        [f"{name}, as measured", f"{frechet['value']:.4g}", f"{frechet['floor']:.4g}", "0"],
+        [f"{name}, as measured", f"{frechet['value']:.4g}", floor, floor],
         [kernel_name.replace("kid", "KID"),
          f"{kernel['value']:.3g} ({kernel['low']:.2g} to {kernel['high']:.2g})",
          f"{kernel['floor']:.3g} ({kernel['floor_low']:.2g} to {kernel['floor_high']:.2g})", "0"],
     ]  # fmt: skip
-    if frechet["at_infinity"] is not None:
-        at = [frechet["at_infinity"], frechet["floor_at_infinity"]]
-        rows.insert(1, [f"{name}, without the bias of n", *(f"{value:.4g}" for value in at), "0"])
+    at = [frechet["at_infinity"], frechet.get("floor_at_infinity")]
+    if at != [None, None]:
+        cells = ["-" if value is None else f"{value:.4g}" for value in at]
+        rows.insert(1, [f"{name}, without the bias of few images", *cells, "0"])
     for key in MEANINGS:
         low = manifold["floor"][key]
         rows.append([key, f"{manifold[key]:.3f}", f"{low:.3f}", "1"])
     for key, score in fields.items():
         if key.startswith("inception_score"):
             cell = f"{score['mean']:.2f} ± {score['deviation']:.2g}"
-            rows.append([key, cell, f"{score['of_reference']:.2f}", str(number_of_classes(found))])
+            real = f"{score['of_reference']:.2f}"
+            rows.append([key, cell, real, real])
     caption = (
         f"{fields['n']:,} synthetic images, and {fields['n_floor']:,} real images of the "
         f"{fields['floor_of']} split for the floor, drawn at random with each class's share, "
         f"against the {fields['n_reference']:,} images of the {fields['reference']}. Features: "
-        f"{fields['features_about']}. The floor is what a perfect generator would get; an unbiased "
-        "estimate near 0 can be negative. In brackets: 95 % interval over draws of both sets of images."
+        f"{fields['features_about']}. The floor is what a perfect generator would get. {bias_of(frechet)} "
+        "An unbiased estimate near 0 can be negative. In brackets: 95 % interval over draws of both sets of "
+        "images."
     )
     meanings = "; ".join(f"{key}: {meaning}" for key, meaning in MEANINGS.items())
     return [
@@ -185,25 +189,41 @@ def distances(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     ]
 
 
+def bias_of(frechet: Fields) -> str:
+    """What the Frechet distance's best value is, and why."""
+    text = (
+        "As measured, the Fréchet distance of few images is too large, so its best is the floor's. "
+    )
+    if frechet["at_infinity"] is None and frechet.get("floor_at_infinity") is None:
+        return text + f"It is not corrected: {frechet['why']}."
+    return text + (
+        "Without the bias of few images: the line through the distances of parts of both sets, extended to "
+        "infinitely many images of both."
+    )
+
+
 def distance_of(evaluation: Fields) -> tuple[str, Fields]:
     name = evaluation["distance"]
     return name.replace("fid", "FID"), evaluation[name]
-
-
-def number_of_classes(found: Mapping[str, Fields]) -> str:
-    return str(len(found["train"]["class_names"])) if "train" in found else "-"
 
 
 def copies(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     memory = found["evaluate"]["memorization"]
     if memory["copies"] is None:
         return [report.Prose(f"Not judged: {memory['why']}.")]
+    if "looked_for" not in memory:
+        return [report.Prose("Judged by an earlier version: --mode=evaluate judges it again.")]
     spaces = [space for space, fields in memory.items() if isinstance(fields, Mapping)]
     measures = {
-        "nearer to a training image than 99 % of real test images (%)": ("share", 100),
+        "equal or nearer to a training image than 99 % of the other real test images (%)": (
+            "share",
+            100,
+        ),
         "the same, expected of new real images (%)": ("expected_share", 100),
-        "p-value: chance of so many, if none are copies": ("p_value", 1),
-        "exact copies of a training image": ("exact", 1),
+        "p-value: chance of so many near ones, if none are copies": ("p_value", 1),
+        "equal to a training image": ("exact", 1),
+        "the same among the real test images": ("exact_of_test", 1),
+        "p-value: chance of so many equal ones, if none are copies": ("exact_p_value", 1),
         "median distance to the nearest training image": ("median_distance", 1),
         "the same, of real test images": ("median_distance_of_test", 1),
         "exact duplicates among the samples": ("duplicates", 1),
@@ -214,14 +234,25 @@ def copies(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         [text, *(f"{factor * memory[space][key]:.3g}" for space in spaces)]
         for text, (key, factor) in measures.items()
     ]
+    chance = f"the chance of so many, if none are copies, is {memory['p_value']:.2g}"
     verdict = (
         report.Prose(
-            "It copies: more samples lie next to training images than chance allows.", "warning"
+            f"It copies: more samples equal training images, or lie next to them, than real test images "
+            f"do; {chance}.",
+            "warning",
         )
         if memory["copies"]
         else report.Prose(
-            "No sign of it: samples are no nearer to training images than new ones are."
+            "No sign of it: samples equal training images, or lie next to them, no more often than real "
+            f"test images do; {chance}."
         )
+    )
+    sought = (
+        f"In pixels, copies were looked for of training images {memory['looked_for']} "
+        f"({memory['num_variants']} variants of each); in features, of training images as they are"
+        f"{' and mirrored' * memory['mirrored']}. Real test images were searched in the same way. The chance "
+        "is that of three tests together (equal, near in pixels, near in features), and the warning is "
+        "given below 0.001: at most one generator in 1,000 that does not copy is warned of."
     )
     pairs = "The samples nearest to a training image, and that image below"
     return [
@@ -233,6 +264,7 @@ def copies(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
             (figures / "nearest-features.png", "The same, with distances in features", "In features."),
         ),
         report.Table(["", *("in pixels" if s == "pixels" else f"in features ({s})" for s in spaces)], rows),
+        report.Prose(sought),
     ]  # fmt: skip
 
 

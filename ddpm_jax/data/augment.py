@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
-from ddpm_jax.types import Keys
+from ddpm_jax.types import Keys, Pixels
 
 Image = Shaped[Array, "H W C"]
 Batch = Shaped[Array, "B H W C"]
@@ -38,6 +39,14 @@ def pad_crop(keys: Keys, images: Batch, *, padding: int = 4) -> Batch:
         return jax.lax.dynamic_slice(jnp.pad(image, edges, "symmetric"), start, image.shape)
 
     return jax.vmap(one)(keys, images)
+
+
+def window(images: Pixels, y: int, x: int, *, padding: int) -> Pixels:
+    """The window of `pad_crop` that lies so many pixels below and right of the middle, in NumPy."""
+    edges = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    _, height, width, _ = images.shape
+    padded = np.pad(images, edges, "symmetric")
+    return padded[:, padding + y :, padding + x :][:, :height, :width]
 
 
 def random_resized_crop(

@@ -1,14 +1,17 @@
 """Does the model copy? Nearest training images, judged by how close real test images come.
 
 A test image was not in the training set, so how near it comes to one is how near a new image may
-come by chance. Samples that come much nearer more often than that are copies.
+come by chance; it may even equal one, where a data set has duplicates. Samples that come much nearer
+more often than that are copies.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from scipy import stats
+
+from ddpm_jax.types import Pixels
 
 
 class Nearest(NamedTuple):
@@ -19,13 +22,18 @@ class Nearest(NamedTuple):
 
 
 class CopyTest(NamedTuple):
-    """`p_value`: how likely at least this many copies are if samples are like new real images."""
+    """Which samples are copies, exact or near, and how likely at least so many are by chance.
+
+    `expected_share` is of new real images. Both p-values are at most uniform if samples are like new
+    real images, the second also given how many are exact copies.
+    """
 
     copied: Bool[np.ndarray, "N"]
     share: float
-    threshold: float
     expected_share: float
-    p_value: float
+    threshold: float
+    exact_p_value: float
+    near_p_value: float
 
 
 def nearest(
@@ -43,23 +51,77 @@ def nearest_within(images: Float[np.ndarray, "N D"], *, chunk: int = 1000) -> Ne
 
 
 def copy_test(
-    samples: Float[np.ndarray, "N"], real: Float[np.ndarray, "M"], *, quantile: float = 0.01
+    samples: Float[np.ndarray, "N"],
+    real: Float[np.ndarray, "M"],
+    *,
+    exact: Bool[np.ndarray, "N"] | None = None,
+    exact_real: Bool[np.ndarray, "M"] | None = None,
+    quantile: float = 0.01,
 ) -> CopyTest:
-    """Distances sample-to-train against test-to-train: which samples are nearer than the quantile?
+    """Distances sample-to-train against test-to-train, exact copies and near ones apart.
 
-    The threshold is the k-th smallest real distance, k = floor(quantile (M + 1)), so that a new
-    real image falls below it with probability k / (M + 1) <= quantile, and the count among samples
-    that are like real ones is beta-binomial: exact for any M, with the threshold's own uncertainty.
+    Exact copies (`exact`, or distance 0) are more frequent among samples than among real images:
+    Fisher's exact test, one-sided. Of the others, those are near whose distance is below the k-th
+    smallest of the M' real ones, k = floor(quantile (M' + 1)). A new real image falls below it with
+    probability k / (M' + 1) <= quantile, and the count among samples that are like real ones is
+    beta-binomial: exact for any M', with the threshold's own uncertainty. Distances that equal the
+    threshold are not counted, so ties make the test conservative. Below 1 / quantile - 1 real images
+    that are no exact copies there is no threshold, and no near copy either.
     """
-    rank = int(quantile * (len(real) + 1))
-    if rank < 1:
-        needed = int(np.ceil(1 / quantile)) - 1
+    needed = int(np.ceil(1 / quantile)) - 1
+    if len(real) < needed:
         raise ValueError(f"the {quantile:g} quantile needs {needed} real images, got {len(real)}")
-    threshold = float(np.partition(real, rank - 1)[rank - 1])
-    copied = samples < threshold
-    null = stats.betabinom(len(samples), rank, len(real) + 1 - rank)
-    p_value = float(null.sf(copied.sum() - 1))
-    return CopyTest(copied, float(copied.mean()), threshold, rank / (len(real) + 1), p_value)
+    exact = samples == 0 if exact is None else exact
+    exact_real = real == 0 if exact_real is None else exact_real
+    others = np.sort(real[~exact_real])
+    rank = int(quantile * (len(others) + 1))
+    threshold = float(others[rank - 1]) if rank else 0.0
+    near = ~exact & (samples < threshold)
+    if rank:
+        others_made, beta = int(np.sum(~exact)), len(others) + 1 - rank
+        near_p_value = float(stats.betabinom.sf(near.sum() - 1, others_made, rank, beta))
+    else:
+        near_p_value = 1.0
+    equal = exact_real.mean()
+    return CopyTest(
+        copied=exact | near,
+        share=float(np.mean(exact | near)),
+        expected_share=float(equal + (1 - equal) * rank / (len(others) + 1)),
+        threshold=threshold,
+        exact_p_value=more_often(exact, exact_real),
+        near_p_value=near_p_value,
+    )
+
+
+def more_often(samples: Bool[np.ndarray, "N"], real: Bool[np.ndarray, "M"]) -> float:
+    """p-value of Fisher's exact test: at least so many True among the samples, given all there are."""
+    total, true = len(samples) + len(real), int(samples.sum() + real.sum())
+    return float(stats.hypergeom.sf(samples.sum() - 1, total, true, len(samples)))
+
+
+def equal_to(images: Pixels, others: UInt8[np.ndarray, "M H W C"]) -> Int[np.ndarray, "N"]:
+    """For each image the first of `others` with the same pixels; -1 where there is none."""
+    wanted = {image.tobytes() for image in images}
+    first: dict[bytes, int] = {}
+    for index, other in enumerate(others):
+        content = other.tobytes()
+        if content in wanted:
+            first.setdefault(content, index)
+    return np.array([first.get(image.tobytes(), -1) for image in images])
+
+
+def pooled(images: Pixels, side: int = 8) -> Float[np.ndarray, "N D"]:
+    """Images averaged over square blocks to about `side` pixels a side, and flattened.
+
+    Images that are near each other stay so, at a small share of the cost of a search. What a block
+    cuts off at the lower and right edges is left out.
+    """
+    num, height, width, channels = images.shape
+    block = max(1, min(height, width) // side)
+    rows, columns = height // block, width // block
+    whole = images[:, : rows * block, : columns * block].astype(np.float32)
+    blocks = whole.reshape(num, rows, block, columns, block, channels)
+    return blocks.mean(axis=(2, 4)).reshape(num, -1)
 
 
 def closest_pairs(
@@ -70,23 +132,42 @@ def closest_pairs(
     return first, near.indices[first]
 
 
-def _nearest(
-    images: Float[np.ndarray, "N D"], others: Float[np.ndarray, "M D"], chunk: int, same: bool
-) -> Nearest:
-    # The search is in float32, around the mean so as to keep digits: it may confuse two neighbors
-    # that are equally far to six digits, never a copy with another image.
-    mean = np.asarray(others, np.float64).mean(axis=0)
+def distances(
+    images: Shaped[np.ndarray, "N ..."], others: Shaped[np.ndarray, "N ..."]
+) -> Float[np.ndarray, "N"]:
+    """Euclidean, of image i to the other set's image i, in float64."""
+    pairs = zip(images, others, strict=True)
+    return np.array([np.linalg.norm(np.subtract(a, b, dtype=np.float64)) for a, b in pairs])
+
+
+def nearest_indices(
+    images: Float[np.ndarray, "N D"],
+    others: Float[np.ndarray, "M D"],
+    *,
+    chunk: int = 1000,
+    same: bool = False,
+) -> Int[np.ndarray, "N"]:
+    """As `nearest`, without distances; `same`: both are one set, and no image is its own neighbor.
+
+    The search is in float32, around the mean so as to keep digits: it may confuse two neighbors that
+    are equally far to six digits.
+    """
+    mean = np.mean(others, axis=0, dtype=np.float64)
     search = (others - mean).astype(np.float32)
     length = np.einsum("nd,nd->n", search, search)
-    nearest_index = []
+    found = []
     for start in range(0, len(images), chunk):
         rows = (images[start : start + chunk] - mean).astype(np.float32)
         squared = length - 2 * rows @ search.T  # |row|^2 is the same for all of them
         if same:
             squared[np.arange(len(rows)), start + np.arange(len(rows))] = np.inf
-        nearest_index.append(squared.argmin(axis=1))
-    index = np.concatenate(nearest_index)
-    # Once more from the differences: the expanded square is off by more than a copy's distance.
-    pairs = zip(images, others[index], strict=True)
-    distance = np.array([np.linalg.norm(np.subtract(a, b, dtype=np.float64)) for a, b in pairs])
-    return Nearest(index, distance)
+        found.append(squared.argmin(axis=1))
+    return np.concatenate(found)
+
+
+def _nearest(
+    images: Float[np.ndarray, "N D"], others: Float[np.ndarray, "M D"], chunk: int, same: bool
+) -> Nearest:
+    index = nearest_indices(images, others, chunk=chunk, same=same)
+    # From the differences: the expanded square is off by more than a copy's distance.
+    return Nearest(index, distances(images, others[index]))

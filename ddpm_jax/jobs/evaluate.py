@@ -87,7 +87,9 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         "image_sha256": features.digest(images.synthetic),
         **distances.measure(network, images, seen, folder, reference),
         "manifold": distances.manifold_fields(seen),
-        "memorization": copies.look_for(images, seen, network.name, rundir.figures(workdir)),
+        "memorization": copies.look_for(
+            images, seen, network, folder, config, rundir.figures(workdir)
+        ),
         "likelihood": model and likelihood_fields(config, model, splits.test),
         "seed": config.seed,
     }
@@ -158,11 +160,7 @@ def summary(fields: Mapping[str, Any]) -> str:
         f"({fields['n_floor']} real {fields['floor_of']} images: {distance['floor']:.3g})",
         f"recall {fields['manifold']['recall']:.2f}",
     ]
-    if memory["copies"] is not None:
-        share = 100 * memory["pixels"]["share"]
-        parts.append(f"{share:.1f} % nearer to a training image than 99 % of real test images")
-        if memory["copies"]:
-            parts.append("THE MODEL COPIES training images")
+    parts += copies.in_words(memory, fields["n"])
     if fields["likelihood"]:
         parts.append(f"at most {fields['likelihood']['bound']['mean']:.2f} bits/dim")
     return "; ".join(parts)

@@ -1,5 +1,7 @@
 """Planted copies of real digits, a double loop for the neighbors, and draws under the null."""
 
+from math import comb
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -41,7 +43,7 @@ def test_every_planted_copy_is_found_and_under_1_percent_of_real_test_images(dig
     assert result.copied[:100].all()
     np.testing.assert_array_equal(near.indices[:100], np.arange(100))
     assert result.copied[100:].mean() < 0.01
-    assert result.p_value < 1e-6
+    assert result.near_p_value < 1e-6 and result.exact_p_value == 1
 
 
 def test_real_images_that_did_not_set_the_threshold_raise_few_alarms(digits):
@@ -52,7 +54,7 @@ def test_real_images_that_did_not_set_the_threshold_raise_few_alarms(digits):
         order = np.random.default_rng(seed).permutation(600)
         result = memorization.copy_test(real[order[:300]], real[order[300:]])
         shares.append(result.share)
-        p_values.append(result.p_value)
+        p_values.append(result.near_p_value)
     assert np.mean(shares) < 0.0105
     assert result.expected_share == pytest.approx(3 / 301)
     assert np.mean(np.array(p_values) < 0.05) < 0.09
@@ -64,7 +66,7 @@ def test_the_p_value_is_exact_under_the_null():
         memorization.copy_test(draw.exponential(size=500), draw.exponential(size=400))
         for _ in range(1500)
     ]
-    p_values = np.array([result.p_value for result in results])
+    p_values = np.array([result.near_p_value for result in results])
     for level in (0.05, 0.2):  # discrete, so at most the level, and not far below it
         assert 0.3 * level < np.mean(p_values <= level) < 1.3 * level
 
@@ -74,7 +76,52 @@ def test_a_model_that_copies_a_twentieth_of_the_time_is_caught(digits):
     real = memorization.nearest(test[:300], train).distance
     samples = np.concatenate([train[:15], test[300:585]])
     result = memorization.copy_test(memorization.nearest(samples, train).distance, real)
-    assert result.p_value < 0.01
+    assert result.copied[:15].all()
+    # Hypergeometric: all 15 equal ones among the 300 of 600 that are samples.
+    assert result.exact_p_value == pytest.approx(comb(300, 15) / comb(600, 15), rel=1e-9)
+
+
+def test_exact_copies_are_caught_where_test_images_have_duplicates_too():
+    # The 1 % quantile of the real distances is 0, and nothing is nearer than that.
+    real = np.concatenate([np.zeros(10), np.linspace(1, 2, 290)])
+    result = memorization.copy_test(np.zeros(300), real)
+    assert result.share == 1 and result.exact_p_value < 1e-100
+    assert result.threshold > 0  # of the others
+    likewise = memorization.copy_test(real, real)
+    assert likewise.exact_p_value > 0.5 and likewise.near_p_value > 0.5
+    assert likewise.expected_share == pytest.approx(10 / 300 + 290 / 300 * 2 / 291)
+
+
+def test_near_copies_are_caught_beside_duplicates_and_few_others_give_no_threshold():
+    real = np.concatenate([np.zeros(10), np.linspace(1, 2, 290)])
+    near = np.concatenate([np.zeros(10), np.full(40, 0.1), np.linspace(1.1, 2, 250)])
+    result = memorization.copy_test(near, real)
+    assert result.near_p_value < 1e-3 and result.exact_p_value > 0.5
+    mostly = np.concatenate([np.zeros(202), np.ones(98)])
+    result = memorization.copy_test(near, mostly)
+    assert (result.threshold, result.near_p_value) == (0.0, 1.0)
+    assert result.copied.sum() == 10
+
+
+def test_distances_that_equal_the_threshold_raise_no_alarm():
+    # All distances are 1 or 2: no sample lies below the quantile, which is 1.
+    values = np.tile([1.0, 2.0], 200)
+    result = memorization.copy_test(values, values)
+    assert result.threshold == 1 and result.near_p_value == 1 and not result.copied.any()
+
+
+def test_equal_images_are_found_by_their_first_place():
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 3, 1), np.uint8)
+    others = np.concatenate([images[2:5], images[3:4]])
+    assert memorization.equal_to(images, others).tolist() == [-1, -1, 0, 1, 2, -1]
+
+
+def test_pooled_images_are_means_of_blocks():
+    images = np.random.default_rng(0).integers(0, 256, (5, 17, 19, 3), np.uint8)
+    found = memorization.pooled(images).reshape(5, 8, 9, 3)
+    np.testing.assert_allclose(found[1, 2, 3], images[1, 4:6, 6:8].mean(axis=(0, 1)), rtol=1e-6)
+    small = images[:, :5, :4]
+    np.testing.assert_array_equal(memorization.pooled(small), small.reshape(5, -1))
 
 
 def test_closest_pairs_come_closest_first():

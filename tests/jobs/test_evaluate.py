@@ -8,6 +8,7 @@ import pytest
 
 from ddpm_jax.assembly import (
     classifiers,
+    copies,
     datasets,
     distances,
     feature_networks,
@@ -70,7 +71,7 @@ def test_a_function_of_the_users_gives_the_features(finished, config, function):
     assert found["frechet_halves"]["value"] == pytest.approx(wanted, rel=1e-6)
     # The bias of 100 images and 2 features is small, but the line is drawn.
     assert found["frechet_halves"]["at_infinity"] == pytest.approx(wanted, rel=0.2)
-    assert len(found["frechet_halves"]["sizes"]) == 15
+    assert found["frechet_halves"]["sizes"].tolist() == [100, 50, 25]
     assert found["likelihood"] is None
     assert not any(name.startswith("inception_score") for name in found)
 
@@ -106,6 +107,60 @@ def test_real_test_images_raise_no_alarm_and_one_image_over_and_over_is_seen(
     assert not memory["copies"] and memory["pixels"]["exact"] == 0
     assert memory["pixels"]["duplicates"] == 40
     assert memory["pixels"]["near_duplicates_share"] >= 0.4
+
+
+def test_copies_are_found_where_test_images_are_duplicates_too(
+    finished, config, function, tmp_path
+):
+    """The 1 % quantile of the test images' distances is 0, and nothing is nearer than that."""
+    train, test, _ = real(config)
+    made = train[-300:]
+    network = feature_networks.named_function("of_the_user:halves", (8, 8, 1))
+    real_test = np.concatenate([test[:340], train[:19]])
+    sets = distances.Sets(made, train, real_test, train[:300], real_test)
+    seen = distances.Sets(*(function.halves(part) for part in sets))
+    memory = copies.look_for(sets, seen, network, tmp_path, config, tmp_path)
+    assert memory["copies"] and memory["pixels"]["exact"] == 300
+    assert memory["pixels"]["exact_of_test"] == 19
+    likewise = sets._replace(synthetic=np.concatenate([test[340:], train[20:21]]))
+    seen = seen._replace(synthetic=function.halves(likewise.synthetic))
+    memory = copies.look_for(likewise, seen, network, tmp_path, config, tmp_path)
+    assert not memory["copies"] and memory["pixels"]["exact"] == 1
+
+
+def test_mirrored_copies_are_found_where_training_images_were_mirrored(finished, config, function):
+    train, _, splits = real(config)
+    labels = np.arange(100, dtype=np.int32) % 10
+    mirrored = np.ascontiguousarray(train[:100, :, ::-1])
+    npz.save(finished / "synthetic.npz", mirrored, labels, splits.train.class_names, {})
+    assert not evaluate.evaluate(config, finished)["memorization"]["pixels"]["exact"]
+    config.augment.flip = True
+    memory = evaluate.evaluate(config, finished)["memorization"]
+    assert memory["copies"] and memory["pixels"]["exact"] == 100
+    assert (memory["looked_for"], memory["num_variants"]) == ("as they are, each also mirrored", 2)
+    config.augment.flip = False
+
+
+def test_another_augmentation_makes_the_result_stale(finished, config, function, monkeypatch):
+    monkeypatch.setattr(
+        evaluate, "evaluate", lambda config, workdir: {"shift": config.augment.shift}
+    )
+    monkeypatch.setattr(evaluate.rundir, "stage", lambda workdir, mode, inputs, make, write: inputs)
+    before = evaluate.run(config, finished)
+    config.augment.shift = 1
+    assert evaluate.run(config, finished) != before
+
+
+@pytest.mark.parametrize(("short", "why"), [("floor", "7 floor"), ("reference", "7 reference")])
+def test_sets_too_small_to_extrapolate_say_so(short, why):
+    draw = np.random.default_rng(0)
+    seen = distances.Sets(*(draw.normal(size=(40, 2)) for _ in distances.Sets._fields))
+    seen = seen._replace(**{short: draw.normal(size=(7, 2))})
+    found = distances.frechet_fields(seen, frechet.moments(seen.reference))
+    assert found["floor_at_infinity"] is None and why in found["floor_why"]
+    assert "needs 8 images of each set" in found["floor_why"]
+    assert (found["at_infinity"] is None) == (short == "reference")
+    assert found["floor"] > 0
 
 
 def test_few_test_images_say_why_copies_are_not_judged(finished, config, function):

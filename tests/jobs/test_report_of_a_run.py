@@ -88,7 +88,9 @@ def test_measurements_that_a_run_may_lack_or_have(finished, config):
     change(finished, "evaluate", edit)
     report.run(config, finished)
     page = Page(finished / "report.html")
-    assert "FID, without the bias of n 1.5 0.5" in page.text and "KID" in page.text
+    assert "FID, without the bias of few images 1.5 0.5 0" in page.text and "KID" in page.text
+    floor = f"{rundir.result(finished, 'evaluate')['fid']['floor']:.4g}"
+    assert f"{floor} {floor}" in page.text  # the plain distance's best is the floor's
     assert "not an FID" not in page.text
     assert "Not judged: 20 test images, 99 needed." in page.text
     assert "Likelihood" in page.titles and "variational bound 2.500 ± 0.196" in page.text

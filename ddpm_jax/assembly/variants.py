@@ -1,0 +1,101 @@
+"""What an augment section may make of a training image, as a list of bounded length.
+
+A copy of an augmented training image equals none of the images on disk, so copies are looked for among
+these variants too.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddpm_jax.assembly.augmentation import build_augmentation
+from ddpm_jax.data import augment
+from ddpm_jax.types import Pixels
+
+MOST = 200  # variants, mirrored ones among them: the time of the search is proportional
+DRAWS = 32  # of rotations and crops, which have no list of all
+BATCH = 1000  # images changed at once, so that one program is compiled
+
+
+class Variant(NamedTuple):
+    """The same change of every image; `whole`: searched in all pixels."""
+
+    name: str
+    change: Callable[[Pixels], Pixels]
+    whole: bool = False
+
+
+def build_variants(section: ConfigDict) -> list[Variant]:
+    """Images as they are first; then mirrored, shifted, rotated and cropped as the section says.
+
+    All shifts by whole pixels if there are at most `MOST`, else an even grid of them. Rotations and
+    crops are `DRAWS` random ones, with the shift that the section adds.
+    """
+    found = [Variant("as they are", np.asarray, whole=True)]
+    if section.rotation or section.crop_scale != 1.0:
+        still = ConfigDict(section.to_dict() | {"flip": False})
+        change = jax.jit(build_augmentation(still))
+        for draw in range(DRAWS):
+            found.append(Variant(f"draw {draw}", partial(_drawn, change, draw)))
+    elif section.shift:
+        for y, x in shifts(section.shift, MOST // (2 if section.flip else 1)):
+            moved = partial(augment.window, y=y, x=x, padding=section.shift)
+            found.append(Variant(f"shifted by {y}, {x}", moved))
+    if section.flip:
+        found += [
+            Variant(f"{name}, mirrored", partial(_mirrored, change), whole)
+            for name, change, whole in found
+        ]
+    return found
+
+
+def shifts(padding: int, most: int) -> list[tuple[int, int]]:
+    """Offsets up to `padding` but (0, 0): every one, or every second, ... so that there are few enough."""
+    step = 1
+    while (2 * (padding // step) + 1) ** 2 > most:
+        step += 1
+    there = range(-(padding // step) * step, padding + 1, step)
+    return [(y, x) for y in there for x in there if (y, x) != (0, 0)]
+
+
+def in_words(section: ConfigDict) -> str:
+    """What copies are looked for of, for the page."""
+    parts = ["as they are"]
+    if section.rotation or section.crop_scale != 1.0:
+        parts.append(f"as {DRAWS} random draws of their rotation, crop and shift leave them")
+    elif section.shift:
+        offsets = {abs(y) for y, _ in shifts(section.shift, MOST // (2 if section.flip else 1))}
+        largest, step = max(offsets), min(offsets - {0})
+        steps = f" in steps of {step}" if step > 1 else ""
+        parts.append(f"shifted by up to {largest} pixels{steps}")
+    return " and ".join(parts) + (", each also mirrored" if section.flip else "")
+
+
+def has_more_than_flips(section: ConfigDict) -> bool:
+    return bool(section.rotation or section.crop_scale != 1.0 or section.shift)
+
+
+def mirrored(images: Pixels) -> Pixels:
+    return images[:, :, ::-1]
+
+
+def _mirrored(change: Callable[[Pixels], Pixels], images: Pixels) -> Pixels:
+    return mirrored(change(images))
+
+
+def _drawn(change: augment.Augmentation, draw: int, images: Pixels) -> Pixels:
+    """Every image with the same key, so that the draw is one rotation and one crop."""
+    keys = jnp.repeat(jax.random.key(draw)[None], BATCH)
+    done = []
+    for start in range(0, len(images), BATCH):
+        part = images[start : start + BATCH]
+        filling = np.repeat(part[-1:], BATCH - len(part), axis=0)
+        done.append(
+            np.asarray(change(keys, jnp.asarray(np.concatenate([part, filling]))))[: len(part)]
+        )
+    return np.concatenate(done)
