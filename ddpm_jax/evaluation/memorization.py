@@ -152,7 +152,8 @@ def nearest_indices(
     The search is in float32, around the mean so as to keep digits: it may confuse two neighbors that
     are equally far to six digits.
     """
-    mean = np.mean(others, axis=0, dtype=np.float64)
+    # Rounded to the type of the images, or these would be taken to float64 all at once.
+    mean = np.mean(others, axis=0, dtype=np.float64).astype(np.result_type(others, np.float32))
     search = (others - mean).astype(np.float32)
     length = np.einsum("nd,nd->n", search, search)
     found = []
