@@ -1,7 +1,8 @@
 #!/bin/sh
 # Sets everything up and runs the tests, in two processes, since most of their time goes into compiling.
-# Arguments go to pytest: `sh launch/test.sh -m slow`.
+# Arguments go to pytest: `sh launch/test.sh -m slow`. The variables of launch/setup.sh pick another environment:
+#   VENV=.venv-lowest RESOLUTION=lowest-direct sh launch/test.sh
 set -eu
 cd "$(dirname "$0")/.."
 sh launch/setup.sh test
-exec .venv/bin/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder "$@"
+exec "${VENV:-.venv}/bin/python" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder "$@"
