@@ -1,5 +1,6 @@
 """What holds for every test: four simulated devices, no silent broadcasting, warnings are errors."""
 
+import faulthandler
 import os
 import pathlib
 
@@ -25,6 +26,26 @@ def key():
     return jax.random.key(0)
 
 
+@pytest.fixture
+def compiled_quickly(monkeypatch):
+    """XLA's optimizations are off, and a run has one device. For what is compiled longer than it runs.
+
+    One device, because without optimizations XLA:CPU leaves sums over devices apart that it else combines,
+    and simulated devices that share two cores' threads then wait for each other until XLA aborts.
+    """
+    from ddpm_jax.training import devices  # not above: jaxtyping's hook has to come before it
+
+    place = devices.place
+
+    def on_one(parallel="jit", devices=None):
+        return place(parallel, devices or jax.devices()[:1])
+
+    monkeypatch.setattr(devices, "place", on_one)
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 LONGEST_FIRST = (
     "tests/test_studies.py",
     "tests/jobs/test_devices_of_a_run.py",
@@ -40,6 +61,12 @@ LONGEST_FIRST = (
 )
 
 
+SLOW_SECONDS = 1800
+"""What a slow test may take, with the numbers of kills and of malformed files that CI asks for."""
+GRACE_SECONDS = 60
+"""What a test that was interrupted may take until its process is ended."""
+
+
 def pytest_collection_modifyitems(config, items):
     """Files go to the processes whole and in this order (launch/test.sh).
 
@@ -47,6 +74,34 @@ def pytest_collection_modifyitems(config, items):
     """
     order = {config.rootpath / path: place for place, path in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+    asked = (
+        int(os.environ.get("DDPM_JAX_KILLS", 0)) / 20,
+        int(os.environ.get("DDPM_JAX_FUZZ", 0)) / 500,
+    )
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS * max(1, *asked)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """End the process where its test cannot be interrupted: a signal's handler waits for XLA to return."""
+    marker, asked = item.get_closest_marker("timeout"), item.config.getoption("timeout")
+    limit = (
+        marker.args[0]
+        if marker
+        else float(item.config.getini("timeout") if asked is None else asked)
+    )
+    if not limit or item.config.getoption("usepdb"):
+        return (yield)
+    with item.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        stderr = os.dup(2)
+    faulthandler.dump_traceback_later(limit + GRACE_SECONDS, exit=True, file=stderr)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        os.close(stderr)
 
 
 def pytest_terminal_summary(terminalreporter):

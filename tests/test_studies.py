@@ -63,19 +63,6 @@ def load(path):
     return importlib.import_module(name).get_config()
 
 
-@pytest.fixture
-def compiled_quickly(path):
-    """Most of the time goes into compiling, for a handful of steps.
-
-    But where a loss has a memory, its sums and the gradient's have to be combined into one exchange: two
-    at once wait for each other for ever, where four simulated devices share the threads of two cores.
-    """
-    alone = objective.build_memory(load(path), num_steps=1) is None
-    jax.config.update("jax_disable_most_optimizations", alone)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_the_loss_and_the_sampler_of_a_config_at_its_real_size(path):

@@ -241,14 +241,6 @@ def test_a_training_says_in_short_what_it_takes_and_warns_where_it_may_not_fit(m
     assert same.train_step is not parts.train_step
 
 
-@pytest.fixture
-def compiled_quickly():
-    """Nothing is run, and the bytes that are compared are all compiled in one way."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("compiled_quickly")
 def test_what_is_named_fits_when_it_is_compiled_and_nothing_is_timed(tmp_path):
