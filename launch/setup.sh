@@ -24,7 +24,7 @@ if ! cmp -s pyproject.toml "$stamp"; then
     if [ -n "${RESOLUTION:-}" ]; then
         "$venv/bin/python" -m pip install --quiet uv >&2
         "$venv/bin/python" -m uv pip install --quiet --python "$venv/bin/python" \
-            --resolution "$RESOLUTION" --editable "$wanted" >&2
+            --resolution "$RESOLUTION" --upgrade --editable "$wanted" >&2
     elif "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         "$venv/bin/python" -m pip install --quiet --editable "$wanted" >&2
     else
