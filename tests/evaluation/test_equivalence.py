@@ -63,7 +63,7 @@ def test_the_interval_covers_90_to_99_percent_with_the_sizes_that_a_study_adds(
     name, record_property
 ):
     draw = np.random.default_rng(0)
-    rows = {truth: count(CURVES[name], truth, 600, draw) for truth in TRUTHS}
+    rows = {truth: count(CURVES[name], truth, 400, draw) for truth in TRUTHS}
     record_property(
         "counted",
         f"{name}, worth: interval holds it, result is a bound, sizes added: "
