@@ -38,6 +38,11 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         for stage in STAGES
         if rundir.result_path(workdir, stage).exists()
     }
+    if "distance" not in found.get("evaluate", {"distance": ""}):
+        print(
+            "[report] left out: results/evaluate.json is an earlier version's; run --mode=evaluate"
+        )
+        del found["evaluate"]
     if not found:
         raise FileNotFoundError(f"{workdir / 'results'} holds no results; run --mode=all first")
     path = workdir / "report.html"

@@ -96,6 +96,13 @@ def test_measurements_that_a_run_may_lack_or_have(finished, config):
     assert "Likelihood" in page.titles and "variational bound 2.500 ± 0.196" in page.text
 
 
+def test_an_evaluation_of_an_earlier_version_is_left_out_and_said(finished, config, capsys):
+    change(finished, "evaluate", lambda fields: fields.pop("distance"))
+    report.run(config, finished)
+    assert "evaluate.json is an earlier version's" in capsys.readouterr().out
+    assert "Not made yet: --mode=evaluate" in Page(finished / "report.html").text
+
+
 def test_missing_stages_are_named_and_the_rest_is_shown(model, config):
     report.run(config, model)
     page = Page(model / "report.html")
