@@ -61,7 +61,9 @@ def look_for(
     in_pixels = search(queries, images.train, sought)
     exact = {name: found.exact for name, found in in_pixels.items()}
     in_features = search_features(queries, points, exact, seen.train, section.flip, network, folder)
-    flat = Sets(*(part.reshape(len(part), -1) / np.float32(255) for part in images))
+    # The two parts that `duplicates` reads.
+    parts = {name: as_floats(getattr(images, name)) for name in ("synthetic", "floor")}
+    flat = images._replace(**parts)
     fields: dict[str, Any] = {}
     for space, found, points_of in (
         ("pixels", in_pixels, flat),
@@ -214,7 +216,7 @@ def in_words(memory: Mapping[str, Any], num: int) -> list[str]:
 
 
 def duplicates(points: Sets) -> dict[str, Any]:
-    """How near the samples come to each other, beside real training images, as many of them."""
+    """How near the samples come to each other, beside the floor's real images."""
     within, real = (memorization.nearest_within(p) for p in (points.synthetic, points.floor))
     near = np.quantile(real.distance, 0.01)
     return {

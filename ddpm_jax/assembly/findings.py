@@ -228,7 +228,7 @@ def copies(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         "the same, of real test images": ("median_distance_of_test", 1),
         "exact duplicates among the samples": ("duplicates", 1),
         "near duplicates among the samples (%)": ("near_duplicates_share", 100),
-        "the same among as many real images (%)": ("near_duplicates_share_of_real", 100),
+        "the same among the real images of the floor (%)": ("near_duplicates_share_of_real", 100),
     }
     rows = [
         [text, *(f"{factor * memory[space][key]:.3g}" for space in spaces)]
