@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import labelled, variants
+from ddpm_jax.assembly import feature_networks, labelled, variants
 from ddpm_jax.assembly.distances import Features, Sets
 from ddpm_jax.assembly.feature_networks import Network
-from ddpm_jax.evaluation import features, memorization
+from ddpm_jax.evaluation import memorization
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
 from ddpm_jax.viz import pictures, plots
@@ -125,22 +125,13 @@ def search_features(
 
     To mirror these is the same as to mirror the training images, and they are fewer.
     """
-
-    def extract(images: Pixels) -> Features:
-        return features.extract(
-            network.features,
-            images,
-            batch_size=network.batch_size,
-            folder=folder,
-            network_digest=network.digest,
-            write=devices.is_writer(),
-        )
-
     known = np.concatenate(list(exact.values()))
     best = None
     for number, change in enumerate((np.asarray, variants.mirrored)[: 1 + flip]):
         rows = [
-            points[name] if number == 0 and name in points else extract(change(images))
+            points[name]
+            if number == 0 and name in points
+            else feature_networks.extract(network, change(images), folder)
             for name, images in queries.items()
         ]
         near = memorization.nearest(np.concatenate(rows), train)

@@ -67,9 +67,13 @@ def image_shape(config: ConfigDict) -> tuple[int, int, int]:
     return config.data.image_size, config.data.image_size, config.data.channels
 
 
+def held_out(splits: source.Splits, field: str, name: str) -> source.Source:
+    """The validation or the test split, whichever `field` names."""
+    return choose(field, name, {"validation": splits.validation, "test": splits.test})
+
+
 def examples(config: ConfigDict) -> source.Source:
     """The real images that the editing section names, the classes taking turns."""
     splits = build_splits(config.data, config.seed)
-    known = {"validation": splits.validation, "test": splits.test}
-    split = choose("editing.split", config.editing.split, known)
+    split = held_out(splits, "editing.split", config.editing.split)
     return source.in_turn(split, config.editing.num_images, config.seed)

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib
+import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import classifiers
 from ddpm_jax.data import source
-from ddpm_jax.evaluation import inception, inception_weights
+from ddpm_jax.evaluation import features, inception, inception_weights
 from ddpm_jax.training import devices, fingerprint
 from ddpm_jax.types import Pixels
 
@@ -67,6 +68,24 @@ def build_network(
     if function:
         return named_function(function, image_shape)
     return own_classifier(config, train)
+
+
+def extract(
+    network: Network,
+    images: Pixels,
+    folder: pathlib.Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Float[np.ndarray, "N D"]:
+    """`features.extract` by this network: kept in `folder` by content, so that it resumes."""
+    return features.extract(
+        network.features,
+        images,
+        batch_size=network.batch_size,
+        folder=folder,
+        network_digest=network.digest,
+        write=devices.is_writer(),
+        progress=progress,
+    )
 
 
 def inception_2015(path: str) -> Network:

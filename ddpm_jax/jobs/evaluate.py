@@ -117,14 +117,8 @@ def extract_all(
         with progress.bar(
             f"{network.name} features of {name} images", len(pixels), "images"
         ) as show:
-            return features.extract(
-                network.features,
-                pixels,
-                batch_size=network.batch_size,
-                folder=folder,
-                network_digest=network.digest,
-                write=devices.is_writer(),
-                progress=lambda done, total: show(done),
+            return feature_networks.extract(
+                network, pixels, folder, progress=lambda done, total: show(done)
             )
 
     return {name: extract(name, pixels) for name, pixels in parts.items()}

@@ -15,7 +15,6 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
 from ddpm_jax.assembly import (
-    choice,
     classifiers,
     datasets,
     feature_networks,
@@ -117,8 +116,7 @@ def build_measure(
 ) -> tuple[Callable[[labelled.Images], dict[str, Any]], dict[str, Any]]:
     """What is measured on the images of a point, and what is to be said of all points."""
     splits = datasets.build_splits(config.data, config.seed)
-    known = {"validation": splits.validation, "test": splits.test}
-    split = choice.choose("sweep.split", config.sweep.split, known)
+    split = datasets.held_out(splits, "sweep.split", config.sweep.split)
     real = labelled.decode(split)
     network = feature_networks.build_network(config, splits.train, real.image.shape[1:])
     name = network.distance_name(config.sweep.split)
