@@ -17,17 +17,9 @@ from ml_collections import ConfigDict
 
 from benchmarks import turns
 from ddpm_jax import pixels
-from ddpm_jax.assembly import (
-    choice,
-    datasets,
-    denoising,
-    networks,
-    objective,
-    optimizers,
-    trained,
-    training,
-)
+from ddpm_jax.assembly import choice, datasets, denoising, networks, objective, optimizers, training
 from ddpm_jax.data import order
+from ddpm_jax.models import trained
 from ddpm_jax.training import calls, devices, optim
 from ddpm_jax.training import loop as training_loop
 from ddpm_jax.training import state as states

@@ -185,10 +185,10 @@ def memory(config: Any) -> dict[str, Any]:
     """Bytes of live arrays, and of what a step adds to the resident memory at its peak."""
     import jax
 
-    from ddpm_jax.assembly import choice, planning, training
+    from ddpm_jax.assembly import choice, training
 
     parts = training.build_parts(config)
-    step = planning.compile_training(parts.placement, parts.programs).program
+    step = requirements.compile_training(parts.placement, parts.programs).program
     batches = training.batches(config, parts, 0)
     key, state = choice.key_for(config.seed, "train"), parts.state
     del parts

@@ -14,17 +14,10 @@ import numpy as np
 from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import (
-    choice,
-    datasets,
-    denoising,
-    networks,
-    objective,
-    optimizers,
-    trained,
-)
+from ddpm_jax.assembly import choice, datasets, denoising, networks, objective, optimizers
 from ddpm_jax.data import order, source
 from ddpm_jax.diffusion import schedules
+from ddpm_jax.models import trained
 from ddpm_jax.training import calls, devices, loop, optim, stall, step
 from ddpm_jax.training import state as states
 from ddpm_jax.types import Batch, Pixels

@@ -9,9 +9,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels, rundir
-from ddpm_jax.assembly import augmentation, choice, datasets, denoising, networks, trained
+from ddpm_jax.assembly import augmentation, choice, datasets, denoising, networks
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import losses, process, schedules
+from ddpm_jax.models import trained
 from ddpm_jax.training import devices, retention
 from ddpm_jax.viz import pictures, plots
 

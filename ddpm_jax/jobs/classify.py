@@ -13,10 +13,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
-from ddpm_jax.assembly import choice, classifiers, datasets, labelled
-from ddpm_jax.assembly.labelled import Images
+from ddpm_jax.assembly import choice, classifiers, datasets
 from ddpm_jax.data import source
 from ddpm_jax.evaluation import worth
+from ddpm_jax.measuring import labelled
+from ddpm_jax.measuring.labelled import Images
 from ddpm_jax.training import devices
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import rundir
-from ddpm_jax.assembly import labelled
 from ddpm_jax.data import npz, source
+from ddpm_jax.measuring import labelled
 from ddpm_jax.training import devices
 from ddpm_jax.viz import pictures, plots
 

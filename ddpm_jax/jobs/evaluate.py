@@ -12,18 +12,13 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
-from ddpm_jax.assembly import (
-    copies,
-    datasets,
-    distances,
-    feature_networks,
-    likelihoods,
-    trained,
-)
+from ddpm_jax.assembly import datasets
 from ddpm_jax.assembly.choice import choose
-from ddpm_jax.assembly.distances import Features
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import features
+from ddpm_jax.measuring import copies, distances, feature_networks, likelihoods
+from ddpm_jax.measuring.distances import Features
+from ddpm_jax.models import trained
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
 

@@ -16,8 +16,9 @@ from jaxtyping import Int32
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
-from ddpm_jax.assembly import datasets, trained, training
+from ddpm_jax.assembly import datasets, training
 from ddpm_jax.data import npz
+from ddpm_jax.models import trained
 from ddpm_jax.training import devices, lock, signals
 
 

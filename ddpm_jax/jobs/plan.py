@@ -12,8 +12,9 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from ddpm_jax import rundir
-from ddpm_jax.assembly import datasets, planning, timings, training
-from ddpm_jax.assembly.planning import in_words
+from ddpm_jax.assembly import datasets, training
+from ddpm_jax.planning import requirements, timings
+from ddpm_jax.planning.requirements import duration, in_words
 from ddpm_jax.training import devices, footprint, retention
 
 SECONDS_OF_STEPS = 10.0
@@ -35,9 +36,9 @@ class Part(NamedTuple):
 class Programs(NamedTuple):
     """What a run compiles: a training step, a grid of the training, a batch of the export."""
 
-    step: planning.Compiled
-    grid: planning.Compiled
-    batch: planning.Compiled
+    step: requirements.Compiled
+    grid: requirements.Compiled
+    batch: requirements.Compiled
 
 
 def run(
@@ -67,9 +68,9 @@ def plan(config: ConfigDict, workdir: pathlib.Path, memory_limit: int | None) ->
     """The fields of `results/plan.json`. Nothing is timed where something does not fit."""
     parts = training.build_parts(config)
     training.warn(config, parts.programs.table)
-    sizes = planning.sizes(config, parts.splits)
+    sizes = requirements.sizes(config, parts.splits)
     programs = compile_all(config, parts, sizes)
-    memory = planning.training_memory(parts.state, programs.step.takes, programs.grid.takes)
+    memory = requirements.training_memory(parts.state, programs.step.takes, programs.grid.takes)
     memory["export"] = programs.batch.takes.total
     limit = memory_limit or footprint.capacity(parts.placement, footprint.num_bytes(parts.state))
     num_devices = parts.placement.num_devices
@@ -77,7 +78,7 @@ def plan(config: ConfigDict, workdir: pathlib.Path, memory_limit: int | None) ->
         "num_parameters": int(parameter_overview.count_parameters(parts.state.params)),
         "num_devices": num_devices,
         "platform": parts.placement.platform,
-        "gflop_training_image": planning.gflop_an_image(
+        "gflop_training_image": requirements.gflop_an_image(
             config, parts.placement, programs.step.takes
         ),
         "gflop_solver_step_image": programs.batch.takes.gflop * num_devices / sizes.export_at_once,
@@ -88,39 +89,39 @@ def plan(config: ConfigDict, workdir: pathlib.Path, memory_limit: int | None) ->
     if fields["shortage"] is None:
         fields |= timed(config, workdir, parts, sizes, programs)
     return fields | {
-        "disk": planning.disk(config, workdir, parts, sizes, fields.get("num_features"))
+        "disk": requirements.disk(config, workdir, parts, sizes, fields.get("num_features"))
     }
 
 
-def compile_all(config: ConfigDict, parts: training.Parts, sizes: planning.Sizes) -> Programs:
+def compile_all(config: ConfigDict, parts: training.Parts, sizes: requirements.Sizes) -> Programs:
     drawn = {
-        num: planning.compile_sampling(config, parts.programs, num)
+        num: requirements.compile_sampling(config, parts.programs, num)
         for num in {sizes.grid_at_once, sizes.export_at_once}
     }
-    step = planning.compile_training(parts.placement, parts.programs)
+    step = requirements.compile_training(parts.placement, parts.programs)
     return Programs(step, drawn[sizes.grid_at_once], drawn[sizes.export_at_once])
 
 
 def shortage(
     config: ConfigDict,
     parts: training.Parts,
-    sizes: planning.Sizes,
+    sizes: requirements.Sizes,
     memory: Mapping[str, int],
     limit: int,
 ) -> str | None:
     """None where all fits."""
     programs = parts.programs
     if memory["training"] > limit:
-        return planning.training_shortage(config, parts.placement, programs, limit)
+        return requirements.training_shortage(config, parts.placement, programs, limit)
     if memory["grid"] > limit:
         beside = footprint.num_bytes(parts.state) - memory["average"]
         num = sizes.grid_at_once
         what = f"sampling.batch_size {num} beside the training"
-        return planning.sampling_shortage(config, programs, what, num, beside, limit)
+        return requirements.sampling_shortage(config, programs, what, num, beside, limit)
     if memory["export"] > limit:
         num = sizes.export_at_once
         what = f"sampling.batch_size {num}"
-        return planning.sampling_shortage(config, programs, what, num, 0, limit)
+        return requirements.sampling_shortage(config, programs, what, num, 0, limit)
     return None
 
 
@@ -128,7 +129,7 @@ def timed(
     config: ConfigDict,
     workdir: pathlib.Path,
     parts: training.Parts,
-    sizes: planning.Sizes,
+    sizes: requirements.Sizes,
     programs: Programs,
 ) -> dict[str, Any]:
     """Speeds, and the seconds of each stage by what they are spent on."""
@@ -146,7 +147,7 @@ def timed(
     grid = draw[sizes.grid_at_once].each * -(-sizes.grid // sizes.grid_at_once)
     batch = draw[sizes.export_at_once]
     first = max(retention.sound(rundir.checkpoints(workdir)), default=0)
-    counts = planning.actions(config, first)
+    counts = requirements.actions(config, first)
     save, load = timings.checkpoint_seconds(workdir, state)
     takes = {
         "steps": each,
@@ -191,7 +192,7 @@ def in_turn(stages: Mapping[str, Mapping[str, Part]]) -> Iterator[tuple[str, dic
 
 
 def by_classifiers(
-    config: ConfigDict, parts: training.Parts, sizes: planning.Sizes
+    config: ConfigDict, parts: training.Parts, sizes: requirements.Sizes
 ) -> tuple[dict[str, dict[str, Part]], int]:
     """The stages that train classifiers or look with them, and how many features they compare."""
     section, splits = config.classifier, parts.splits
@@ -203,7 +204,7 @@ def by_classifiers(
     if named:
         shape = datasets.image_shape(config)
         image, num_features = timings.feature_seconds(config, splits.train, shape)
-    evaluate = {"features": Part(planning.num_compared(config, splits, sizes), image)}
+    evaluate = {"features": Part(requirements.num_compared(config, splits, sizes), image)}
     if not named:
         evaluate["classifiers"] = Part(1, fit)
     return {"evaluate": evaluate, "classify": {"classifiers": Part(fits, fit)}}, num_features
@@ -230,12 +231,12 @@ def describe(config: ConfigDict, fields: Mapping[str, Any]) -> Iterator[str]:
         )
         yield f"{'stage':10}{'takes':>12}{'ends after':>14}   of it"
         for stage, found in fields["stages"].items():
-            of = (f"{part['number']:,} {name} {planning.duration(part['number'] * part['each'])}"
+            of = (f"{part['number']:,} {name} {duration(part['number'] * part['each'])}"
                   for name, part in found["of"].items() if part["number"])  # fmt: skip
-            times = f"{planning.duration(found['seconds']):>12}{planning.duration(found['ends_after']):>14}"
+            times = f"{duration(found['seconds']):>12}{duration(found['ends_after']):>14}"
             yield f"{stage:10}{times}   {', '.join(of)}"
         yield f"not predicted: {NOT_PREDICTED}"
-    compiling = planning.duration(fields["compile_seconds"])
+    compiling = duration(fields["compile_seconds"])
     yield f"compiling the training step and the sampler took {compiling} here"
     names = ("checkpoints", "synthetic.npz", "features")
     shares = ", ".join(f"{name} {in_words(kept[name])}" for name in names if name in kept)

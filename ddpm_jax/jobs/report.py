@@ -11,8 +11,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, rundir, whole_file
-from ddpm_jax.assembly import findings
-from ddpm_jax.assembly.findings import Fields, Items
+from ddpm_jax.reporting import findings
+from ddpm_jax.reporting.findings import Fields, Items
 from ddpm_jax.training import devices
 from ddpm_jax.viz import plots, report
 

@@ -10,9 +10,10 @@ from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels, rundir
-from ddpm_jax.assembly import choice, datasets, denoising, trained
+from ddpm_jax.assembly import choice, datasets, denoising
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import process, schedules, solvers
+from ddpm_jax.models import trained
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
 from ddpm_jax.viz import pictures

@@ -14,14 +14,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
-from ddpm_jax.assembly import (
-    classifiers,
-    datasets,
-    feature_networks,
-    labelled,
-    trained,
-)
+from ddpm_jax.assembly import classifiers, datasets
 from ddpm_jax.evaluation import frechet, worth
+from ddpm_jax.measuring import feature_networks, labelled
+from ddpm_jax.models import trained
 from ddpm_jax.training import devices
 from ddpm_jax.viz import pictures, plots
 

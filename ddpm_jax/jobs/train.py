@@ -12,8 +12,10 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, progress, rundir
-from ddpm_jax.assembly import choice, denoising, reproduction, timings, trained, training
+from ddpm_jax.assembly import choice, denoising, reproduction, training
 from ddpm_jax.data import source
+from ddpm_jax.models import trained
+from ddpm_jax.planning import timings
 from ddpm_jax.training import (
     calls,
     checkpoints,

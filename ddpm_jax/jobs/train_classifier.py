@@ -17,9 +17,10 @@ from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels, progress, rundir
-from ddpm_jax.assembly import choice, datasets, denoising, guides, trained
+from ddpm_jax.assembly import choice, datasets, denoising, guides
 from ddpm_jax.data import order, source
 from ddpm_jax.diffusion import process, schedules
+from ddpm_jax.models import trained
 from ddpm_jax.training import (
     checkpoints,
     devices,

@@ -17,9 +17,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, rundir
-from ddpm_jax.assembly import classifiers, datasets, labelled, subsets, worth_rows
+from ddpm_jax.assembly import classifiers, datasets
 from ddpm_jax.evaluation import equivalence
 from ddpm_jax.evaluation import worth as statistics
+from ddpm_jax.measuring import labelled, subsets, worth_rows
+from ddpm_jax.reporting import worth_sentences
 from ddpm_jax.training import devices
 from ddpm_jax.viz import plots
 
@@ -44,7 +46,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     )
     if devices.is_writer():
         draw(rundir.figures(workdir), fields)
-    print(worth_rows.table(fields["points"]))
+    print(worth_sentences.table(fields["points"]))
     print(fields["sentence"], flush=True)
     return fields
 
@@ -83,7 +85,7 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
     rows = worth_rows.summarize(several)
     return {
         "points": rows,
-        "sentence": worth_rows.sentence(rows),
+        "sentence": worth_sentences.sentence(rows),
         "generator": "trained on all real training images, also where classifiers have fewer",
         "num_real": len(real.label),
         "num_synthetic": len(made.label),

@@ -5,8 +5,9 @@ import json
 import pytest
 from tiny_run import tiny
 
-from ddpm_jax.assembly import planning, training
+from ddpm_jax.assembly import training
 from ddpm_jax.jobs import train
+from ddpm_jax.planning import requirements
 from ddpm_jax.training import calls, devices, footprint
 
 
@@ -41,7 +42,7 @@ def test_calls_and_what_they_are_compiled_for():
     assert {name: (array.shape, array.dtype) for name, array in several[0].items()} == of_a_call
     assert several[0]["image"].shape == (num, 8, 8, 1)
     assert several[0]["index"].shape == (2, 32)
-    takes = planning.compile_training(parts.placement, parts.programs).takes
+    takes = requirements.compile_training(parts.placement, parts.programs).takes
     assert takes.arguments >= num * 64 + footprint.num_bytes(parts.state)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ddpm_jax import rundir
-from ddpm_jax.assembly import trained
 from ddpm_jax.jobs import denoise, export, sample
+from ddpm_jax.models import trained
 from ddpm_jax.training import manifest
 
 

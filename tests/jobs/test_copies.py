@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from ddpm_jax.assembly import augmentation, copies, feature_networks, variants
-from ddpm_jax.assembly.distances import Sets
+from ddpm_jax.assembly import augmentation
 from ddpm_jax.data import augment
 from ddpm_jax.evaluation import memorization
+from ddpm_jax.measuring import copies, feature_networks, variants
+from ddpm_jax.measuring.distances import Sets
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from tiny_run import ROOT, TINY, command, environment, free_port, tiny
 
-from ddpm_jax.assembly import trained
 from ddpm_jax.data import order, source
+from ddpm_jax.models import trained
 from ddpm_jax.training import devices
 
 WATCHED = pathlib.Path(__file__).with_name("watched_program.py")

@@ -6,18 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from ddpm_jax.assembly import (
-    classifiers,
-    copies,
-    datasets,
-    distances,
-    feature_networks,
-    likelihoods,
-    trained,
-)
+from ddpm_jax.assembly import classifiers, datasets
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import frechet, inception, inception_weights
 from ddpm_jax.jobs import evaluate
+from ddpm_jax.measuring import copies, distances, feature_networks, likelihoods
+from ddpm_jax.models import trained
 
 HALVES = """
 calls = []

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from ddpm_jax import rundir
-from ddpm_jax.assembly import denoising, networks, trained
+from ddpm_jax.assembly import denoising, networks
 from ddpm_jax.data import npz
 from ddpm_jax.jobs import export, train
+from ddpm_jax.models import trained
 
 
 def images(workdir):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ddpm_jax import rundir
-from ddpm_jax.assembly import trained
 from ddpm_jax.jobs import export, sample, train_classifier
+from ddpm_jax.models import trained
 from ddpm_jax.training import fingerprint, loop, signals
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddpm_jax.assembly import datasets, denoising, labelled, networks, trained
+from ddpm_jax.assembly import datasets, denoising, networks
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import schedules, solvers
 from ddpm_jax.jobs import (
@@ -25,6 +25,8 @@ from ddpm_jax.jobs import (
     train,
     train_classifier,
 )
+from ddpm_jax.measuring import labelled
+from ddpm_jax.models import trained
 
 
 def result(workdir, mode):

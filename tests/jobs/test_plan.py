@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from tiny_run import tiny
 
-from ddpm_jax.assembly import denoising, planning, timings, trained, training
+from ddpm_jax.assembly import denoising, training
 from ddpm_jax.jobs import plan
+from ddpm_jax.models import trained
+from ddpm_jax.planning import requirements, timings
 from ddpm_jax.training import devices, footprint
 
 
@@ -54,7 +56,7 @@ def test_parameters_optimizer_and_disk_are_those_counted_by_hand(planned):
     assert memory["optimizer"] == 2 * 4 * num + 2 * 4
     assert 4 * 4 * num < kept["checkpoint"] < 4 * 4 * num + 100
     assert kept["checkpoints"] == 2 * kept["checkpoint"]  # of steps 3 and 6, though 4 might be kept
-    assert kept["synthetic.npz"] == 100 * (8 * 8 + 4) + planning.NAMES_AND_META
+    assert kept["synthetic.npz"] == 100 * (8 * 8 + 4) + requirements.NAMES_AND_META
     assert kept["features"] == 4 * 128 * (1258 + 359 + 100)
 
 
@@ -79,7 +81,7 @@ def test_what_the_first_batch_takes_more_is_told_apart_from_the_others(monkeypat
     parts = training.build_parts(config)
     instants = iter([0.0, 5.0, 10.0, 12.0])
     monkeypatch.setattr(timings, "time", types.SimpleNamespace(perf_counter=lambda: next(instants)))
-    at_once = planning.Compiled(lambda given, rows: (), footprint.Footprint(0.0, 0, 0), 0.0)
+    at_once = requirements.Compiled(lambda given, rows: (), footprint.Footprint(0.0, 0, 0), 0.0)
     found = timings.drawing_seconds(config, parts, at_once, 20, 1.0, 1.0)
     assert found == timings.Drawing(each=2.0, warm_up=3.0)
 
@@ -109,7 +111,7 @@ def test_a_stage_that_draws_compiles_the_very_program_that_was_planned(monkeypat
     config = tiny()
     config.sampling.batch_size = 8
     programs = training.build_programs(config, devices.place(), 10)
-    planning.compile_sampling(config, programs, 8)
+    requirements.compile_sampling(config, programs, 8)
     drawn = []
     for seed, purpose in ((0, "export"), (0, "progress"), (1, "export")):
         config.seed = seed
@@ -151,13 +153,13 @@ def test_what_does_not_fit_is_said_in_one_line_with_what_does(monkeypatch):
 
     def compile_training(placement, made):
         in_work = 100 * made.batch_size // made.accumulate
-        return planning.Compiled(None, footprint.Footprint(1.0, 1000, in_work), 0.0)
+        return requirements.Compiled(None, footprint.Footprint(1.0, 1000, in_work), 0.0)
 
     monkeypatch.setattr(training, "build_programs", lambda config, *_: config.training)
     monkeypatch.setattr(planning, "compile_training", compile_training)
 
     def line(limit):
-        return planning.training_shortage(config, placement, programs, limit)
+        return requirements.training_shortage(config, placement, programs, limit)
 
     start = "will not fit: batch 32 needs 4.1 KiB of "
     # 20 images are 3,000 bytes; of four devices each has 8 images, in 2 parts 16 are in work at once.
@@ -178,10 +180,10 @@ def test_the_largest_that_fits_is_found_though_the_bytes_are_not_quite_a_line(li
     def takes(num):
         return 60 + 9 * num + num // 7
 
-    found = planning.largest_that_fits(takes, 100, 4, limit, known := {})
+    found = requirements.largest_that_fits(takes, 100, 4, limit, known := {})
     below = (num for num in range(96, 0, -4) if takes(num) <= limit)
     assert found == next(below, None)
-    assert len(known) <= planning.MOST_COMPILED
+    assert len(known) <= requirements.MOST_COMPILED
 
 
 def test_parts_that_the_line_promises_are_compiled_before_they_are_named():
@@ -191,7 +193,7 @@ def test_parts_that_the_line_promises_are_compiled_before_they_are_named():
         asked.append(parts)
         return 1000 if parts < 8 else 10
 
-    assert planning.accumulation_that_fits(takes, 24, 1, 100, (0, 10)) == 8
+    assert requirements.accumulation_that_fits(takes, 24, 1, 100, (0, 10)) == 8
     assert asked == [3, 4, 6, 8]  # 2 parts of 12 rows are 120 bytes, which is past the line
 
 
@@ -206,7 +208,7 @@ def test_actions_are_counted_as_the_loop_takes_them(first):
         for name, every in (("evaluations", 3), ("saves", 5), ("grids", 7)):
             if done % every == 0 or (done == 20 and name != "grids"):
                 walked[name].add(done)
-    assert planning.actions(config, first) == {name: len(at) for name, at in walked.items()}
+    assert requirements.actions(config, first) == {name: len(at) for name, at in walked.items()}
 
 
 @pytest.mark.parametrize(
@@ -215,7 +217,7 @@ def test_actions_are_counted_as_the_loop_takes_them(first):
      (86400 * 12, "12 days")],
 )  # fmt: skip
 def test_durations_are_said_in_words(seconds, text):
-    assert planning.duration(seconds) == text
+    assert requirements.duration(seconds) == text
 
 
 def test_several_processes_are_told_to_plan_in_one(monkeypatch, tmp_path):
@@ -253,7 +255,7 @@ def test_what_is_named_fits_when_it_is_compiled_and_nothing_is_timed(tmp_path, m
         config = tiny()
         config.training.update(changed)
         programs = training.build_programs(config, devices.place(), 10)
-        return planning.compile_training(devices.place(), programs).takes.total
+        return requirements.compile_training(devices.place(), programs).takes.total
 
     limit = takes(batch_size=20)
     with pytest.raises(ValueError, match="will not fit: batch 32 needs") as raised:

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from ddpm_jax.assembly import datasets, distances, trained, training
+from ddpm_jax.assembly import datasets, training
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import frechet
 from ddpm_jax.jobs import classify, compare, evaluate, export, report, sweep, train_classifier
+from ddpm_jax.measuring import distances
+from ddpm_jax.models import trained
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from PIL import Image
 from tiny_run import ROOT
 
 from ddpm_jax import metrics, rundir
-from ddpm_jax.assembly import trained
 from ddpm_jax.data import digits, npz
 from ddpm_jax.jobs import export, replay, train
+from ddpm_jax.models import trained
 from ddpm_jax.training import checkpoints, lock, manifest
 
 EXPLODING = {

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from configs import default
-from ddpm_jax.assembly import labelled
-from ddpm_jax.assembly.labelled import Images
 from ddpm_jax.jobs import classify
+from ddpm_jax.measuring import labelled
+from ddpm_jax.measuring.labelled import Images
 
 
 def photos(num):

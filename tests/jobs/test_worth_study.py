@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from ddpm_jax import rundir
-from ddpm_jax.assembly import classifiers, datasets, labelled, subsets, worth_rows
+from ddpm_jax.assembly import classifiers, datasets
 from ddpm_jax.jobs import report, worth
+from ddpm_jax.measuring import labelled, subsets
+from ddpm_jax.reporting import worth_sentences
 
 
 @pytest.fixture
@@ -156,12 +158,12 @@ def test_a_loss_is_told_beside_a_gain():
 
     rows = [row(300, 1, 0.019, 0.010), row(300, 10, 0.055, 0.012), row(3000, 1, -0.007, 0.004)]
     rows += [row(3000, 10, -0.020, 0.006), row(54000, 1, -0.030, 0.040)]
-    assert worth_rows.extremes(rows) == (
+    assert worth_sentences.extremes(rows) == (
         "added to real images, in 5 comparisons, the largest gain shown is +5.5 +- 1.2 points (10 for each "
         "of 300 real images) and the largest loss shown is -2.0 +- 0.6 points (10 for each of 3,000 real "
         "images); their intervals do not allow for the selection"
     )
-    assert worth_rows.extremes(rows[3:4]) == (
+    assert worth_sentences.extremes(rows[3:4]) == (
         "added to real images, in one comparison, no gain was shown and the largest loss shown is "
         "-2.0 +- 0.6 points (10 for each of 3,000 real images)"
     )
@@ -207,8 +209,8 @@ def test_further_sizes_are_whole_numbers_of_each_class_between_those_there_are()
 def test_numbers_and_bounds_in_words(found, number, interval):
     rows = [{"arm": "real", "real": 50}, {"arm": "real", "real": 1258}]
     fields = dict(zip(("images", "low", "high"), found, strict=True))
-    assert worth_rows.number(fields, rows) == number
-    assert worth_rows.interval(fields, rows) == interval
+    assert worth_sentences.number(fields, rows) == number
+    assert worth_sentences.interval(fields, rows) == interval
 
 
 def test_what_was_trained_is_not_trained_again(finished, config, known, monkeypatch):

@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 from ddpm_jax import pixels
 from ddpm_jax.assembly import networks
 from ddpm_jax.assembly.choice import key_for
-from ddpm_jax.assembly.trained import Model
 from ddpm_jax.diffusion import likelihood, predictions, process, schedules
+from ddpm_jax.models.trained import Model
 from ddpm_jax.training import devices
 from ddpm_jax.types import Batch, Params, Pixels
 

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import feature_networks, labelled, variants
-from ddpm_jax.assembly.distances import Features, Sets
-from ddpm_jax.assembly.feature_networks import Network
 from ddpm_jax.evaluation import memorization
+from ddpm_jax.measuring import feature_networks, labelled, variants
+from ddpm_jax.measuring.distances import Features, Sets
+from ddpm_jax.measuring.feature_networks import Network
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
 from ddpm_jax.viz import pictures, plots

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import choice, datasets, guides, trained, training
+from ddpm_jax.assembly import choice, datasets, guides, training
 from ddpm_jax.assembly.denoising import Weights
 from ddpm_jax.data import source
+from ddpm_jax.models import trained
 from ddpm_jax.training import devices, footprint
 from ddpm_jax.training import state as states
 

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from ddpm_jax.assembly import worth_rows
+from ddpm_jax.reporting import worth_sentences
 from ddpm_jax.viz import report
 
 Fields = Mapping[str, Any]
@@ -68,8 +68,10 @@ def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
             f"{row['n_train'] - row['real']:,}",
             percent(row["accuracy"], row["ci95"]),
             points(row["gain_over_real"], row["gain_ci95"]) if "gain_ci95" in row else "-",
-            worth_rows.number(row["worth_real"], fields["points"]) if "worth_real" in row else "-",
-            worth_rows.interval(row["worth_real"], fields["points"])
+            worth_sentences.number(row["worth_real"], fields["points"])
+            if "worth_real" in row
+            else "-",
+            worth_sentences.interval(row["worth_real"], fields["points"])
             if "worth_real" in row
             else "-",
         ]

@@ -14,8 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import choice, classifiers, feature_networks, planning, training
+from ddpm_jax.assembly import choice, classifiers, training
 from ddpm_jax.data import source
+from ddpm_jax.measuring import feature_networks
+from ddpm_jax.planning import requirements
+from ddpm_jax.planning.requirements import duration, in_words
 from ddpm_jax.training import calls, checkpoints, devices, footprint, loop
 from ddpm_jax.training import state as states
 
@@ -86,20 +89,20 @@ def foresee(
 
     A warning is among the lines where it does not fit.
     """
-    step = planning.compile_training(parts.placement, parts.programs)
+    step = requirements.compile_training(parts.placement, parts.programs)
     held = footprint.num_bytes(begin)
     limit = footprint.capacity(parts.placement, held)
 
     def lines() -> Iterator[str]:
-        needs = planning.in_words(step.takes.total)
+        needs = in_words(step.takes.total)
         yield (
-            f"{planning.gflop_an_image(config, parts.placement, step.takes):.3g} GFLOP an image, "
-            f"{needs} a device of {planning.in_words(limit)}, checkpoints of {planning.in_words(held)}"
+            f"{requirements.gflop_an_image(config, parts.placement, step.takes):.3g} GFLOP an image, "
+            f"{needs} a device of {in_words(limit)}, checkpoints of {in_words(held)}"
         )
         if step.takes.total > limit:
             yield (
                 f"warning: may not fit: batch {config.training.batch_size} needs {needs} of "
-                f"{planning.in_words(limit)}; --mode=plan finds what does"
+                f"{in_words(limit)}; --mode=plan finds what does"
             )
         left = config.training.num_steps - int(begin.step)
         # The steps that are timed are on a copy, and come on top of the training.
@@ -109,7 +112,7 @@ def foresee(
             each, _ = step_seconds(config, parts, step.program, begin, SECONDS_IN_SHORT)
             yield (
                 f"{config.training.batch_size / each:,.4g} images/s: {left:,} steps in "
-                f"{planning.duration(left * each)}, without evaluations, grids and checkpoints"
+                f"{duration(left * each)}, without evaluations, grids and checkpoints"
             )
 
     return parts._replace(train_step=training.with_program(parts.programs, step.program)), lines()
@@ -147,13 +150,13 @@ def checkpoint_seconds(folder: pathlib.Path, state: states.TrainState) -> tuple[
 def drawing_seconds(
     config: ConfigDict,
     parts: training.Parts,
-    sampling: planning.Compiled,
+    sampling: requirements.Compiled,
     num: int,
     gflop_per_second: float,
     seconds: float,
 ) -> Drawing:
     """Of `num` images drawn at once. Where that takes over `seconds`, of fewer steps of the solver."""
-    weights = planning.sampled_weights(config, parts.programs)
+    weights = requirements.sampled_weights(config, parts.programs)
     given = (devices.replicate(devices.place(), weights), choice.key_for(config.seed, "plan"))
     # XLA counts the body of the loop over the steps once.
     expected = sampling.takes.gflop / gflop_per_second * config.sampling.num_steps
@@ -165,7 +168,7 @@ def drawing_seconds(
     if timed < config.sampling.num_steps:
         few = config.copy_and_resolve_references()
         few.sampling.num_steps = timed
-        program = planning.compile_sampling(few, parts.programs, num).program
+        program = requirements.compile_sampling(few, parts.programs, num).program
     rows = np.arange(num, dtype=np.int32)
     batch = {"index": rows, "label": rows % parts.programs.num_classes}
     taken = []

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import labelled
+from ddpm_jax.measuring import labelled
 
 ALL = -1
 

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import feature_networks
 from ddpm_jax.assembly.choice import choose
 from ddpm_jax.data import source
 from ddpm_jax.evaluation import features, frechet, inception_score, kernel, manifold
+from ddpm_jax.measuring import feature_networks
 from ddpm_jax.training import devices
 
 Features = Float[np.ndarray, "N D"]

@@ -1,0 +1,1 @@
+"""Arrays to distances, copies, likelihoods and worth."""

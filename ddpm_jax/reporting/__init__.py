@@ -1,0 +1,1 @@
+"""Results to sentences, tables and the page: dicts in, text out; no device."""
