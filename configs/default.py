@@ -199,7 +199,7 @@ def get_config() -> ConfigDict:
     config.sampling.guidance_from = "unlabelled"
     # Guide only where sigma / alpha lies in (low, high] (Kynkaanniemi et al. 2024); empty: everywhere.
     config.sampling.guidance_interval = ()
-    # Guidance by the classifier of `--mode=train_classifier` (Dhariwal & Nichol 2021); 0: none.
+    # Guidance by the classifier of `--mode=train_guide` (Dhariwal & Nichol 2021); 0: none.
     config.sampling.classifier_scale = 0.0
     # Clip the estimate of x0 (never x_t) to [-1, 1].
     config.sampling.clip = True

@@ -29,7 +29,7 @@ def main() -> int:
     if REAL.value:
         config.data.source = REAL.value
     synthetic = pathlib.Path(SYNTHETIC.value) if SYNTHETIC.value else None
-    classify.run_on(config, workdir, synthetic)
+    classify.run.on(config, workdir, synthetic)
     compare.run(config, workdir)
     return 0
 

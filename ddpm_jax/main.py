@@ -3,9 +3,9 @@
     python -m ddpm_jax.main --config=configs/digits.py
 
 runs the whole chain: train, sample, export, evaluate, classify, compare, report. What is done and
-unchanged is skipped, what was interrupted goes on, so the same command is also how a run is resumed.
---mode=plan says before it what it will take; any other --mode is one stage of it, or one of the other
-things to do with a trained model.
+unchanged is skipped and what was interrupted is continued, so the same command also resumes a run.
+--explain says what would be run, and why. --mode=plan says before it what it will take. Any other --mode
+is one stage of the chain, or one of the other things to do with a trained model.
 
 Exit status: 0 done, 2 an error of the input or the machine (one line says which), 75 stopped by a signal,
 what is done saved (run the same command to go on).
@@ -19,21 +19,14 @@ from absl import flags
 from ddpm_jax import command_line, rundir
 from ddpm_jax.training import signals
 
-CHAIN = ("train", "sample", "export", "evaluate", "classify", "compare", "report")
-OTHERS = (
-    "plan",
-    "worth",
-    "denoise",
-    "interpolate",
-    "inpaint",
-    "reconstruct",
-    "analyze",
-    "sweep",
-    "train_classifier",
-    "replay",
-)
+RENAMED = {"train_classifier": "train_guide"}
 
-MODE = flags.DEFINE_enum("mode", "all", ["all", *CHAIN, *OTHERS], "What to do.")
+MODE = flags.DEFINE_enum(
+    "mode", "all", ["all", *rundir.CHAIN, *rundir.OTHERS, *RENAMED], "What to do."
+)
+EXPLAIN = flags.DEFINE_bool(
+    "explain", False, "Say of each stage whether its result stands, or what changed; run nothing."
+)
 DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
     False,
@@ -56,6 +49,8 @@ flags.mark_flag_as_required("config")
 
 
 def main() -> int:
+    if MODE.value in RENAMED:
+        raise ValueError(f"--mode={MODE.value} is now called --mode={RENAMED[MODE.value]}")
     if RUNS.value:
         return compare_runs(command_line.workdir())
     with signals.leaving():
@@ -65,6 +60,12 @@ def main() -> int:
 
 def run_modes() -> None:
     config, workdir = command_line.config(), command_line.workdir()
+    modes = rundir.CHAIN if MODE.value == "all" else [MODE.value]
+    if EXPLAIN.value:
+        from ddpm_jax import stages
+
+        print("\n".join(stages.explain(config, workdir, modes)))
+        return
     distributed = DISTRIBUTED.value or COORDINATOR.value
     if distributed:
         from ddpm_jax.training import devices
@@ -75,7 +76,7 @@ def run_modes() -> None:
             PROCESS_ID.value,
             heartbeat_seconds=config.training.heartbeat_seconds,
         )
-    for mode in CHAIN if MODE.value == "all" else [MODE.value]:
+    for mode in modes:
         job = importlib.import_module(f"ddpm_jax.jobs.{mode}")
         try:
             job.run(config, workdir)

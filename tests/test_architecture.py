@@ -10,15 +10,21 @@ ISLANDS = {"data", "nets", "diffusion", "training", "evaluation", "viz"}
 ROOMS = {"reporting", "measuring", "planning", "models", "assembly"}
 GROUND = {"pixels", "types", "whole_file"}
 ALLOWED = {
-    "main": {"jobs", "command_line", "rundir", "training"},
+    "main": {"jobs", "stages", "command_line", "rundir", "training"},
     "classify": {"jobs", "command_line"},
     "command_line": set(),
-    "jobs": {"rundir", "metrics", "progress"} | ROOMS | ISLANDS | GROUND,
+    "stages": {"run_files", "view", "rundir", "training"},
+    "run_files": {"view", "rundir", "models", "training"},
+    "view": set(),
+    "jobs": {"stages", "run_files", "view", "rundir", "metrics", "progress"}
+    | ROOMS
+    | ISLANDS
+    | GROUND,
     "reporting": {"measuring", "viz"},
     "planning": {"models", "measuring", "assembly"} | ISLANDS | GROUND,
     "measuring": {"models", "assembly", "rundir"} | ISLANDS | GROUND,
     "models": {"assembly", "rundir"} | ISLANDS | GROUND,
-    "assembly": {"models", "rundir"} | ISLANDS | GROUND,
+    "assembly": {"rundir"} | ISLANDS | GROUND,
     "rundir": GROUND,
     "metrics": GROUND,
     "progress": GROUND,
@@ -31,6 +37,9 @@ ALLOWED = {
 ONLY_IN = {
     "ml_collections": (
         "command_line.py",
+        "stages.py",
+        "run_files.py",
+        "view.py",
         "jobs/",
         "assembly/",
         "models/",

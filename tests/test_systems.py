@@ -7,7 +7,7 @@ import re
 import pytest
 
 from configs import default
-from ddpm_jax import main
+from ddpm_jax import rundir
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXT = (ROOT / "docs/systems.md").read_text()
@@ -32,7 +32,7 @@ def functions_of(path):
 def complaint(name):
     """What is wrong with a name in backticks, or None."""
     if name.startswith("--mode="):
-        known = ("all", *main.CHAIN, *main.OTHERS)
+        known = ("all", *rundir.CHAIN, *rundir.OTHERS)
         mode = name.removeprefix("--mode=")
         return None if mode in known else f"no mode {mode}"
     if "::" in name:

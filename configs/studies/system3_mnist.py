@@ -4,7 +4,7 @@ for schedule in linear cosine; do for attention in "(28, 14, 7)" "()"; do
   python -m ddpm_jax.main --config=configs/studies/system3_mnist.py --config.schedule.name=$schedule \
     --config.net.attention_resolutions="$attention" --workdir="runs/system3/$schedule $attention"
 done; done
-python -m ddpm_jax.main --config=configs/studies/system3_mnist.py --mode=train_classifier
+python -m ddpm_jax.main --config=configs/studies/system3_mnist.py --mode=train_guide
 python -m ddpm_jax.main --config=configs/studies/system3_mnist.py --mode=sample \
   --config.sampling.classifier_scale=2
 

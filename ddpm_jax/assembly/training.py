@@ -17,10 +17,9 @@ from ml_collections import ConfigDict
 from ddpm_jax.assembly import choice, datasets, denoising, networks, objective, optimizers
 from ddpm_jax.data import order, source
 from ddpm_jax.diffusion import schedules
-from ddpm_jax.models import trained
 from ddpm_jax.training import calls, devices, loop, optim, stall, step
 from ddpm_jax.training import state as states
-from ddpm_jax.types import Batch, Pixels
+from ddpm_jax.types import Batch
 
 
 class Programs(NamedTuple):
@@ -50,7 +49,6 @@ class Parts(NamedTuple):
     """Images and labels that stay on the devices, or nothing."""
     train_step: step.TrainStep
     eval_step: step.EvalStep
-    draw: Callable[..., Iterator[Pixels]]
 
 
 def build_parts(config: ConfigDict) -> Parts:
@@ -68,7 +66,6 @@ def build_parts(config: ConfigDict) -> Parts:
         devices.replicate(placement, resident),
         programs.train_step,
         programs.eval_step,
-        trained.build_draw(config, programs.net, programs.table, "progress"),
     )
 
 

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels, rundir
+from ddpm_jax import pixels, run_files, stages
 from ddpm_jax.assembly import augmentation, choice, datasets, denoising, networks
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import losses, process, schedules
 from ddpm_jax.models import trained
-from ddpm_jax.training import devices, retention
+from ddpm_jax.training import devices
 from ddpm_jax.viz import pictures, plots
 
 NUM_SHOWN = 16
@@ -22,51 +22,29 @@ NUM_FRAMES = 9
 NUM_LEVELS, LOSS_IMAGES = 20, 256
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    writes = devices.is_writer()
-    has_model = bool(retention.sound(rundir.checkpoints(workdir)))
-    if has_model:
-        (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
-    inputs = {
-        "step": trained.chosen_step(config, rundir.checkpoints(workdir)) if has_model else None,
-        "fields": rundir.model_inputs(config.to_dict()),
-        "classifier": {"augment": config.classifier.augment.to_dict()},
-    }
-    names = ["balance", "originals", "augmented", "copies", "schedule", "forward_chain"]
-    names += ["loss_by_level"] * has_model
-    outputs = [rundir.figures(workdir) / f"{name}.png" for name in names]
-    return rundir.stage(
-        workdir,
-        "analyze",
-        inputs,
-        lambda: analyze(config, workdir, has_model),
-        outputs,
-        write=writes,
-    )
-
-
-def analyze(config: ConfigDict, workdir: pathlib.Path, has_model: bool) -> dict[str, Any]:
+@stages.stage("analyze")
+def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     splits = datasets.build_splits(config.data, config.seed)
     table = denoising.build_levels(config.schedule)
-    figures = rundir.figures(workdir)
+    chain = files.figure("forward_chain.png")
     fields = {
-        "images_by_class": save_balance(figures / "balance.png", splits),
-        "forward_chain": save_forward_chain(figures / "forward_chain.png", config, splits, table),
+        "images_by_class": save_balance(files.figure("balance.png"), splits),
+        "forward_chain": save_forward_chain(chain, config, splits, table),
         "loss_by_t": None,
         "seed": config.seed,
     }
-    if has_model:
-        model = trained.load_model(config, rundir.checkpoints(workdir), guided=False)
+    if files.has_checkpoint():
+        model = trained.load_model(config, files.checkpoints(guided=False), guided=False)
         fields |= {"checkpoint": model.facts["step"], "measured_on": splits.validation.name}
-        fields["loss_by_t"] = save_losses(figures / "loss_by_level.png", config, model, splits)
+        fields["loss_by_t"] = save_losses(files.figure("loss_by_level.png"), config, model, splits)
     if devices.is_writer():
-        save_originals(figures / "originals.png", splits.train, config.seed)
+        save_originals(files.figure("originals.png"), splits.train, config.seed)
         for name, section in (
             ("augmented", config.augment),
             ("copies", config.classifier.augment),
         ):
-            save_augmented(figures / f"{name}.png", config, splits.train, name, section)
-        save_schedule(figures / "schedule.png", config, table)
+            save_augmented(files.figure(f"{name}.png"), config, splits.train, name, section)
+        save_schedule(files.figure("schedule.png"), config, table)
     return fields
 
 

@@ -4,56 +4,27 @@ Each arm is a training set. The test images are those of the real source's test 
 classifier nor, with the same data section, the generator has seen.
 """
 
-import hashlib
-import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax import progress, rundir
+from ddpm_jax import progress, run_files, stages
 from ddpm_jax.assembly import choice, classifiers, datasets
 from ddpm_jax.data import source
 from ddpm_jax.evaluation import worth
 from ddpm_jax.measuring import labelled
 from ddpm_jax.measuring.labelled import Images
-from ddpm_jax.training import devices
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    if not rundir.synthetic(workdir).exists():
-        raise FileNotFoundError(f"{rundir.synthetic(workdir)} is missing; run --mode=export first")
-    return run_on(config, workdir, rundir.synthetic(workdir))
+@stages.stage("classify", "export")
+def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    """`config` needs the sections `data` and `classifier`, and `seed`, only.
 
-
-def run_on(
-    config: ConfigDict, workdir: pathlib.Path, synthetic: pathlib.Path | None
-) -> dict[str, Any]:
-    """`config` needs the sections `data` and `classifier`, and `seed`, only."""
-    if synthetic:
-        labelled.require_labels(synthetic)
-    inputs = {
-        "data": rundir.model_inputs(config.to_dict(), sections=("data",)),
-        "classifier": config.classifier.to_dict(),
-        "synthetic": synthetic and hashlib.sha256(synthetic.read_bytes()).hexdigest(),
-    }
-    return rundir.stage(
-        workdir,
-        "classify",
-        inputs,
-        lambda: classify(config, workdir, synthetic, inputs),
-        write=devices.is_writer(),
-    )
-
-
-def classify(
-    config: ConfigDict,
-    workdir: pathlib.Path,
-    synthetic: pathlib.Path | None,
-    inputs: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The fields of `results/classify.json`. What an interrupted call has trained is not trained again."""
+    What an interrupted call has trained is not trained again.
+    """
+    synthetic = files.synthetic()
     splits = datasets.build_splits(config.data, config.seed)
     names = splits.train.class_names
     real, test = (labelled.decode(split) for split in (splits.train, splits.test))
@@ -62,8 +33,7 @@ def classify(
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, real.image.shape[1:], len(names)
     )
-    kept = workdir / "results" / "classify.partial.json"
-    outcomes = restore(kept, rundir.digest(inputs))
+    outcomes: dict[str, list[dict[str, Any]]] = files.unfinished() or {}
     groups = list(seed_groups(config.classifier))
     total = len(training_sets) * config.classifier.num_seeds
     with progress.bar("classify", total, "classifiers") as show:
@@ -72,10 +42,8 @@ def classify(
             for seeds in groups:
                 if seeds[-1] >= len(done):
                     done += labelled.measure(trainer, images, test, seeds, len(names))
-                    save(kept, rundir.digest(inputs), outcomes)
+                    files.keep(outcomes)
                 show(sum(map(len, outcomes.values())))
-    if devices.is_writer():
-        kept.unlink(missing_ok=True)
     arms = {
         arm: summarize(outcomes[arm], outcomes["real"], len(images.label))
         for arm, images in training_sets.items()
@@ -145,14 +113,3 @@ def summarize(
         "confusion": counts,
         "calibration_error": float(np.mean([o["calibration_error"] for o in outcomes])),
     }
-
-
-def restore(path: pathlib.Path, made_from: str) -> dict[str, list[dict[str, Any]]]:
-    if path.exists() and (before := rundir.read_json(path))["inputs"] == made_from:
-        return before["outcomes"]
-    return {}
-
-
-def save(path: pathlib.Path, made_from: str, outcomes: Mapping[str, Any]) -> None:
-    if devices.is_writer():
-        rundir.write_json(path, {"inputs": made_from, "outcomes": outcomes})

@@ -1,6 +1,5 @@
 """--mode=denoise: real images, noised part of the way and denoised again (SDEdit)."""
 
-import pathlib
 from typing import Any
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels, rundir
+from ddpm_jax import pixels, run_files, stages
 from ddpm_jax.assembly import choice, datasets, denoising
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import editing, solvers
@@ -19,12 +18,9 @@ from ddpm_jax.types import Pixels
 from ddpm_jax.viz import pictures
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    return trained.stage(config, workdir, "denoise", denoise, ["denoise.png"])
-
-
-def denoise(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    model = trained.load_model(config, rundir.checkpoints(workdir))
+@stages.stage("denoise", "train")
+def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    model = trained.load_model(config, files.checkpoints())
     real = datasets.examples(config)
     original = source.decode(real)
     columns, names, likeness = [original], ["real"], {}
@@ -43,7 +39,7 @@ def denoise(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             row_labels=[real.class_names[label] for label in real.labels],
             title="Real images, noised part of the way and denoised again",
         )
-        pictures.save(rundir.figures(workdir) / "denoise.png", picture)
+        pictures.save(files.figure("denoise.png"), picture)
     return {
         "checkpoint": model.facts["step"],
         "from": real.name,

@@ -4,14 +4,13 @@ Every distance is printed beside its floor: the same distance, to the same refer
 images. Only the official Inception's is called FID.
 """
 
-import hashlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from ddpm_jax import progress, rundir
+from ddpm_jax import progress, run_files, rundir, stages
 from ddpm_jax.assembly import datasets
 from ddpm_jax.assembly.choice import choose
 from ddpm_jax.data import npz, source
@@ -19,44 +18,18 @@ from ddpm_jax.evaluation import features
 from ddpm_jax.measuring import copies, distances, feature_networks, likelihoods
 from ddpm_jax.measuring.distances import Features
 from ddpm_jax.models import trained
-from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    made = rundir.result(workdir, "export")
-    section = config.evaluation.to_dict()
-    del section["cache_dir"]
-    likelihood = None
-    if section["likelihood_images"]:
-        step = trained.chosen_step(config, rundir.checkpoints(workdir))
-        likelihood = {"checkpoint": step, "sampling": {"variance": config.sampling.variance}}
-    inputs = {
-        "images": made["image_sha256"],
-        "model": rundir.model_inputs(config.to_dict()),
-        "evaluation": section | {"weights_sha256": file_digest(section["inception_weights"])},
-        "classifier": config.classifier.to_dict(),
-        "likelihood": likelihood,
-    }
-    return rundir.stage(
-        workdir,
-        "evaluate",
-        inputs,
-        lambda: evaluate(config, workdir),
-        write=devices.is_writer(),
-    )
-
-
-def file_digest(path: str) -> str | None:
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() if path else None
-
-
-def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+@stages.stage("evaluate", "export")
+def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    synthetic = files.synthetic()
+    assert synthetic is not None  # a run has one, or says that it is missing
     model = None  # loaded first: what is missing is said before the features are made
     if config.evaluation.likelihood_images:
-        model = trained.load_model(config, rundir.checkpoints(workdir), guided=False)
+        model = trained.load_model(config, files.checkpoints(guided=False), guided=False)
     splits = datasets.build_splits(config.data, config.seed)
-    made = npz.load(rundir.synthetic(workdir))
+    made = npz.load(synthetic)
     num = chosen(config, made, splits)
     comparison = distances.build_comparison(config, splits, num)
     reference = comparison.reference
@@ -64,8 +37,10 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     for split in dict.fromkeys(("train", "test", *distances.REFERENCES[reference])):
         parts[split] = source.decode(getattr(splits, split))
     images = distances.sets_of(parts, comparison)
+    if config.evaluation.inception_weights:
+        files.read(config.evaluation.inception_weights)
     network = feature_networks.build_network(config, splits.train, images.test.shape[1:])
-    folder = pathlib.Path(config.evaluation.cache_dir or workdir / "features")
+    folder = pathlib.Path(config.evaluation.cache_dir or files.workdir / "features")
     seen = distances.sets_of(extract_all(network, parts, folder), comparison)
     fields = {
         "features": network.name,
@@ -83,7 +58,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         **distances.measure(network, images, seen, folder, reference),
         "manifold": distances.manifold_fields(seen),
         "memorization": copies.look_for(
-            images, seen, network, folder, config, rundir.figures(workdir)
+            images, seen, network, folder, config, rundir.figures(files.workdir)
         ),
         "likelihood": model and likelihood_fields(config, model, splits.test),
         "seed": config.seed,

@@ -9,58 +9,41 @@ import hashlib
 import pathlib
 import shutil
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
 from ml_collections import ConfigDict
 
-from ddpm_jax import progress, rundir
+from ddpm_jax import progress, run_files, rundir, stages
 from ddpm_jax.assembly import datasets, training
 from ddpm_jax.data import npz
 from ddpm_jax.models import trained
 from ddpm_jax.training import devices, lock, signals
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    writes = devices.is_writer()
-    with lock.owned(workdir) if writes else contextlib.nullcontext():
-        (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
-        inputs = made_from(config, workdir)
-        outputs = [rundir.synthetic(workdir)]
-        return rundir.stage(
-            workdir, "export", inputs, lambda: export(config, workdir), outputs, write=writes
-        )
+@stages.stage("export", "train")
+def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    with lock.owned(files.workdir) if devices.is_writer() else contextlib.nullcontext():
+        return export(config, files)
 
 
-def made_from(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    """Everything the images depend on; the batch size is not part of it."""
-    sampling = config.sampling.to_dict()
-    # The checkpoint is in `trained.made_from`, as the step that it turned out to be.
-    for name in ("batch_size", "checkpoint", "images_per_class"):
-        del sampling[name]
-    return {
-        "model": rundir.model_inputs(config.to_dict()),
-        **trained.made_from(config, rundir.checkpoints(workdir)),
-        "sampling": sampling,
-        "export": config.export.to_dict(),
-        "seed": config.seed,
-    }
-
-
-def export(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    model = trained.load_model(config, rundir.checkpoints(workdir))
+def export(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    workdir = files.workdir
+    model = trained.load_model(config, files.checkpoints())
     labels = choose_labels(config, model)
     shape = (len(labels), *datasets.image_shape(config))
-    identity = made_from(config, workdir) | {"step": model.facts["step"]}
     partial = workdir / "synthetic.partial"
-    file = begin(partial, rundir.digest(identity))
-    draw(config, model, labels, file)
+    file = begin(partial, resumes=files.unfinished() is not None)
+    draw(config, model, labels, file, keep=lambda: files.keep({}))
     if not model.knows_labels:
         print("[export] the model is unconditional, so the set has no labels", flush=True)
     devices.barrier("export")
     images = np.memmap(file, np.uint8, "r", shape=shape)
-    meta = identity | {
+    meta = {
+        "reads": files.notes._asdict(),
+        "seed": config.seed,
         "checkpoint": model.facts["step"],
         "solver": config.sampling.solver,
         "num_steps": config.sampling.num_steps,
@@ -72,7 +55,7 @@ def export(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         for unfinished in workdir.glob(".synthetic.npz.*"):  # of a process that was killed
             unfinished.unlink()
         npz.save(
-            rundir.synthetic(workdir),
+            files.output(rundir.synthetic(workdir)),
             images,
             labels if model.knows_labels else None,
             model.class_names,
@@ -116,11 +99,11 @@ def choose_labels(config: ConfigDict, model: trained.Model) -> Int32[np.ndarray,
     return classes[np.lexsort((classes, turns))].astype(np.int32)
 
 
-def begin(partial: pathlib.Path, identity: str) -> pathlib.Path:
-    """The file to append to; what another model or sampler left there is removed."""
-    file = partial / f"{identity}.u8"
+def begin(partial: pathlib.Path, *, resumes: bool) -> pathlib.Path:
+    """The file to append to. Unless the export resumes, what another model or sampler left is removed."""
+    file = partial / "images.u8"
     if devices.is_writer():
-        if partial.exists() and not file.exists():
+        if partial.exists() and not resumes:
             shutil.rmtree(partial)
         partial.mkdir(parents=True, exist_ok=True)
         file.touch()
@@ -128,8 +111,17 @@ def begin(partial: pathlib.Path, identity: str) -> pathlib.Path:
     return file
 
 
-def draw(config: ConfigDict, model: trained.Model, labels: np.ndarray, file: pathlib.Path) -> None:
-    """Append the images that are not there yet. A signal ends the program; what was made stays."""
+def draw(
+    config: ConfigDict,
+    model: trained.Model,
+    labels: np.ndarray,
+    file: pathlib.Path,
+    keep: Callable[[], None],
+) -> None:
+    """Append the images that are not there yet. A signal ends the program; what was made stays.
+
+    `keep` is called before the first are appended, when all that they depend on has been read.
+    """
     size = int(np.prod(datasets.image_shape(config)))
     done = min(file.stat().st_size // size, len(labels))
     batches = trained.build_draw(config, model.net, model.table, "export")
@@ -144,7 +136,10 @@ def draw(config: ConfigDict, model: trained.Model, labels: np.ndarray, file: pat
             out.truncate(done * size)
             out.seek(done * size)
         stop = devices.agreed(devices.place(), received)
-        for images in batches(model.weights, labels[done:], done) if done < len(labels) else ():
+        made = batches(model.weights, labels[done:], done) if done < len(labels) else iter(())
+        for number, images in enumerate(made):
+            if number == 0:
+                keep()
             if writes:
                 out.write(images.tobytes())
                 out.flush()

@@ -1,6 +1,5 @@
 """--mode=inpaint: a hole in real images, filled in (RePaint)."""
 
-import pathlib
 from typing import Any
 
 import jax
@@ -9,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels, rundir
+from ddpm_jax import pixels, run_files, stages
 from ddpm_jax.assembly import choice, datasets, denoising
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import editing, solvers
@@ -21,12 +20,9 @@ from ddpm_jax.viz import pictures
 NUM_FILLINGS = 3
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    return trained.stage(config, workdir, "inpaint", inpaint, ["inpaint.png"])
-
-
-def inpaint(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    model = trained.load_model(config, rundir.checkpoints(workdir))
+@stages.stage("inpaint", "train")
+def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    model = trained.load_model(config, files.checkpoints())
     real = datasets.examples(config)
     original = source.decode(real)
     mask = build_mask(config.editing.hole, config.data.image_size)
@@ -43,7 +39,7 @@ def inpaint(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             row_labels=[real.class_names[label] for label in real.labels],
             title="The gray part is painted anew",
         )
-        pictures.save(rundir.figures(workdir) / "inpaint.png", picture)
+        pictures.save(files.figure("inpaint.png"), picture)
     changed = [np.abs((made.astype(int) - original) * (mask > 0)).max() for made in fillings]
     return {
         "checkpoint": model.facts["step"],

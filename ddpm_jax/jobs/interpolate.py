@@ -1,6 +1,5 @@
 """--mode=interpolate: from one real image to another, through their noised versions."""
 
-import pathlib
 from typing import Any
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels, rundir
+from ddpm_jax import pixels, run_files, stages
 from ddpm_jax.assembly import choice, datasets, denoising
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import editing
@@ -18,12 +17,9 @@ from ddpm_jax.types import Pixels
 from ddpm_jax.viz import pictures
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    return trained.stage(config, workdir, "interpolate", interpolate, ["interpolate.png"])
-
-
-def interpolate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    model = trained.load_model(config, rundir.checkpoints(workdir))
+@stages.stage("interpolate", "train")
+def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    model = trained.load_model(config, files.checkpoints())
     real = datasets.examples(config)
     num_pairs = len(real.labels) // 2
     if num_pairs == 0:
@@ -44,7 +40,7 @@ def interpolate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             ],
             title=f"Mixed at t = {t:.0f}, then denoised",
         )
-        pictures.save(rundir.figures(workdir) / "interpolate.png", picture)
+        pictures.save(files.figure("interpolate.png"), picture)
     return {
         "checkpoint": model.facts["step"],
         "from": real.name,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from ddpm_jax import rundir
+from ddpm_jax import run_files, rundir
 from ddpm_jax.assembly import datasets, training
 from ddpm_jax.planning import requirements, timings
 from ddpm_jax.planning.requirements import duration, in_words
@@ -53,7 +53,7 @@ def run(
             f"--mode=plan times programs of one process, not of {devices.num_processes()} together; run "
             "it in one, with that process's share of training.batch_size and sampling.batch_size"
         )
-    rundir.check(workdir, config.to_dict())
+    run_files.check_model(config, workdir)
     print(f"[plan] {workdir}", flush=True)
     fields = plan(config, workdir, memory_limit)
     print("\n".join(describe(config, fields)), flush=True)

@@ -5,13 +5,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ddpm_jax import rundir
+from ddpm_jax import run_files, rundir
 from ddpm_jax.assembly import reproduction
 from ddpm_jax.training import devices
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    rundir.check(workdir, config.to_dict())
+    run_files.check_model(config, workdir)
     found, places = reproduction.find(config, rundir.nonfinite(workdir))
     print(found, flush=True)
     print(f"images of the training split: {', '.join(map(str, places))}", flush=True)

@@ -16,26 +16,14 @@ from ddpm_jax.reporting.findings import Fields, Items
 from ddpm_jax.training import devices
 from ddpm_jax.viz import plots, report
 
-STAGES = (
-    "train",
-    "sample",
-    "export",
-    "evaluate",
-    "classify",
-    "compare",
-    "worth",
-    "sweep",
-    "runs",
-    "plan",
-)
-NEEDED = STAGES[:5]
+SHOWN = (*rundir.CHAIN, "worth", "sweep", "runs", "plan")
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     """Always made anew: it takes a second, and depends on everything."""
     found = {
         stage: rundir.read_json(rundir.result_path(workdir, stage))
-        for stage in STAGES
+        for stage in SHOWN
         if rundir.result_path(workdir, stage).exists()
     }
     if "distance" not in found.get("evaluate", {"distance": ""}):
@@ -106,7 +94,7 @@ def in_short(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
             items.append(report.Prose(tidy(what + found[stage]["sentence"]) + ".", "highlight"))
     if evaluation:
         items.append(report.Prose(distance_sentence(evaluation)))
-    missing = [stage for stage in NEEDED if stage not in found]
+    missing = [stage for stage in rundir.CHAIN if stage not in (*found, "compare", "report")]
     if "export" in found and found["export"]["class_counts"] is None:
         text = "The model is unconditional: its images have no labels to train a classifier on."
         items.append(report.Prose(text))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels, rundir
+from ddpm_jax import pixels, run_files, rundir, stages
 from ddpm_jax.assembly import choice, datasets, denoising
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import process, schedules, solvers
@@ -24,30 +24,25 @@ FRAMES_OF_STRIP = 9
 FRAMES_OF_GIF = 40
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    names = ["classes.png", "reverse.png", "reverse.gif", "forward.png"]
-    names += ["progress.gif"] * bool(grids_of_training(workdir))
-    sections = (*rundir.MODEL_SECTIONS, "sampling")
-    return trained.stage(config, workdir, "sample", sample, names, sections)
-
-
-def sample(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    model = trained.load_model(config, rundir.checkpoints(workdir))
-    figures = rundir.figures(workdir)
+@stages.stage("sample", "train")
+def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    model = trained.load_model(config, files.checkpoints())
     labels = np.repeat(np.arange(len(model.class_names)), config.sampling.images_per_class)
     draw = trained.build_draw(config, model.net, model.table, "sample")
     images = np.concatenate(list(draw(model.weights, labels)))
     levels = denoising.build_steps(config.sampling, model.table)
     x, x0_hat = reverse(config, model, levels)
     if devices.is_writer():
-        save_grid(figures / "classes.png", config, model, images)
-        save_reverse(figures, model, levels, x, x0_hat)
-        save_forward(figures / "forward.png", config, model)
-        save_progress(workdir)
+        save_grid(files.figure("classes.png"), config, model, images)
+        save_reverse(files, model, levels, x, x0_hat)
+        save_forward(files.figure("forward.png"), config, model)
+        save_progress(files)
     return {
         "checkpoint": model.facts["step"],
         "num_images": len(images),
-        "sampling": config.sampling.to_dict(),
+        "sampling": {
+            name: config.sampling[name] for name in ("num_steps", "solver", "guidance_scale")
+        },
         "seed": config.seed,
     }
 
@@ -80,7 +75,7 @@ def reverse(
 
 
 def save_reverse(
-    figures: pathlib.Path,
+    files: run_files.Files,
     model: trained.Model,
     levels: schedules.Level,
     x: Frames,
@@ -99,12 +94,12 @@ def save_reverse(
         row_labels=row_labels,
         title="From noise to an image",
     )
-    pictures.save(figures / "reverse.png", strip)
+    pictures.save(files.figure("reverse.png"), strip)
     steps = np.unique(np.linspace(0, len(x) - 1, FRAMES_OF_GIF).astype(int))
     columns = -(-len(model.class_names) // 2) if len(model.class_names) > 4 else None
     captions = model.class_names if model.knows_labels else None
     pictures.gif(
-        figures / "reverse.gif",
+        files.figure("reverse.gif"),
         [pictures.grid(x[i], columns, captions=captions, title=f"t = {t[i]:.0f}") for i in steps],
     )
 
@@ -132,12 +127,12 @@ def grids_of_training(workdir: pathlib.Path) -> list[pathlib.Path]:
     return sorted((rundir.figures(workdir) / "samples").glob("*.png"))
 
 
-def save_progress(workdir: pathlib.Path) -> None:
+def save_progress(files: run_files.Files) -> None:
     """The grids of the training as one animation; each says its step."""
-    paths = grids_of_training(workdir)
+    paths = grids_of_training(files.workdir)
     shown = np.unique(np.linspace(0, max(0, len(paths) - 1), FRAMES_OF_GIF).astype(int))
     frames = [pictures.load(paths[i]) for i in shown if paths]
     # Another `sampling.images_per_class` in the middle of a run made grids of another size.
     frames = [frame for frame in frames if frame.shape == frames[-1].shape]
     if frames:
-        pictures.gif(rundir.figures(workdir) / "progress.gif", frames)
+        pictures.gif(files.figure("progress.gif"), frames)

@@ -6,14 +6,13 @@ on the synthetic images alone. The real images are those of the validation split
 choose a sampler, and test images measure what was chosen. `sweep.split` names another split.
 """
 
-import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax import progress, rundir
+from ddpm_jax import progress, run_files, stages
 from ddpm_jax.assembly import classifiers, datasets
 from ddpm_jax.evaluation import frechet, worth
 from ddpm_jax.measuring import feature_networks, labelled
@@ -33,13 +32,9 @@ class Point(NamedTuple):
         return f"guidance {self.scale:g}, {self.solver}, {self.num_steps} steps, {self.spacing}"
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    sections = (*rundir.SAMPLE_SECTIONS, "sweep", "classifier", "evaluation")
-    return trained.stage(config, workdir, "sweep", sweep, ["sweep.png"], sections)
-
-
-def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    model = trained.load_model(config, rundir.checkpoints(workdir))
+@stages.stage("sweep", "train")
+def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    model = trained.load_model(config, files.checkpoints())
     points = [
         Point(*sampler, scale)
         for scale in config.sweep.guidance_scales
@@ -56,7 +51,7 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             f"sweep.num_seeds is {config.sweep.num_seeds}, and the model is unconditional: its images have "
             "no labels to train a classifier on; set sweep.num_seeds=0"
         )
-    measure, about = build_measure(config, num_classes) if num_images else (None, {})
+    measure, about = build_measure(config, files, num_classes) if num_images else (None, {})
     labels = np.arange(max(num_images, num_classes), dtype=np.int32) % num_classes
     shown, rows = [], []
     with progress.bar("sweep", len(points), "points") as show:
@@ -67,16 +62,15 @@ def sweep(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
                 rows.append(point._asdict() | measure(labelled.first(images, num_images)))
             show(done)
     if devices.is_writer():
-        figures = rundir.figures(workdir)
         picture = pictures.strip(
             np.stack(shown),
             model.class_names if model.knows_labels else [""] * num_classes,
             row_labels=[point.name for point in points],
             title="The same noise in each column",
         )
-        pictures.save(figures / "sweep.png", picture)
+        pictures.save(files.figure("sweep.png"), picture)
         if rows:
-            draw(figures, rows, about["distance"])
+            draw(files, rows, about["distance"])
     return {
         "checkpoint": model.facts["step"],
         "guidance_scales": config.sweep.guidance_scales,
@@ -108,12 +102,14 @@ def config_of(config: ConfigDict, point: Point) -> ConfigDict:
 
 
 def build_measure(
-    config: ConfigDict, num_classes: int
+    config: ConfigDict, files: run_files.Files, num_classes: int
 ) -> tuple[Callable[[labelled.Images], dict[str, Any]], dict[str, Any]]:
     """What is measured on the images of a point, and what is to be said of all points."""
     splits = datasets.build_splits(config.data, config.seed)
     split = datasets.held_out(splits, "sweep.split", config.sweep.split)
     real = labelled.decode(split)
+    if config.evaluation.inception_weights:
+        files.read(config.evaluation.inception_weights)
     network = feature_networks.build_network(config, splits.train, real.image.shape[1:])
     name = network.distance_name(config.sweep.split)
     reference = frechet.moments(network.features(real.image))
@@ -141,7 +137,7 @@ def build_measure(
     }
 
 
-def draw(figures: pathlib.Path, rows: list[dict[str, Any]], distance: str) -> None:
+def draw(files: run_files.Files, rows: list[dict[str, Any]], distance: str) -> None:
     """Over the guidance scale where there are several, else over the steps; a curve a sampler."""
     over_scale = len({row["scale"] for row in rows}) > 1
     x, x_label = ("scale", "guidance scale") if over_scale else ("num_steps", "steps")
@@ -163,4 +159,5 @@ def draw(figures: pathlib.Path, rows: list[dict[str, Any]], distance: str) -> No
             for name, points in curves.items()
         }
         figure = plots.lines(lines, x_label=x_label, y_label=label, log_x=not over_scale)
-        plots.save(figures / f"sweep-{'accuracy' if factor > 1 else 'distance'}.png", figure)
+        name = "accuracy" if factor > 1 else "distance"
+        plots.save(files.figure(f"sweep-{name}.png"), figure)

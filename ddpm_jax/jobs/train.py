@@ -4,14 +4,14 @@ import contextlib
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from ddpm_jax import metrics, progress, rundir
+from ddpm_jax import metrics, progress, run_files, rundir, stages, view
 from ddpm_jax.assembly import choice, denoising, reproduction, training
 from ddpm_jax.data import source
 from ddpm_jax.models import trained
@@ -41,39 +41,45 @@ class Open(NamedTuple):
     alive: Callable[[], None]
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    writes = devices.is_writer()
-    with lock.owned(workdir) if writes else contextlib.nullcontext():
-        (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
-        inputs = rundir.model_inputs(config.to_dict())
-        return rundir.stage(workdir, "train", inputs, lambda: train(config, workdir), write=writes)
+@stages.stage("train")
+def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    with lock.owned(files.workdir) if devices.is_writer() else contextlib.nullcontext():
+        files.claim()
+        return train(config, files)
 
 
-def train(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+def train(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     """Train to the last step and return the fields of `results/train.json`.
 
     A signal ends the program with status `signals.STOPPED`, the state saved.
     """
+    workdir = files.workdir
     parts = training.build_parts(config)
     training.warn(config, parts.programs.table)
+    names = parts.splits.train.class_names
+    paint = painter(view.unseen(config), workdir, names, parts.programs)
     facts = {
         "class_names": parts.splits.train.class_names,
         "data_sha256": source.fingerprint(parts.splits.train),
         "num_images": len(parts.splits.train.labels),
     }
+
+    def made_from() -> dict[str, Any]:
+        return facts | {"reads": files.notes.fields}
+
     begin, losses = restore(parts, rundir.checkpoints(workdir), facts)
     first, wanted = int(begin.step), config.training.num_steps
     print(describe(config, parts, first), flush=True)
     parts = announced(config, parts, begin)
     started = time.monotonic()
     try:
-        with opened(config, workdir, first) as files:
-            end = take_steps(config, workdir, parts, files, begin, losses, facts)
+        with opened(config, workdir, first) as open_now:
+            end = take_steps(config, parts, open_now, paint, begin, losses, made_from)
     except loop.NonFinite as error:
         raise FloatingPointError(explain(config, workdir, parts, error)) from error
     last = int(end.step)
     if last < wanted:
-        why = files.received() or "another process was asked to end"
+        why = open_now.received() or "another process was asked to end"
         print(
             f"{why}: stopped and saved at step {last} of {wanted}; run the same command to go on",
             file=sys.stderr,
@@ -105,7 +111,7 @@ def announced(
     # Several processes would have to agree on how many steps they time; `pmap` compiles by itself.
     if devices.num_processes() > 1 or parts.placement.parallel == "pmap":
         return parts
-    parts, lines = timings.foresee(config, parts, begin)
+    parts, lines = timings.foresee(view.unseen(config), parts, begin)
     for line in lines:
         to = sys.stderr if line.startswith("warning") else sys.stdout
         print(line, file=to, flush=True)
@@ -115,16 +121,13 @@ def announced(
 @contextlib.contextmanager
 def opened(config: ConfigDict, workdir: pathlib.Path, first: int) -> Iterator[Open]:
     """All of it is closed, and the last save finished, when the block is left."""
-    digest = rundir.digest(rundir.model_inputs(config.to_dict()))
     with contextlib.ExitStack() as stack:
         writer = metrics.open_writer(workdir, first) if devices.is_writer() else metrics.no_writer()
         yield Open(
             stack.enter_context(signals.deferred()),
             stack.enter_context(contextlib.closing(writer)),
             stack.enter_context(
-                checkpoints.saver(
-                    rundir.checkpoints(workdir), keep=config.training.keep, config_digest=digest
-                )
+                checkpoints.saver(rundir.checkpoints(workdir), keep=config.training.keep)
             ),
             stack.enter_context(progress.bar("train", config.training.num_steps, "steps", first)),
             stack.enter_context(training.watched(config)),
@@ -133,14 +136,17 @@ def opened(config: ConfigDict, workdir: pathlib.Path, first: int) -> Iterator[Op
 
 def take_steps(
     config: ConfigDict,
-    workdir: pathlib.Path,
     parts: training.Parts,
     files: Open,
+    paint: Callable[[int, states.TrainState, metrics.Writer], None],
     begin: states.TrainState,
     losses: dict[int, float],
-    facts: Mapping[str, Any],
+    made_from: Callable[[], dict[str, Any]],
 ) -> states.TrainState:
-    """From `begin` to the last step or to a signal; the state it returns is saved."""
+    """From `begin` to the last step or to a signal; the state it returns is saved.
+
+    `made_from()` is what a checkpoint says of its parameters beside their step.
+    """
     wanted = config.training.num_steps
 
     def validate(at: int, state: states.TrainState) -> None:
@@ -152,7 +158,7 @@ def take_steps(
         # Before the save, so that a run killed after it does not come to this line again.
         if at == wanted:
             validate(at, state)
-        files.save(state, losses.get(at), facts)
+        files.save(state, losses.get(at), made_from())
 
     end = loop.run(
         parts.train_step,
@@ -164,7 +170,9 @@ def take_steps(
         on_log=reporter(config, files, int(begin.step)),
         actions=[
             loop.Action(config.training.eval_every, validate),
-            loop.Action(config.training.sample_every, painter(config, workdir, parts, files)),
+            loop.Action(
+                config.training.sample_every, lambda at, state: paint(at, state, files.writer)
+            ),
             loop.Action(config.training.save_every, save),
         ],
         stop=devices.agreed(parts.placement, files.received),
@@ -240,24 +248,30 @@ def reporter(
 
 
 def painter(
-    config: ConfigDict, workdir: pathlib.Path, parts: training.Parts, files: Open
-) -> Callable[[int, states.TrainState], None]:
-    """Samples from the same noise each time, a row for each class."""
-    names = parts.splits.train.class_names
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    names: Sequence[str],
+    programs: training.Programs,
+) -> Callable[[int, states.TrainState, metrics.Writer], None]:
+    """Samples from the same noise each time, a row for each class.
+
+    What cannot be sampled is refused here, before the training.
+    """
+    draw = trained.build_draw(config, programs.net, programs.table, "progress")
     labels = np.repeat(np.arange(len(names)), config.sampling.images_per_class)
 
-    def paint(at: int, state: states.TrainState) -> None:
-        images = np.concatenate(list(parts.draw(denoising.Weights(state.ema_params), labels)))
+    def paint(at: int, state: states.TrainState, writer: metrics.Writer) -> None:
+        images = np.concatenate(list(draw(denoising.Weights(state.ema_params), labels)))
         if not devices.is_writer():
             return
         picture = pictures.grid(
             images,
             config.sampling.images_per_class,
-            row_labels=names if trained.knows_labels(parts.programs.net, len(names)) else None,
+            row_labels=names if trained.knows_labels(programs.net, len(names)) else None,
             title=f"step {at}",
         )
         pictures.save(rundir.figures(workdir) / "samples" / f"{at:07d}.png", picture)
-        files.writer.pictures(at, {"samples": picture})
+        writer.pictures(at, {"samples": picture})
 
     return paint
 

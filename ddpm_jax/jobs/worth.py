@@ -7,7 +7,6 @@ subsets are parts of larger ones. Real sizes are added around the one that all s
 are worth.
 """
 
-import hashlib
 import itertools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax import progress, rundir
+from ddpm_jax import progress, run_files, rundir, stages
 from ddpm_jax.assembly import classifiers, datasets
 from ddpm_jax.evaluation import equivalence
 from ddpm_jax.evaluation import worth as statistics
@@ -27,23 +26,7 @@ from ddpm_jax.viz import plots
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    synthetic = rundir.synthetic(workdir)
-    if not synthetic.exists():
-        raise FileNotFoundError(f"{synthetic} is missing; run --mode=export first")
-    labelled.require_labels(synthetic)
-    inputs = {
-        "data": rundir.model_inputs(config.to_dict(), sections=("data",)),
-        "classifier": trained_as(config).to_dict(),
-        "worth": config.worth.to_dict(),
-        "synthetic": hashlib.sha256(synthetic.read_bytes()).hexdigest(),
-    }
-    fields = rundir.stage(
-        workdir,
-        "worth",
-        inputs,
-        lambda: study(config, workdir, rundir.digest(inputs)),
-        write=devices.is_writer(),
-    )
+    fields = study(config, workdir)
     if devices.is_writer():
         draw(rundir.figures(workdir), fields)
     print(worth_sentences.table(fields["points"]))
@@ -58,16 +41,18 @@ def trained_as(config: ConfigDict) -> ConfigDict:
     return section
 
 
-def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str, Any]:
+@stages.stage("worth", "export")
+def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     """The fields of `results/worth.json`. What an interrupted call has trained is not trained again."""
     splits = datasets.build_splits(config.data, config.seed)
     names = splits.train.class_names
     real, test = labelled.decode(splits.train), labelled.decode(splits.test)
-    made = labelled.read_synthetic(rundir.synthetic(workdir), names, real.image.shape[1:])
+    synthetic = files.synthetic()
+    assert synthetic is not None  # a run has one, or says that it is missing
+    made = labelled.read_synthetic(synthetic, names, real.image.shape[1:])
     section = trained_as(config)
     trainer = classifiers.build_trainer(section, config.seed, real.image.shape[1:], len(names))
-    kept = workdir / "results" / "worth.partial.json"
-    outcomes = restore(kept, made_from)
+    outcomes: dict[str, Any] = files.unfinished() or {}
 
     def train(point: subsets.Point, seed: int) -> None:
         images = subsets.training_set(
@@ -75,13 +60,10 @@ def study(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str
         )
         outcome = labelled.measure(trainer, images, test, [seed], len(names))[0]
         outcomes[key(point, seed)] = outcome | {"n_train": len(images.label)}
-        if devices.is_writer():
-            rundir.write_json(kept, {"inputs": made_from, "outcomes": outcomes})
+        files.keep(outcomes)
 
     num_real, num_made = (subsets.per_class(images, len(names)) for images in (real, made))
     several = measure_all(config.worth, num_real, num_made, train, outcomes)
-    if devices.is_writer():
-        kept.unlink(missing_ok=True)
     rows = worth_rows.summarize(several)
     return {
         "points": rows,
@@ -218,9 +200,3 @@ def equivalence_plot(alone: Mapping[str, Sequence[Mapping[str, Any]]], title: st
 
 def percent(rows: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
     return [100 * row["accuracy"] for row in rows], [100 * row["ci95"] for row in rows]
-
-
-def restore(path: pathlib.Path, made_from: str) -> dict[str, Any]:
-    if path.exists() and (before := rundir.read_json(path))["inputs"] == made_from:
-        return before["outcomes"]
-    return {}

@@ -1,7 +1,7 @@
 """A trained model from its checkpoint, and images from it in batches of any size."""
 
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels, rundir
+from ddpm_jax import pixels
 from ddpm_jax.assembly import denoising, guides, networks
 from ddpm_jax.assembly.choice import key_for
 from ddpm_jax.assembly.datasets import image_shape
@@ -22,8 +22,6 @@ from ddpm_jax.types import Params, Pixels
 # finest features in float32: docs/performance.md.
 AT_ONCE = 250
 CACHED_BYTES = 2 * 2**20
-# What the guiding classifier's weights depend on.
-GUIDE_SECTIONS = ("data", "augment", "schedule", "guide")
 
 
 class Model(NamedTuple):
@@ -46,46 +44,6 @@ class Model(NamedTuple):
 def knows_labels(net: nn.Module, num_classes: int) -> bool:
     """Whether what the network draws is of the class that is asked for."""
     return bool(net.num_classes) or num_classes == 1
-
-
-def stage(
-    config: ConfigDict,
-    workdir: pathlib.Path,
-    mode: str,
-    run: Callable[[ConfigDict, pathlib.Path], Mapping[str, Any]],
-    figures: Sequence[str],
-    sections: Sequence[str] = rundir.SAMPLE_SECTIONS,
-) -> dict[str, Any]:
-    """`rundir.stage` for pictures by a trained model: `run(config, workdir)` draws `figures`."""
-    writes = devices.is_writer()
-    (rundir.claim if writes else rundir.check)(workdir, config.to_dict())
-    inputs = made_from(config, rundir.checkpoints(workdir)) | {
-        "fields": rundir.model_inputs(config.to_dict(), sections)
-    }
-    outputs = [rundir.figures(workdir) / name for name in figures]
-    return rundir.stage(workdir, mode, inputs, lambda: run(config, workdir), outputs, write=writes)
-
-
-def made_from(config: ConfigDict, directory: pathlib.Path) -> dict[str, Any]:
-    """The weights that images are made with: the checkpoint's step, and the classifier that guides.
-
-    Raises FileNotFoundError where one of them is not there yet, and ValueError where the classifier
-    was trained with other fields.
-    """
-    guide = None
-    if config.sampling.classifier_scale:
-        facts = _guide_facts(config, guide_directory(directory))
-        if facts["config_digest"] != rundir.digest(guide_inputs(config)):
-            raise ValueError(
-                f"the classifier in {guide_directory(directory)} was trained with other fields of the "
-                f"sections {', '.join(GUIDE_SECTIONS)}; run --mode=train_classifier again"
-            )
-        guide = facts["extra"]["ema_sha256"]
-    return {"step": chosen_step(config, directory), "guide": guide}
-
-
-def guide_inputs(config: ConfigDict) -> dict[str, Any]:
-    return rundir.model_inputs(config.to_dict(), GUIDE_SECTIONS)
 
 
 def chosen_step(config: ConfigDict, directory: pathlib.Path) -> int:
@@ -151,20 +109,21 @@ def guide_directory(directory: pathlib.Path) -> pathlib.Path:
     return directory.with_name("guide")
 
 
-def _guide_facts(config: ConfigDict, directory: pathlib.Path) -> dict[str, Any]:
+def guide_facts(config: ConfigDict, directory: pathlib.Path) -> dict[str, Any]:
+    """The guide's manifest; raises FileNotFoundError where it is not trained to its last step."""
     sound = retention.sound(directory)
     if config.guide.num_steps not in sound:
         found = ", ".join(map(str, sound)) or "none"
         raise FileNotFoundError(
             f"{directory} holds no classifier of {config.guide.num_steps} steps (found: {found}); run "
-            "--mode=train_classifier first"
+            "--mode=train_guide first"
         )
     return sound[config.guide.num_steps]
 
 
 def load_guide(config: ConfigDict, directory: pathlib.Path, num_classes: int) -> Params:
     """The guiding classifier's parameters, on all devices."""
-    facts = _guide_facts(config, directory)
+    facts = guide_facts(config, directory)
     net = guides.build_net(config.guide, num_classes)
     shapes = jax.eval_shape(
         lambda: guides.init_net(net, config.guide, jax.random.key(0), image_shape(config))

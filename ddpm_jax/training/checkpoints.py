@@ -30,7 +30,7 @@ class NoGoodCheckpoint(OSError):
 
 
 class Restored(NamedTuple):
-    """`facts` is the manifest: step, config_digest, validation_loss, extra, libraries, arrays."""
+    """`facts` is the manifest: step, validation_loss, extra, libraries, arrays."""
 
     state: TrainState
     facts: dict[str, Any]
@@ -46,9 +46,7 @@ Save = Callable[..., None]
 
 
 @contextlib.contextmanager
-def saver(
-    directory: str | os.PathLike[str], *, keep: int, config_digest: str = ""
-) -> Iterator[Save]:
+def saver(directory: str | os.PathLike[str], *, keep: int) -> Iterator[Save]:
     """Yields `save(state, validation_loss=None, extra=None)`, which returns once `state` is copied.
 
     The rest happens beside the training; an error in it is raised by the next `save` or on leaving.
@@ -86,7 +84,6 @@ def saver(
         items = _items(state)
         facts = {
             "step": step,
-            "config_digest": config_digest,
             "validation_loss": validation_loss,
             "extra": dict(extra or {}),
             "arrays": {name: _arrays(tree) for name, tree in items.items()},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddpm_jax import main, metrics
+from ddpm_jax import metrics, rundir
 from ddpm_jax.jobs import classify, compare, evaluate, export, sample, train
 
 JOBS = (train, sample, export, evaluate, classify, compare)
@@ -101,7 +101,7 @@ def test_a_job_that_needs_images_says_how_to_make_them(config, tmp_path, job, mi
 
 
 def test_every_mode_is_a_job():
-    for mode in (*main.CHAIN, *main.OTHERS):
+    for mode in (*rundir.CHAIN, *rundir.OTHERS):
         assert hasattr(__import__(f"ddpm_jax.jobs.{mode}", fromlist=["run"]), "run")
 
 

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from tiny_run import work
 
 from ddpm_jax.assembly import classifiers, datasets
 from ddpm_jax.data import npz, source
@@ -57,7 +58,7 @@ def test_every_number_says_what_it_was_measured_on(finished):
 
 def test_a_function_of_the_users_gives_the_features(finished, config, function):
     _, test, _ = real(config)
-    found = evaluate.evaluate(config, finished)
+    found = work(evaluate.run, config, finished)
     samples = npz.load(finished / "synthetic.npz").images
     wanted = frechet.distance(
         *(frechet.moments(function.halves(images)) for images in (samples, test))
@@ -72,9 +73,9 @@ def test_a_function_of_the_users_gives_the_features(finished, config, function):
 
 def test_kept_features_are_not_made_again(finished, config, function):
     config.evaluation.cache_dir = str(finished / "elsewhere")
-    evaluate.evaluate(config, finished)
+    work(evaluate.run, config, finished)
     made = len(function.calls)
-    evaluate.evaluate(config, finished)
+    work(evaluate.run, config, finished)
     assert len(function.calls) == made + 1  # the probe that the function is known by
 
 
@@ -82,7 +83,7 @@ def test_copies_of_training_images_are_found_and_said(finished, config, function
     train, _, splits = real(config)
     labels = np.arange(100, dtype=np.int32) % 10
     npz.save(finished / "synthetic.npz", train[:100], labels, splits.train.class_names, {})
-    memory = evaluate.evaluate(config, finished)["memorization"]
+    memory = work(evaluate.run, config, finished)["memorization"]
     assert (
         memory["copies"] and memory["pixels"]["share"] == 1.0 and memory["pixels"]["exact"] == 100
     )
@@ -97,7 +98,7 @@ def test_real_test_images_raise_no_alarm_and_one_image_over_and_over_is_seen(
     half = np.concatenate([test[:60], np.repeat(test[60:61], 40, axis=0)])
     labels = np.arange(100, dtype=np.int32) % 10
     npz.save(finished / "synthetic.npz", half, labels, splits.train.class_names, {})
-    memory = evaluate.evaluate(config, finished)["memorization"]
+    memory = work(evaluate.run, config, finished)["memorization"]
     assert not memory["copies"] and memory["pixels"]["exact"] == 0
     assert memory["pixels"]["duplicates"] == 40
     assert memory["pixels"]["near_duplicates_share"] >= 0.4
@@ -127,9 +128,9 @@ def test_mirrored_copies_are_found_where_training_images_were_mirrored(finished,
     labels = np.arange(100, dtype=np.int32) % 10
     mirrored = np.ascontiguousarray(train[:100, :, ::-1])
     npz.save(finished / "synthetic.npz", mirrored, labels, splits.train.class_names, {})
-    assert not evaluate.evaluate(config, finished)["memorization"]["pixels"]["exact"]
+    assert not work(evaluate.run, config, finished)["memorization"]["pixels"]["exact"]
     config.augment.flip = True
-    memory = evaluate.evaluate(config, finished)["memorization"]
+    memory = work(evaluate.run, config, finished)["memorization"]
     assert memory["copies"] and memory["pixels"]["exact"] == 100
     assert (memory["looked_for"], memory["num_variants"]) == ("as they are, each also mirrored", 2)
     config.augment.flip = False
@@ -159,13 +160,13 @@ def test_sets_too_small_to_extrapolate_say_so(short, why):
 
 def test_few_test_images_say_why_copies_are_not_judged(finished, config, function):
     config.data.test_fraction = 0.05
-    memory = evaluate.evaluate(config, finished)["memorization"]
+    memory = work(evaluate.run, config, finished)["memorization"]
     assert memory["copies"] is None and "99 needed" in memory["why"]
 
 
 def test_fewer_images_than_wanted_is_said(finished, config, function, capsys):
     config.evaluation.num_images = 5000
-    assert evaluate.evaluate(config, finished)["n"] == 100
+    assert work(evaluate.run, config, finished)["n"] == 100
     assert "5000 synthetic images wanted, there are 100" in capsys.readouterr().out
 
 
@@ -182,13 +183,13 @@ def test_a_function_that_cannot_give_features_is_refused(
 ):
     config.evaluation.features = named
     with pytest.raises(ValueError, match=message):
-        evaluate.evaluate(config, finished)
+        work(evaluate.run, config, finished)
 
 
 def test_two_kinds_of_features_are_refused(finished, config, function):
     config.evaluation.inception_weights = "weights.pth"
     with pytest.raises(ValueError, match="name one of them"):
-        evaluate.evaluate(config, finished)
+        work(evaluate.run, config, finished)
 
 
 @pytest.mark.parametrize(

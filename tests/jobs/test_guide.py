@@ -1,10 +1,10 @@
-"""The classifier that guides: gone on with after an interruption, and part of what samples are made from."""
+"""The classifier that guides: resumed after an interruption, and part of what samples are made from."""
 
 import numpy as np
 import pytest
 
-from ddpm_jax import rundir
-from ddpm_jax.jobs import export, sample, train_classifier
+from ddpm_jax import run_files, rundir
+from ddpm_jax.jobs import export, sample, train_guide
 from ddpm_jax.models import trained
 from ddpm_jax.training import fingerprint, loop, signals
 
@@ -24,7 +24,7 @@ def weights(config, workdir):
 @pytest.mark.slow
 def test_an_interrupted_guide_goes_on_and_ends_with_the_same_bits(config, tmp_path, monkeypatch):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train_classifier.run(config, whole)
+    train_guide.run(config, whole)
     run = loop.run
 
     def killed(*arguments, **options):
@@ -33,7 +33,7 @@ def test_an_interrupted_guide_goes_on_and_ends_with_the_same_bits(config, tmp_pa
 
     monkeypatch.setattr(loop, "run", killed)
     with pytest.raises(KeyboardInterrupt):
-        train_classifier.run(config, broken)
+        train_guide.run(config, broken)
     with pytest.raises(FileNotFoundError, match=r"no classifier of 6 steps \(found: 4\)"):
         weights(config, broken)
     begun = []
@@ -43,10 +43,10 @@ def test_an_interrupted_guide_goes_on_and_ends_with_the_same_bits(config, tmp_pa
         return run(step, state, *arguments, **options)
 
     monkeypatch.setattr(loop, "run", noted)
-    train_classifier.run(config, broken)
+    train_guide.run(config, broken)
     assert begun == [4]
     assert weights(config, broken) == weights(config, whole)
-    train_classifier.run(config, broken)
+    train_guide.run(config, broken)
     assert begun == [4]
 
 
@@ -62,36 +62,37 @@ def test_a_guide_that_is_not_finished_or_of_other_fields_does_not_guide(
 
     monkeypatch.setattr(loop, "run", leap)
     with pytest.raises(SystemExit) as stopped:
-        train_classifier.run(config, tmp_path)
+        train_guide.run(config, tmp_path)
     assert stopped.value.code == signals.STOPPED
     config.sampling.classifier_scale = 2.0
     with pytest.raises(FileNotFoundError, match=r"no classifier of 6 steps \(found: 4\)"):
-        trained.made_from(config, rundir.checkpoints(tmp_path))
-    train_classifier.run(config, tmp_path)
-    monkeypatch.setattr(trained, "chosen_step", lambda config, directory: 6)
-    found = trained.made_from(config, rundir.checkpoints(tmp_path))
-    assert found == {"step": 6, "guide": weights(config, tmp_path)}
+        run_files.check_guide(config, tmp_path)
+    train_guide.run(config, tmp_path)
+    run_files.check_guide(config, tmp_path)
     config.guide.learning_rate = 3e-2
-    with pytest.raises(ValueError, match="was trained with other fields"):
-        trained.made_from(config, rundir.checkpoints(tmp_path))
+    other = r"was trained with other fields(.|\n)*guide\.learning_rate: was 0\.001, is 0\.03"
+    with pytest.raises(ValueError, match=other):
+        run_files.check_guide(config, tmp_path)
 
 
 @pytest.mark.slow
 def test_another_guide_makes_samples_and_exports_stale(config, model):
     config.sampling.classifier_scale = 2.0
     for job in (sample, export):
-        with pytest.raises(FileNotFoundError, match="--mode=train_classifier"):
+        with pytest.raises(FileNotFoundError, match="--mode=train_guide"):
             job.run(config, model)
-    train_classifier.run(config, model)
+    train_guide.run(config, model)
     export.run(config, model)
     before = np.load(rundir.synthetic(model))["image"]
     config.guide.learning_rate = 3e-2
     with pytest.raises(ValueError, match="was trained with other fields"):
         export.run(config, model)
-    train_classifier.run(config, model)
+    train_guide.run(config, model)
     export.run(config, model)
     assert not np.array_equal(np.load(rundir.synthetic(model))["image"], before)
 
 
 def test_without_a_scale_no_guide_is_asked_for(config, model):
-    assert trained.made_from(config, rundir.checkpoints(model)) == {"step": 6, "guide": None}
+    files = run_files.open_for("sample", config, model)
+    files.checkpoints()
+    assert list(files.notes.files) == [run_files.CHECKPOINT]

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_run import work
 
+from ddpm_jax import run_files
 from ddpm_jax.assembly import datasets, denoising, networks
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import schedules, solvers
@@ -23,7 +25,7 @@ from ddpm_jax.jobs import (
     sample,
     sweep,
     train,
-    train_classifier,
+    train_guide,
 )
 from ddpm_jax.measuring import labelled
 from ddpm_jax.models import trained
@@ -197,13 +199,14 @@ def test_a_sweep_is_refused_before_its_first_image(config, tmp_path, monkeypatch
     config.update_from_flattened_dict(fields)
     net, table = networks.build_net(config, 10), denoising.build_levels(config.schedule)
     found = trained.Model(net, denoising.Weights({}), table, tuple("0123456789"), {"step": 1})
+    monkeypatch.setattr(run_files.Files, "checkpoints", lambda files: files.workdir)
     monkeypatch.setattr(trained, "load_model", lambda *arguments: found)
     monkeypatch.setattr(labelled, "Images", None)
     with pytest.raises(ValueError, match=message):
-        sweep.sweep(config, tmp_path)
+        work(sweep.run, config, tmp_path)
 
 
-@pytest.mark.parametrize(("job", "begin"), [(train, train.train), (plan, plan.plan)])
+@pytest.mark.parametrize(("job", "begin"), [(train, train.run), (plan, plan.plan)])
 def test_train_and_plan_warn_of_a_schedule_that_does_not_end_in_noise(
     config, tmp_path, monkeypatch, capsys, job, begin
 ):
@@ -228,8 +231,8 @@ def test_train_and_plan_warn_of_a_schedule_that_does_not_end_in_noise(
 def test_a_classifier_guides_samples_towards_its_class(config, model, noised):
     config.guide.noised = noised
     config.guide.num_steps = 60
-    train_classifier.run(config, model)
-    accuracies = list(result(model, "train_classifier")["accuracy_by_t"].values())
+    train_guide.run(config, model)
+    accuracies = list(result(model, "train_guide")["accuracy_by_t"].values())
     assert accuracies[0] > 0.2  # of ten classes
     if noised:
         assert accuracies[0] > accuracies[-1]
@@ -253,5 +256,5 @@ def test_a_classifier_guides_samples_towards_its_class(config, model, noised):
 
 def test_guidance_without_its_classifier_says_how_to_train_it(config, model):
     config.sampling.classifier_scale = 1.0
-    with pytest.raises(FileNotFoundError, match="--mode=train_classifier"):
+    with pytest.raises(FileNotFoundError, match="--mode=train_guide"):
         sample.run(config, model)

@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from tiny_run import work
 
 from ddpm_jax.assembly import datasets, training
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import frechet
-from ddpm_jax.jobs import classify, compare, evaluate, export, report, sweep, train_classifier
+from ddpm_jax.jobs import classify, compare, evaluate, export, report, sweep, train_guide
 from ddpm_jax.measuring import distances
 from ddpm_jax.models import trained
 
@@ -100,21 +101,21 @@ def test_bits_per_dim_and_the_guide_are_of_every_class_also_where_files_are_sort
     with pytest.raises(AttributeError):  # there is no number to report
         evaluate.likelihood_fields(config, found, splits.test)
     assert np.bincount(held["labels"], minlength=10).tolist() == [2] * 10
-    monkeypatch.setattr(train_classifier, "MOST_TESTED", 40)
-    seen = classes_seen(monkeypatch, train_classifier.source, "decode")
+    monkeypatch.setattr(train_guide, "MOST_TESTED", 40)
+    seen = classes_seen(monkeypatch, train_guide.source, "decode")
     config.guide.noised = False
-    net = train_classifier.guides.build_net(config.guide, 10)
-    params = train_classifier.guides.init_net(
-        net, config.guide, train_classifier.jax.random.key(0), (8, 8, 1)
+    net = train_guide.guides.build_net(config.guide, 10)
+    params = train_guide.guides.init_net(
+        net, config.guide, train_guide.jax.random.key(0), (8, 8, 1)
     )
-    train_classifier.by_level(config, net, params, found.table, splits.validation)
+    train_guide.by_level(config, net, params, found.table, splits.validation)
     assert seen[0].sum() == 40 and seen[0].min() >= 3
 
 
 def test_a_reference_that_is_named_is_in_the_distances_name(finished, config):
     config.evaluation.reference = "train+validation"
     config.evaluation.num_images = 50
-    found = evaluate.evaluate(config, finished)
+    found = work(evaluate.run, config, finished)
     assert found["distance"] == "frechet_conv4_to_train_validation"
     assert "kernel_conv4_to_train_validation" in found and "frechet_conv4" not in found
     assert (found["n_reference"], found["n"], found["n_floor"]) == (1258 + 180, 50, 50)
@@ -129,13 +130,13 @@ def test_a_reference_that_is_named_is_in_the_distances_name(finished, config):
 
 def test_by_default_as_many_synthetic_images_as_the_reference_has(finished, config, capsys):
     config.evaluation.reference = "validation"
-    evaluate.evaluate(config, finished)
+    work(evaluate.run, config, finished)
     assert "180 synthetic images wanted, there are 100" in capsys.readouterr().out
     config.evaluation.reference = "all"
     with pytest.raises(
         ValueError, match=r"evaluation\.reference is 'all'; known: test, validation"
     ):
-        evaluate.evaluate(config, finished)
+        work(evaluate.run, config, finished)
 
 
 def test_the_name_of_an_official_distance_says_its_reference():
@@ -150,10 +151,10 @@ def test_the_bits_per_dim_of_a_guided_model_are_those_of_its_network(finished, c
     config.sampling.classifier_scale = 2.0
     config.guide.num_steps = 2
     config.evaluation.likelihood_images, config.evaluation.likelihood_steps = 4, 2
-    train_classifier.run(config, finished)
-    guided = evaluate.evaluate(config, finished)["likelihood"]
+    train_guide.run(config, finished)
+    guided = work(evaluate.run, config, finished)["likelihood"]
     config.sampling.classifier_scale = 0.0
-    assert evaluate.evaluate(config, finished)["likelihood"]["bound"] == guided["bound"]
+    assert work(evaluate.run, config, finished)["likelihood"]["bound"] == guided["bound"]
 
 
 def test_a_function_of_the_users_never_gets_more_than_a_batch(config, tmp_path, monkeypatch):
@@ -176,7 +177,7 @@ def test_an_unconditional_models_set_has_no_labels_and_no_classifier(finished, c
     assert made["class_counts"] is None and not npz.has_labels(finished / "synthetic.npz")
     with np.load(finished / "synthetic.npz") as file:
         assert set(file.files) == {"image", "meta"} and file["image"].shape == (60, 8, 8, 1)
-    found = evaluate.evaluate(config, finished)
+    found = work(evaluate.run, config, finished)
     assert found["n"] == 60 and found["frechet_conv4"]["value"] > 0
     for job in (classify, compare):
         with pytest.raises(ValueError, match=r"synthetic\.npz has no labels"):

@@ -56,7 +56,7 @@ def test_no_arm_of_the_classifier_is_trained_on_a_test_image(marked, monkeypatch
         return trainer._replace(fit=fit)
 
     monkeypatch.setattr(classify.classifiers, "build_trainer", watched)
-    classify.run_on(marked, tmp_path / "run", tmp_path / "made.npz")
+    classify.run.on(marked, tmp_path / "run", tmp_path / "made.npz")
     test = numbers(source.decode(datasets.build_splits(marked.data, marked.seed).test))
     assert len(test) == 80 and len(trained_on) == 5 * marked.classifier.num_seeds
     assert not any(seen & test for seen in trained_on.values())

@@ -1,12 +1,11 @@
-"""What a stage reads: only fields that its inputs hold, and test images only where it measures."""
+"""What a stage reads decides when it runs again; test images are read only where it measures."""
 
-import contextlib
-import inspect
+import pathlib
 
 import pytest
 from ml_collections import ConfigDict
 
-from ddpm_jax import main, rundir
+from ddpm_jax import run_files, rundir, stages, view
 from ddpm_jax.assembly import datasets
 from ddpm_jax.jobs import (
     analyze,
@@ -24,7 +23,7 @@ from ddpm_jax.jobs import (
     sample,
     sweep,
     train,
-    train_classifier,
+    train_guide,
     worth,
 )
 
@@ -33,63 +32,75 @@ MEASURE = {"evaluate": evaluate, "classify": classify, "worth": worth}
 CHOOSE = {
     "train": train, "sample": sample, "export": export, "sweep": sweep, "denoise": denoise,
     "interpolate": interpolate, "inpaint": inpaint, "reconstruct": reconstruct, "analyze": analyze,
-    "train_classifier": train_classifier,
+    "train_guide": train_guide,
 }  # fmt: skip
 STANDS_ALWAYS = {"plan": plan, "compare": compare, "report": report, "replay": replay}
 """Modes that are no stages: they are made anew each time."""
-# How a result is made, not what comes out; the checkpoint is among the inputs as the step it names.
-CHANGE_NOTHING = rundir.FREE | {
-    "classifier.vmap_seeds",
-    "evaluation.cache_dir",
-    "sampling.batch_size",
-    "sampling.checkpoint",
-}
-PICTURES_OF_TRAINING = "sampling."  # grids on the way, which no number depends on
+# Grids on the way of a training are not its result, and notes are compared with the config as it is.
+READ_UNSEEN = {"train.py", "train_guide.py", "run_files.py", "view.py"}
 
 
 class Reads:
-    """Dotted names of the fields that are read while `recording`."""
+    """Dotted names of the fields that are read through a view: a witness that does not ask the view.
+
+    A view shares its fields with the config behind it: the dictionary that holds them says where it stands.
+    """
 
     def __init__(self, monkeypatch):
-        self.names, self.recording = set(), False
-        self._paths, self._alive = {}, []
-        get, copy = ConfigDict.__getitem__, ConfigDict.copy_and_resolve_references
+        self.names = set()
+        self._paths, self._set, self._alive = {}, {}, []
+        get, put = ConfigDict.__getitem__, ConfigDict.__setitem__
+        copy = ConfigDict.copy_and_resolve_references
 
         def watched_get(config, key):
             value = get(config, key)
-            path = (*self._paths.get(id(config), ()), key)
+            path = (*self._paths.get(id(config._fields), ()), key)
             if isinstance(value, ConfigDict):
                 self._remember(value, path)
-            elif self.recording and inspect.stack()[1].function not in ("to_dict", "items"):
+            elif isinstance(config, view.View) and key not in self._set.get(id(config._fields), ()):
                 self.names.add(".".join(path))
             return value
 
+        def watched_put(config, key, value):
+            put(config, key, value)
+            if isinstance(config, view.View):
+                self._set.setdefault(id(config._fields), set()).add(key)
+
         def watched_copy(config, visit_map=None):
             made = copy(config, visit_map)
-            self._remember(made, self._paths.get(id(config), ()))
+            self._remember(made, self._paths.get(id(config._fields), ()))
             return made
 
         monkeypatch.setattr(ConfigDict, "__getitem__", watched_get)
+        monkeypatch.setattr(ConfigDict, "__setitem__", watched_put)
         monkeypatch.setattr(ConfigDict, "copy_and_resolve_references", watched_copy)
 
     def _remember(self, config, path):
-        self._paths[id(config)] = path
-        self._alive.append(config)  # so that no other object gets its id
-
-    @contextlib.contextmanager
-    def on(self):
-        self.names, self.recording = set(), True
-        yield
-        self.recording = False
+        self._paths[id(config._fields)] = path
+        self._alive.append(config._fields)  # so that no other object gets its id
 
 
-def names_in(inputs, path=()):
-    """Every tail of the dotted names in the inputs: what stands under "model" is named as in the config."""
-    for name, value in inputs.items():
-        at = (*path, name)
-        if isinstance(value, dict):
-            yield from names_in(value, at)
-        yield from (".".join(at[i:]) for i in range(len(at)))
+def another(value):
+    """A value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, str):
+        return value + "x"
+    return (*value, 1) if isinstance(value, tuple) else value + 1
+
+
+def fields_that_matter(stage, config, workdir):
+    """Change each field in turn: those for which the stage would run again."""
+    found = set()
+    for name, value in view.leaves(config):
+        changed = config.copy_and_resolve_references()
+        to = "3" if name == "sampling.checkpoint" else another(value)
+        with changed.ignore_type():
+            changed.update_from_flattened_dict({name: to})
+        files = run_files.open_for(stage.name, changed, workdir, rundir.synthetic(workdir))
+        if list(stages.reasons(files)):
+            found.add(name)
+    return found
 
 
 class Read(Exception):
@@ -133,48 +144,50 @@ def reads(monkeypatch):
 
 
 def test_every_mode_is_of_one_kind():
-    assert {*main.CHAIN, *main.OTHERS} == {*MEASURE, *CHOOSE, *STANDS_ALWAYS}
+    assert {*rundir.CHAIN, *rundir.OTHERS} == {*MEASURE, *CHOOSE, *STANDS_ALWAYS}
 
 
-def inputs_that_lack_fields(monkeypatch, reads, but_for=""):
-    """A list that is filled, as stages run, with fields that they read and their inputs lack."""
-    missing, stage = [], rundir.stage
-
-    def watched(workdir, mode, inputs, run, *arguments, **options):
-        def recorded():
-            with reads.on():
-                return run()
-
-        rundir.result_path(workdir, mode).unlink(missing_ok=True)
-        found = stage(workdir, mode, inputs, recorded, *arguments, **options)
-        assert len(reads.names) > 5  # or it was not looked at
-        read = {
-            name for name in reads.names - CHANGE_NOTHING if not name.startswith(but_for or " ")
-        }
-        missing.extend(sorted(read - set(names_in(inputs))))
-        return found
-
-    monkeypatch.setattr(rundir, "stage", watched)
-    return missing
+def check_reads(reads, mode, config, workdir):
+    """The stage runs again exactly for the fields that it read, but for those that change nothing."""
+    stage = stages.of_mode(mode)
+    rundir.result_path(workdir, mode).unlink(missing_ok=True)
+    reads.names.clear()
+    stage(config, workdir)
+    read = set(reads.names)
+    assert len(read) > 5  # or it was not looked at
+    matter = fields_that_matter(stage, config, workdir)
+    # The checkpoint that is drawn from is noted by its content.
+    assert matter - {"sampling.checkpoint"} == read - run_files.CHANGE_NOTHING
+    assert ("sampling.checkpoint" in matter) == ("sampling.checkpoint" in read)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", CHOOSE)
-def test_a_stage_that_chooses_or_draws_lists_its_fields_and_reads_no_test_image(
-    small, finished, monkeypatch, reads, without_test_images, mode
+def test_a_stage_that_chooses_or_draws_runs_again_for_what_it_read_and_reads_no_test_image(
+    small, finished, reads, without_test_images, mode
 ):
-    but_for = PICTURES_OF_TRAINING if mode == "train" else ""
-    missing = inputs_that_lack_fields(monkeypatch, reads, but_for)
-    CHOOSE[mode].run(small, finished)
-    assert not missing
+    check_reads(reads, mode, small, finished)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MEASURE)
-def test_a_stage_that_measures_lists_its_fields(small, finished, monkeypatch, reads, mode):
-    missing = inputs_that_lack_fields(monkeypatch, reads)
-    MEASURE[mode].run(small, finished)
-    assert not missing
+def test_a_stage_that_measures_runs_again_for_what_it_read(small, finished, reads, mode):
+    check_reads(reads, mode, small, finished)
+
+
+def test_each_stage_of_the_chain_runs_again_for_each_field_that_it_noted(config, finished):
+    fields = {name for name, _ in view.leaves(config)}
+    for mode in ("train", "sample", "export", "evaluate", "classify"):
+        noted = set(rundir.result(finished, mode)["reads"]["fields"]) & fields
+        matter = fields_that_matter(stages.of_mode(mode), config, finished)
+        assert matter - {"sampling.checkpoint"} == noted
+        assert ("sampling.checkpoint" in matter) == (mode in ("sample", "export"))
+
+
+def test_few_modules_read_a_config_unseen():
+    package = pathlib.Path(stages.__file__).parent
+    found = {path.name for path in package.rglob("*.py") if "unseen(" in path.read_text()}
+    assert found == READ_UNSEEN
 
 
 @pytest.mark.slow

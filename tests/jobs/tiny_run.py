@@ -6,6 +6,7 @@ import socket
 import sys
 
 from configs import digits
+from ddpm_jax import run_files, rundir, view
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = {
@@ -37,6 +38,13 @@ def tiny():
     config = digits.get_config()
     config.update_from_flattened_dict(TINY)
     return config
+
+
+def work(stage, config, workdir, synthetic=None):
+    """What a stage returns when it runs, whether its result stands or not; no result is written."""
+    synthetic = synthetic or rundir.synthetic(workdir)
+    files = run_files.open_for(stage.name, config, workdir, synthetic)
+    return dict(stage.work(view.View(config, files.note_field), files))
 
 
 def command(*arguments):

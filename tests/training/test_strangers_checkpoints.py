@@ -34,7 +34,6 @@ FIELDS = (
     "files",
     "libraries",
     "sha256",
-    "config_digest",
 )
 
 

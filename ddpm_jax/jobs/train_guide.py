@@ -1,4 +1,4 @@
-"""--mode=train_classifier: the classifier that `sampling.classifier_scale` guides samples by.
+"""--mode=train_guide: the classifier that `sampling.classifier_scale` guides samples by.
 
 It sees training images only, noised to every level as the generator sees them, with t as an input.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels, progress, rundir
+from ddpm_jax import pixels, progress, run_files, rundir, stages, view
 from ddpm_jax.assembly import choice, datasets, denoising, guides
 from ddpm_jax.data import order, source
 from ddpm_jax.diffusion import process, schedules
@@ -41,29 +41,21 @@ NUM_LEVELS = 11
 MOST_TESTED = 1024
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    inputs = trained.guide_inputs(config)
-    directory = trained.guide_directory(rundir.checkpoints(workdir))
-    outputs = [directory / str(config.guide.num_steps) / manifest.NAME]
-    outputs += [rundir.figures(workdir) / "guide.png"] * config.guide.noised
-    writes = devices.is_writer()
-    with lock.owned(directory) if writes else contextlib.nullcontext():
-        return rundir.stage(
-            workdir,
-            "train_classifier",
-            inputs,
-            lambda: train_classifier(config, workdir, rundir.digest(inputs)),
-            outputs,
-            write=writes,
-        )
+@stages.stage("train_guide")
+def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    directory = trained.guide_directory(rundir.checkpoints(files.workdir))
+    with lock.owned(directory) if devices.is_writer() else contextlib.nullcontext():
+        return train_guide(config, files, directory)
 
 
-def train_classifier(config: ConfigDict, workdir: pathlib.Path, made_from: str) -> dict[str, Any]:
+def train_guide(
+    config: ConfigDict, files: run_files.Files, directory: pathlib.Path
+) -> dict[str, Any]:
     splits = datasets.build_splits(config.data, config.seed)
     table = denoising.build_levels(config.schedule)
     net = guides.build_net(config.guide, len(splits.train.class_names))
-    directory = trained.guide_directory(rundir.checkpoints(workdir))
-    params = fit(config, net, table, splits.train, directory, made_from)
+    params = fit(config, net, table, splits.train, directory, files)
+    files.output(directory / str(config.guide.num_steps) / manifest.NAME)
     accuracies = by_level(config, net, params.ema_params, table, splits.validation)
     if config.guide.noised and devices.is_writer():
         t = np.array(list(accuracies), np.float64)
@@ -75,7 +67,7 @@ def train_classifier(config: ConfigDict, workdir: pathlib.Path, made_from: str) 
             title=f"Guiding classifier on noised images of {splits.validation.name}",
             levels={"chance": 100 / len(splits.train.class_names)},
         )
-        plots.save(rundir.figures(workdir) / "guide.png", figure)
+        plots.save(files.figure("guide.png"), figure)
     return {
         "step": config.guide.num_steps,
         "accuracy_by_t": accuracies,
@@ -91,7 +83,7 @@ def fit(
     table: schedules.Level,
     train: source.Source,
     directory: pathlib.Path,
-    made_from: str,
+    files: run_files.Files,
 ) -> state.TrainState:
     """The state after the last step, saved in `directory`; goes on where a call was interrupted.
 
@@ -103,17 +95,18 @@ def fit(
     size = placement.rounded_up(guide.batch_size)
     train_step, begin = build_step(config, net, table, placement, key, size)
     facts = {"class_names": train.class_names, "data_sha256": source.fingerprint(train)}
-    begin = restore(directory, placement, begin, made_from, facts)
+    begin = restore(directory, placement, begin, view.unseen(config), facts)
     first = int(begin.step)
     rows = devices.local_rows(placement, size)
     read = order.batches(train, size, config.seed, first, rows)
     with contextlib.ExitStack() as stack:
         received = stack.enter_context(signals.deferred())
         show = stack.enter_context(progress.bar("guide", guide.num_steps, "steps", first))
-        write = stack.enter_context(checkpoints.saver(directory, keep=1, config_digest=made_from))
+        write = stack.enter_context(checkpoints.saver(directory, keep=1))
 
         def save(at: int, now: state.TrainState) -> None:
-            write(now, extra=facts | {"ema_sha256": fingerprint.sha256(now.ema_params)})
+            sha256 = fingerprint.sha256(now.ema_params)
+            write(now, extra=facts | {"reads": files.notes.fields, "ema_sha256": sha256})
 
         end = loop.run(
             devices.compile_step(placement, train_step),
@@ -165,13 +158,14 @@ def restore(
     directory: pathlib.Path,
     placement: devices.Placement,
     begin: state.TrainState,
-    made_from: str,
+    config: ConfigDict,
     facts: Mapping[str, Any],
 ) -> state.TrainState:
     """Where to begin. What was made from other fields or images is removed."""
     sound = retention.sound(directory)
     if any(
-        found["config_digest"] != made_from or found["extra"]["data_sha256"] != facts["data_sha256"]
+        any(run_files.changed_fields(found["extra"]["reads"], config))
+        or found["extra"]["data_sha256"] != facts["data_sha256"]
         for found in sound.values()
     ):
         if devices.is_writer():

@@ -1,0 +1,211 @@
+"""The files of a run as a stage sees them: what is read from them and from the config is noted."""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from ddpm_jax import rundir, view
+from ddpm_jax.models import trained
+from ddpm_jax.training import devices, manifest, retention
+
+SYNTHETIC, CHECKPOINT, GUIDE, FILE = "synthetic set", "checkpoint", "guide", "file "
+CHANGE_NOTHING = frozenset(
+    {
+        "classifier.vmap_seeds",
+        "data.data_dir",
+        "data.manual_dir",
+        "data.memory_mib",
+        "evaluation.cache_dir",
+        "sampling.batch_size",
+        "sampling.checkpoint",  # the checkpoint that it names is noted as a file
+        "training.eval_every",
+        "training.eval_images",
+        "training.heartbeat_seconds",
+        "training.keep",
+        "training.log_every",
+        "training.resident_mib",
+        "training.sample_every",
+        "training.save_every",
+        "training.skip_nonfinite",
+        "training.stall_seconds",
+        "training.steps_per_call",
+    }
+)
+"""Fields that say how a result is made, not what comes out; they may change under a run."""
+SYNTHETIC, CHECKPOINT, GUIDE, FILE = "synthetic set", "checkpoint", "guide", "file "
+
+
+class Notes(NamedTuple):
+    """What was read: config fields by dotted name, files by the SHA-256 of their content."""
+
+    fields: dict[str, Any]
+    files: dict[str, str | None]
+
+
+class Files(NamedTuple):
+    """The files of a run as a stage sees them: what it reads is noted, what it makes is listed."""
+
+    stage: str
+    config: ConfigDict
+    workdir: pathlib.Path
+    synthetic_set: pathlib.Path | None
+    """Where the synthetic images are; None: only real ones are looked at."""
+    notes: Notes
+    outputs: list[pathlib.Path]
+
+    def figure(self, name: str) -> pathlib.Path:
+        """The path of a figure that this stage makes."""
+        return self.output(rundir.figures(self.workdir) / name)
+
+    def output(self, path: pathlib.Path) -> pathlib.Path:
+        """`path`, without which the result does not stand."""
+        if path not in self.outputs:
+            self.outputs.append(path)
+        return path
+
+    def read(self, path: str) -> str:
+        """`path`, whose content is noted."""
+        self._note(FILE + path)
+        return path
+
+    def synthetic(self) -> pathlib.Path | None:
+        """The synthetic set; raises FileNotFoundError where it is not there yet."""
+        if self.synthetic_set and not self.synthetic_set.exists():
+            raise FileNotFoundError(f"{self.synthetic_set} is missing; run --mode=export first")
+        self._note(SYNTHETIC)
+        return self.synthetic_set
+
+    def checkpoints(self, *, guided: bool = True) -> pathlib.Path:
+        """The folder of checkpoints. The one that `sampling.checkpoint` names is noted.
+
+        With `guided`, the guide that `sampling.classifier_scale` asks for is noted as well. Raises
+        FileNotFoundError where one of them is not there yet, and ValueError where other fields made it.
+        """
+        directory = rundir.checkpoints(self.workdir)
+        trained.chosen_step(self.config, directory)
+        self.claim()
+        self._note(CHECKPOINT)
+        if guided and self.config.sampling.classifier_scale:
+            check_guide(self.config, self.workdir)
+            self._note(GUIDE)
+        return directory
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is one yet; the answer is noted."""
+        self._note(CHECKPOINT)
+        return self.notes.files[CHECKPOINT] is not None
+
+    def unfinished(self) -> Any:
+        """What an interrupted call of this stage kept; None if there is nothing that still stands."""
+        path = self.partial()
+        if not path.exists():
+            return None
+        kept = rundir.read_json(path)
+        return None if list(changes(kept["reads"], self)) else kept["content"]
+
+    def keep(self, content: Any) -> None:
+        """Keep what is done so far, so that an interrupted stage resumes."""
+        if devices.is_writer():
+            kept = {"reads": self.notes._asdict(), "content": content}
+            rundir.write_json(self.partial(), kept)
+
+    def partial(self) -> pathlib.Path:
+        """What an interrupted call keeps."""
+        return self.workdir / "results" / f"{self.stage}.partial.json"
+
+    def claim(self) -> None:
+        """Write `config.json`, unless this directory holds a model that was trained with other fields."""
+        check_model(self.config, self.workdir)
+        if devices.is_writer():
+            rundir.write_config(self.workdir, self.config.to_dict())
+
+    def note_field(self, name: str, value: Any) -> None:
+        if name not in CHANGE_NOTHING:
+            self.notes.fields[name] = plain(value)
+
+    def _note(self, name: str) -> None:
+        self.notes.files[name] = digest_of(name, self)
+
+
+def open_for(
+    stage: str, config: ConfigDict, workdir: pathlib.Path, synthetic_set: pathlib.Path | None = None
+) -> Files:
+    return Files(stage, view.unseen(config), workdir, synthetic_set, Notes({}, {}), [])
+
+
+def changes(reads: Mapping[str, Any], files: Files) -> Iterator[str]:
+    """Each field and file that is not as it was read, in words."""
+    yield from changed_fields(reads["fields"], files.config)
+    for name, before in reads["files"].items():
+        now = digest_of(name, files)
+        if now != before:
+            yield f"the {name} " + (
+                "is another one" if now and before else "is gone" if before else "is new"
+            )
+
+
+def changed_fields(before: Mapping[str, Any], config: ConfigDict) -> Iterator[str]:
+    for name, value in sorted(before.items()):
+        now = plain(view.field(config, name))
+        if now != value:
+            yield f"{name}: was {value!r}, is {now!r}"
+
+
+def plain(value: Any) -> Any:
+    """As it comes back from a JSON file."""
+    return json.loads(json.dumps(value, default=rundir.as_json))
+
+
+def digest_of(name: str, files: Files) -> str | None:
+    """SHA-256 of what a note calls by this name; None where it is not there."""
+    try:
+        path: pathlib.Path | None
+        if name == SYNTHETIC:
+            path = files.synthetic_set
+        elif name == CHECKPOINT:
+            directory = rundir.checkpoints(files.workdir)
+            path = directory / str(trained.chosen_step(files.config, directory)) / manifest.NAME
+        elif name == GUIDE:
+            directory = trained.guide_directory(rundir.checkpoints(files.workdir))
+            path = directory / str(files.config.guide.num_steps) / manifest.NAME
+        else:
+            path = pathlib.Path(name.removeprefix(FILE))
+        if path is None:
+            return None
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def check_model(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Raises ValueError listing the fields that differ, where a model was trained with other ones."""
+    sound = retention.sound(rundir.checkpoints(workdir))
+    if not sound:
+        return
+    reads = sound[max(sound)]["extra"].get("reads")
+    if reads is None:
+        raise ValueError(
+            f"{workdir} holds checkpoints of an earlier version of ddpm_jax; give another --workdir"
+        )
+    differing = list(changed_fields(reads, view.unseen(config)))
+    if differing:
+        raise ValueError(
+            f"{workdir} holds a run with another config; give another --workdir, or the same "
+            "config. Fields that differ:\n  " + "\n  ".join(differing)
+        )
+
+
+def check_guide(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Raises FileNotFoundError where there is no guide yet, ValueError where other fields made it."""
+    directory = trained.guide_directory(rundir.checkpoints(workdir))
+    reads = trained.guide_facts(config, directory)["extra"].get("reads", {"": None})
+    differing = list(changed_fields(reads, view.unseen(config)))
+    if differing:
+        raise ValueError(
+            f"the classifier in {directory} was trained with other fields; run --mode=train_guide "
+            "again. Fields that differ:\n  " + "\n  ".join(differing)
+        )

@@ -1,0 +1,112 @@
+"""When the result of a stage still stands: what the stage read, by value and by SHA-256.
+
+A stage is a name, the stages whose files it needs, and a function of a config and the files of a run.
+Both note what is read from them. The notes are written with the result, which stands as long as every
+field and every file in them is the same: a verifying trace (Mokhov, Mitchell & Peyton Jones, "Build
+Systems à la Carte", 2018).
+"""
+
+import importlib
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from ddpm_jax import run_files, rundir, view
+from ddpm_jax.run_files import Files
+from ddpm_jax.training import devices
+
+
+class Stage(NamedTuple):
+    name: str
+    needs: tuple[str, ...]
+    work: Callable[[ConfigDict, Files], Mapping[str, Any]]
+
+    def __call__(self, config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+        """The fields of `results/NAME.json`: as they stand, or made anew."""
+        return self.on(config, workdir, rundir.synthetic(workdir))
+
+    def on(
+        self, config: ConfigDict, workdir: pathlib.Path, synthetic_set: pathlib.Path | None
+    ) -> dict[str, Any]:
+        """The same with another synthetic set than the run's, or with none."""
+        files = run_files.open_for(self.name, config, workdir, synthetic_set)
+        result = rundir.result_path(workdir, self.name)
+        why = list(reasons(files))
+        if not why:
+            print(f"[{self.name}] up to date: {result}", flush=True)
+            return rundir.read_json(result)
+        print(f"[{self.name}] {workdir}" + because(why) * result.exists(), flush=True)
+        started = time.monotonic()
+        fields = dict(self.work(view.View(config, files.note_field), files))
+        if devices.is_writer():
+            fields.setdefault("seconds", round(time.monotonic() - started, 2))
+            fields |= made_from(files)
+            rundir.write_json(result, fields)
+            files.partial().unlink(missing_ok=True)
+        return fields
+
+
+def stage(name: str, *needs: str) -> Callable[[Callable[..., Mapping[str, Any]]], Stage]:
+    """Makes `work(config, files)`, which returns the fields of its result, a stage."""
+    return lambda work: Stage(name, needs, work)
+
+
+def made_from(files: Files) -> dict[str, Any]:
+    """What stands in every result beside its own fields."""
+    reads = files.notes._asdict()
+    sizes = {str(p.relative_to(files.workdir)): p.stat().st_size for p in files.outputs}
+    return {
+        "inputs": rundir.digest(reads),
+        "reads": reads,
+        "outputs": sizes,
+        "command": rundir.command(),
+        "versions": rundir.versions(),
+    }
+
+
+def reasons(files: Files) -> Iterator[str]:
+    """Why the stage has to run; nothing where its result stands."""
+    path = rundir.result_path(files.workdir, files.stage)
+    if not path.exists():
+        yield "not made yet"
+        return
+    before = rundir.read_json(path)
+    if "reads" not in before:
+        yield "made by an earlier version"
+        return
+    yield from run_files.changes(before["reads"], files)
+    for name, size in before["outputs"].items():
+        output = files.workdir / name
+        if not output.exists():
+            yield f"{name} is gone"
+        elif output.stat().st_size != size:
+            yield f"{name} has {output.stat().st_size} bytes, had {size}"
+
+
+def because(why: list[str]) -> str:
+    more = f" and {len(why) - 3} more" if len(why) > 3 else ""
+    return f" ({'; '.join(why[:3])}{more})"
+
+
+def of_mode(mode: str) -> Stage | None:
+    """The stage that a mode runs; None for those that are made anew each time."""
+    module = importlib.import_module(f"ddpm_jax.jobs.{mode}")
+    return next((value for value in vars(module).values() if isinstance(value, Stage)), None)
+
+
+def explain(config: ConfigDict, workdir: pathlib.Path, modes: Sequence[str]) -> Iterator[str]:
+    """For each mode in turn whether its result stands, or what changed. Nothing is run."""
+    again: set[str] = set()
+    for mode in modes:
+        found = of_mode(mode)
+        if found is None:
+            yield f"[{mode}] always made anew"
+            continue
+        why = list(reasons(run_files.open_for(mode, config, workdir, rundir.synthetic(workdir))))
+        why += [f"after {need}, which is made again" for need in found.needs if need in again]
+        if why:
+            again.add(mode)
+        yield f"[{mode}] " + ("; ".join(why) or "up to date")
