@@ -16,13 +16,15 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import run_files, rundir, view
 from ddpm_jax.run_files import Files
-from ddpm_jax.training import devices
+from ddpm_jax.training import devices, lock
 
 
 class Stage(NamedTuple):
     name: str
     needs: tuple[str, ...]
     work: Callable[[ConfigDict, Files], Mapping[str, Any]]
+    owns: Callable[[pathlib.Path], pathlib.Path] | None = None
+    """The folder, of the work directory, that one process at a time may change; None: none."""
 
     def __call__(self, config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         """The fields of `results/NAME.json`: as they stand, or made anew."""
@@ -32,6 +34,14 @@ class Stage(NamedTuple):
         self, config: ConfigDict, workdir: pathlib.Path, synthetic_set: pathlib.Path | None
     ) -> dict[str, Any]:
         """The same with another synthetic set than the run's, or with none."""
+        if self.owns and devices.is_writer():
+            with lock.owned(self.owns(workdir)):
+                return self._run(config, workdir, synthetic_set)
+        return self._run(config, workdir, synthetic_set)
+
+    def _run(
+        self, config: ConfigDict, workdir: pathlib.Path, synthetic_set: pathlib.Path | None
+    ) -> dict[str, Any]:
         files = run_files.open_for(self.name, config, workdir, synthetic_set)
         result = rundir.result_path(workdir, self.name)
         why = list(reasons(files))
@@ -49,9 +59,11 @@ class Stage(NamedTuple):
         return fields
 
 
-def stage(name: str, *needs: str) -> Callable[[Callable[..., Mapping[str, Any]]], Stage]:
+def stage(
+    name: str, *needs: str, owns: Callable[[pathlib.Path], pathlib.Path] | None = None
+) -> Callable[[Callable[..., Mapping[str, Any]]], Stage]:
     """Makes `work(config, files)`, which returns the fields of its result, a stage."""
-    return lambda work: Stage(name, needs, work)
+    return lambda work: Stage(name, needs, work, owns)
 
 
 def made_from(files: Files) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Image i is a function of (seed, i) and the model. Images are appended to a plain
 so that an interrupted export goes on; the `.npz` appears whole or not at all.
 """
 
-import contextlib
 import hashlib
 import pathlib
 import shutil
@@ -20,16 +19,11 @@ from ddpm_jax import progress, run_files, rundir, stages
 from ddpm_jax.assembly import datasets, training
 from ddpm_jax.data import npz
 from ddpm_jax.models import trained
-from ddpm_jax.training import devices, lock, signals
+from ddpm_jax.training import devices, signals
 
 
-@stages.stage("export", "train")
+@stages.stage("export", "train", owns=lambda workdir: workdir)
 def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
-    with lock.owned(files.workdir) if devices.is_writer() else contextlib.nullcontext():
-        return export(config, files)
-
-
-def export(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     workdir = files.workdir
     model = trained.load_model(config, files.checkpoints())
     labels = choose_labels(config, model)

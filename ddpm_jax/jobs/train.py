@@ -21,7 +21,6 @@ from ddpm_jax.training import (
     checkpoints,
     devices,
     fingerprint,
-    lock,
     loop,
     retention,
     signals,
@@ -41,18 +40,13 @@ class Open(NamedTuple):
     alive: Callable[[], None]
 
 
-@stages.stage("train")
+@stages.stage("train", owns=lambda workdir: workdir)
 def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
-    with lock.owned(files.workdir) if devices.is_writer() else contextlib.nullcontext():
-        files.claim()
-        return train(config, files)
-
-
-def train(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     """Train to the last step and return the fields of `results/train.json`.
 
     A signal ends the program with status `signals.STOPPED`, the state saved.
     """
+    files.claim()
     workdir = files.workdir
     parts = training.build_parts(config)
     training.warn(config, parts.programs.table)

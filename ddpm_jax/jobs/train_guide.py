@@ -25,7 +25,6 @@ from ddpm_jax.training import (
     checkpoints,
     devices,
     fingerprint,
-    lock,
     loop,
     manifest,
     optim,
@@ -41,19 +40,16 @@ NUM_LEVELS = 11
 MOST_TESTED = 1024
 
 
-@stages.stage("train_guide")
+def folder(workdir: pathlib.Path) -> pathlib.Path:
+    return trained.guide_directory(rundir.checkpoints(workdir))
+
+
+@stages.stage("train_guide", owns=folder)
 def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
-    directory = trained.guide_directory(rundir.checkpoints(files.workdir))
-    with lock.owned(directory) if devices.is_writer() else contextlib.nullcontext():
-        return train_guide(config, files, directory)
-
-
-def train_guide(
-    config: ConfigDict, files: run_files.Files, directory: pathlib.Path
-) -> dict[str, Any]:
     splits = datasets.build_splits(config.data, config.seed)
     table = denoising.build_levels(config.schedule)
     net = guides.build_net(config.guide, len(splits.train.class_names))
+    directory = folder(files.workdir)
     params = fit(config, net, table, splits.train, directory, files)
     files.output(directory / str(config.guide.num_steps) / manifest.NAME)
     accuracies = by_level(config, net, params.ema_params, table, splits.validation)

@@ -136,16 +136,6 @@ def test_mirrored_copies_are_found_where_training_images_were_mirrored(finished,
     config.augment.flip = False
 
 
-def test_another_augmentation_makes_the_result_stale(finished, config, function, monkeypatch):
-    monkeypatch.setattr(
-        evaluate, "evaluate", lambda config, workdir: {"shift": config.augment.shift}
-    )
-    monkeypatch.setattr(evaluate.rundir, "stage", lambda workdir, mode, inputs, make, write: inputs)
-    before = evaluate.run(config, finished)
-    config.augment.shift = 1
-    assert evaluate.run(config, finished) != before
-
-
 @pytest.mark.parametrize(("short", "why"), [("floor", "7 floor"), ("reference", "7 reference")])
 def test_sets_too_small_to_extrapolate_say_so(short, why):
     draw = np.random.default_rng(0)

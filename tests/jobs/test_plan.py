@@ -156,7 +156,7 @@ def test_what_does_not_fit_is_said_in_one_line_with_what_does(monkeypatch):
         return requirements.Compiled(None, footprint.Footprint(1.0, 1000, in_work), 0.0)
 
     monkeypatch.setattr(training, "build_programs", lambda config, *_: config.training)
-    monkeypatch.setattr(planning, "compile_training", compile_training)
+    monkeypatch.setattr(requirements, "compile_training", compile_training)
 
     def line(limit):
         return requirements.training_shortage(config, placement, programs, limit)

@@ -16,6 +16,7 @@ from PIL import Image
 from tiny_run import ROOT
 
 from ddpm_jax import metrics, rundir
+from ddpm_jax.assembly import datasets
 from ddpm_jax.data import digits, npz
 from ddpm_jax.jobs import export, replay, train
 from ddpm_jax.models import trained
@@ -147,8 +148,10 @@ def test_images_that_changed_under_a_run_are_refused(config, model, monkeypatch)
         return splits._replace(train=changed)
 
     monkeypatch.setattr(digits, "load", other_pixel)
+    datasets._prepared.cache_clear()
     with pytest.raises(ValueError, match="the training images have changed under this run"):
         train.run(config, unfinished(model))
+    datasets._prepared.cache_clear()
 
 
 def test_a_dataset_that_cannot_be_read_is_named(config, tmp_path):
