@@ -56,18 +56,13 @@ def places(
 
 
 def sequential(source: Source, batch_size: int) -> Iterator[HostBatch]:
-    """Every image once, in order; the last batch is filled up with image 0 and `mask` says so.
-
-    `mask` is bool [B], false where a row is filling.
-    """
+    """Every image once, in order; the last batch may be smaller."""
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
     read = _reader(source)
     num_images = len(source.labels)
     for first in range(0, num_images, batch_size):
-        batch = np.arange(first, first + batch_size)
-        mask = batch < num_images
-        yield read(np.where(mask, batch, 0)) | {"mask": mask}
+        yield read(np.arange(first, min(first + batch_size, num_images)))
 
 
 class _Order:

@@ -1,9 +1,7 @@
 """Sampling that starts from images: partial denoising, inpainting, interpolation, encoding.
 
-Decoding needs nothing of its own: it is `solvers.sample` from what `encode` returned.
+Two of these end in `solvers.sample`: from what `noised` returned, and from what `encode` returned.
 """
-
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +14,6 @@ from ddpm_jax.diffusion.schedules import Level
 from ddpm_jax.diffusion.solvers import Solver
 from ddpm_jax.types import Images, Keys
 
-Mix = Callable[[Images, Images, Float[Array, "B"]], Images]
-
 
 def below(levels: Level, t: float) -> Level:
     """The levels of a sampler that starts at t instead of at noise: a slice."""
@@ -27,13 +23,8 @@ def below(levels: Level, t: float) -> Level:
     return levels[start:]
 
 
-def partial(solver: Solver, denoise: Denoiser, levels: Level, x0: Images, keys: Keys) -> Images:
-    """Noise images to the first of the levels and denoise them again (SDEdit, Meng et al. 2022)."""
-    return solvers.sample(solver, denoise, levels, noised(levels, x0, keys), keys)
-
-
 def noised(levels: Level, x0: Images, keys: Keys) -> Images:
-    """The images at the first of the levels, from which `partial` starts."""
+    """The images at the first of the levels, to be denoised again (SDEdit, Meng et al. 2022)."""
     return process.noise(x0, levels[0], process.gaussian(_named(keys, "start"), x0.shape[1:]))
 
 
@@ -66,14 +57,11 @@ def inpaint(
     return Solver(solver.init, step)
 
 
-def linear(first: Images, second: Images, weight: Float[Array, "B"]) -> Images:
-    """The straight line; halfway between two noises it has half of their variance."""
-    weight = weight.reshape(-1, 1, 1, 1)
-    return (1.0 - weight) * first + weight * second
-
-
 def slerp(first: Images, second: Images, weight: Float[Array, "B"]) -> Images:
-    """The great circle (Shoemake 1985), which keeps the length and so the variance of noise."""
+    """The great circle (Shoemake 1985), which keeps the length and so the variance of noise.
+
+    The straight line does not: halfway between two noises it has half of their variance.
+    """
     weight = weight.reshape(-1, 1, 1, 1)
 
     def inner(a, b):
@@ -100,16 +88,16 @@ def interpolate(
     second: Images,
     weight: Float[Array, "B"],
     keys: Keys,
-    mix: Mix = slerp,
 ) -> Images:
     """Noise two images to the first of the levels, mix them, denoise (Ho et al. 2020, fig. 8).
 
+    They mix on the straight line, this on the great circle.
     For a row of weights between the same two images give each image of the row the same key.
     """
     shape = first.shape[1:]
     first = process.noise(first, levels[0], process.gaussian(_named(keys, "first"), shape))
     second = process.noise(second, levels[0], process.gaussian(_named(keys, "second"), shape))
-    return solvers.sample(solver, denoise, levels, mix(first, second, weight), keys)
+    return solvers.sample(solver, denoise, levels, slerp(first, second, weight), keys)
 
 
 def encode(solver: Solver, denoise: Denoiser, levels: Level, x0: Images, keys: Keys) -> Images:

@@ -26,7 +26,8 @@ def classifier_free(cond: Denoiser, uncond: Denoiser, scale: Scale) -> Denoiser:
     """uncond + scale (cond - uncond): 1 is conditional, 0 unconditional, above 1 is guidance.
 
     Ho & Salimans 2022, eq. 6, whose w is scale - 1. With another class's denoiser for `uncond`, it
-    pushes away from that class.
+    pushes away from that class. For two networks, such as one and a worse one (Karras et al. 2024,
+    autoguidance); of one network `classifier_free_pair` asks both in one call.
     """
 
     def denoise_pair(xt: Images, level: Level) -> tuple[Prediction, Prediction]:

@@ -87,11 +87,6 @@ def target(kind: str, x0: Images, eps: Images, level: Level) -> Images:
     return {"eps": eps, "x0": x0, "v": level.alpha * eps - level.sigma * x0}[kind]
 
 
-def score(eps: Images, level: Level) -> Images:
-    """The gradient of log p(xt)."""
-    return -eps / level.like(eps).sigma
-
-
 def clipped(denoise: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
     """Clip the estimated image (never xt) and give the noise that then explains xt."""
 

@@ -96,7 +96,11 @@ def blend(num_steps: int = 10, reach: float = 0.4) -> Level:
 
 
 def from_log_snr(log_snr: Float[np.ndarray, "T"]) -> Level:
-    """The variance-preserving table whose rows 1 to T have these log-SNRs."""
+    """The variance-preserving table whose rows 1 to T have these log-SNRs.
+
+    No config names it. It is for schedules that a paper states as log-SNRs: shifted for the size of
+    the image (Hoogeboom et al. 2023), or linear (Kingma et al. 2021).
+    """
     rising = np.flatnonzero(np.diff(log_snr) >= 0.0)
     if rising.size:
         first = rising[0]

@@ -14,8 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from ddpm_jax import pixels
-
 SIDE = 299
 Maps = Float[Array, "B _ _ _"]
 Unit = tuple[Any, ...]
@@ -53,13 +51,7 @@ class Inception(nn.Module):
 
 def preprocess_tensorflow(images: UInt8[Array, "B H W C"]) -> Float[Array, "B 299 299 3"]:
     """As the original graph: top left corners aligned, (x - 128) / 128. The papers use this."""
-    scaled = (images.astype(jnp.float32) - 128) / 128
-    return _resize(_to_rgb(scaled), half_pixel=False)
-
-
-def preprocess_pytorch_fid(images: UInt8[Array, "B H W C"]) -> Float[Array, "B 299 299 3"]:
-    """As pytorch-fid: pixel centers aligned, x / 127.5 - 1. FID differs in its first decimals."""
-    return _resize(_to_rgb(pixels.to_float(images)), half_pixel=True)
+    return _resize(_to_rgb((images.astype(jnp.float32) - 128) / 128))
 
 
 def _mixed_35(x: Maps, name: str, pooled: int) -> Maps:
@@ -169,17 +161,14 @@ def _to_rgb(images: Float[Array, "B H W C"]) -> Float[Array, "B H W 3"]:
     return jnp.broadcast_to(images, (*images.shape[:-1], 3))
 
 
-def _resize(images: Float[Array, "B H W 3"], half_pixel: bool) -> Float[Array, "B 299 299 3"]:
+def _resize(images: Float[Array, "B H W 3"]) -> Float[Array, "B 299 299 3"]:
     """Bilinear between the two nearest rows and columns, also where the image shrinks."""
-    rows = _bilinear(images.shape[1], half_pixel)
-    columns = _bilinear(images.shape[2], half_pixel)
+    rows, columns = _bilinear(images.shape[1]), _bilinear(images.shape[2])
     return jnp.einsum("yh,bhwc,xw->byxc", rows, images, columns, precision="highest")
 
 
-def _bilinear(size: int, half_pixel: bool) -> Float[np.ndarray, "299 size"]:
+def _bilinear(size: int) -> Float[np.ndarray, "299 size"]:
     at = np.arange(SIDE) * size / SIDE
-    if half_pixel:
-        at = np.maximum((np.arange(SIDE) + 0.5) * size / SIDE - 0.5, 0)
     low = np.floor(at).astype(int)
     part = at - low
     weights = np.zeros((SIDE, size), np.float32)

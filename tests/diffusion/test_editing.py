@@ -29,9 +29,9 @@ def test_partial_denoising_draws_from_the_posterior_of_the_noised_image(key):
     """Of a constant image c: mean m + g alpha (c - m), variance g^2 sigma^2 + (1 - g alpha) s^2."""
     levels = editing.below(schedules.descending(TABLE, 200), 400)
     x0 = jnp.full((4000, *SHAPE), -0.6)
-    got = editing.partial(
-        solvers.ancestral(), oracle.denoise, levels, x0, jax.random.split(key, 4000)
-    )
+    keys = jax.random.split(key, 4000)
+    start = editing.noised(levels, x0, keys)
+    got = solvers.sample(solvers.ancestral(), oracle.denoise, levels, start, keys)
     level = levels[0]
     gain = float(oracle.gain(level))
     kept = gain * float(level.alpha)
@@ -99,11 +99,6 @@ def rows(*values):
     return jnp.array(values).reshape(len(values), -1, 1, 1)
 
 
-def test_linear_mixing_by_hand():
-    got = editing.linear(rows([0.0, 2.0]), rows([4.0, 4.0]), jnp.array([0.25]))
-    np.testing.assert_allclose(got.ravel(), [1.0, 2.5])
-
-
 def test_slerp_by_hand():
     """Halfway between two axes; the ends; two images in one direction."""
     first = rows([1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0])
@@ -117,11 +112,10 @@ def test_slerp_of_noise_is_noise_and_a_line_is_not(key):
     first, second = (jax.random.normal(k, (4, 32, 32, 1)) for k in jax.random.split(key))
     half = jnp.full(4, 0.5)
     assert jnp.std(editing.slerp(first, second, half)) == pytest.approx(1.0, abs=0.05)
-    assert jnp.std(editing.linear(first, second, half)) == pytest.approx(np.sqrt(0.5), abs=0.05)
+    assert jnp.std((first + second) / 2) == pytest.approx(np.sqrt(0.5), abs=0.05)
 
 
-@pytest.mark.parametrize("mix", [editing.linear, editing.slerp])
-def test_interpolation_ends_near_its_images_and_passes_between(mix, key):
+def test_interpolation_ends_near_its_images_and_passes_between(key):
     levels = editing.below(schedules.descending(TABLE, 50), 300)
     first, second = jnp.full((60, *SHAPE), -0.5), jnp.full((60, *SHAPE), 0.9)
     weight = jnp.repeat(jnp.array([0.0, 0.5, 1.0]), 20)
@@ -133,7 +127,6 @@ def test_interpolation_ends_near_its_images_and_passes_between(mix, key):
         second,
         weight,
         jax.random.split(key, 60),
-        mix,
     )
     means = got.reshape(3, -1).mean(axis=1)
     assert means[0] < means[1] < means[2]

@@ -30,7 +30,7 @@ def test_scale_one_is_conditional_and_zero_unconditional(scale, same_as, xt):
 
 
 def test_guidance_extrapolates_the_mean(xt):
-    """Two Gaussians of equal spread: the guided one's mean is m0 + scale (m1 - m0)."""
+    """Two networks of Gaussians of equal spread: the guided mean is m0 + scale (m1 - m0)."""
     got = guidance.classifier_free(gaussian(0.8), gaussian(-0.2), 3.0)(xt, LEVEL)
     wanted = gaussian(-0.2 + 3.0 * 1.0)(xt, LEVEL)
     np.testing.assert_allclose(got.x0, wanted.x0, atol=1e-5)

@@ -178,6 +178,14 @@ def test_levels_from_log_snr_have_that_log_snr():
         schedules.from_log_snr(wanted[::-1])
 
 
+def test_a_schedule_is_shifted_for_larger_images_by_its_log_snr():
+    """Hoogeboom et al. 2023: at twice the sides the mean of four pixels has as much signal as one."""
+    table = schedules.cosine(100)
+    shifted = schedules.from_log_snr(np.asarray(table.log_snr[1:]) - 2 * np.log(2))
+    ratio = (table.alpha / table.sigma)[1:]
+    np.testing.assert_allclose((shifted.alpha / shifted.sigma)[1:], ratio / 2, rtol=1e-4)
+
+
 def test_karras_levels_follow_equation_5():
     # rho = 2 from 1 to 100: square roots 1, 5.5, 10.
     table = schedules.karras(3, sigma_min=1.0, sigma_max=100.0, rho=2.0)
