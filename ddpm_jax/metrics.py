@@ -18,6 +18,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from ddpm_jax.whole_file import replacing
+
 
 class Writer(NamedTuple):
     """`speeds` are scalars that depend on the clock: they stay out of `metrics.jsonl`, which does not."""
@@ -89,9 +91,8 @@ def keep_until(path: pathlib.Path, step: int) -> None:
     """Drop the lines after `step`."""
     kept = [line for line in read(path) if line["step"] <= step]
     if path.exists():
-        replacement = path.with_suffix(".jsonl.new")
-        replacement.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        replacement.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
 def _event_writer(directory: str) -> Any:

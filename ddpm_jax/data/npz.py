@@ -3,16 +3,17 @@
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, Integer
 
-from ddpm_jax.data import source, zipped_arrays
+from ddpm_jax import zipped_arrays
+from ddpm_jax.data import source
 from ddpm_jax.data.source import Source
 from ddpm_jax.types import Pixels
+from ddpm_jax.whole_file import replacing
 
 MAX_TEXT_BYTES = 2**24
 
@@ -32,24 +33,13 @@ def save(
     `arr_keys` writes images and labels as `arr_0` and `arr_1`, as OpenAI's evaluator wants them.
     The same arguments give the same bytes.
     """
-    path = pathlib.Path(path)
     image_key, label_key = ("arr_0", "arr_1") if arr_keys else ("image", "label")
     arrays: dict[str, np.ndarray] = {image_key: images}
     if labels is not None:
         arrays |= {label_key: labels, "class_names": np.array(class_names, np.str_)}
     arrays["meta"] = np.array(json.dumps(meta, sort_keys=True, allow_nan=False))
-    # In the same folder, since a rename is atomic only within one file system.
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide the result from a group
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
 
 
 def load(path: str | os.PathLike, *, max_bytes: int = 2**33) -> Source:

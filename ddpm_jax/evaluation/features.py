@@ -6,7 +6,6 @@ older one; there is nothing to invalidate.
 """
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from jaxtyping import Float
 
 from ddpm_jax.evaluation.frechet import Moments, moments
 from ddpm_jax.types import Pixels
+from ddpm_jax.whole_file import replacing
 
 Network = Callable[[Pixels], Float[np.ndarray, "B D"]]
 """Features of one batch; compiled by whoever makes it. Always called with the same batch size."""
@@ -58,7 +58,8 @@ def extract(
         else:
             shards.append(_run(network, part, batch_size, start, len(images), progress))
             if path is not None and write:
-                _write(path, lambda file, shard=shards[-1]: np.save(file, shard))
+                with replacing(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, shards[-1])
         progress(start + len(part), len(images))
     return np.concatenate(shards)
 
@@ -79,7 +80,8 @@ def reference_moments(
                 return Moments(kept["mean"], kept["factor"], int(kept["num_images"]))
     made = moments(features())
     if write:
-        _write(path, lambda file: np.savez(file, **made._asdict()))
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **made._asdict())
     return made
 
 
@@ -115,14 +117,3 @@ def _load(path: Path, count: int) -> Float[np.ndarray, "_ D"]:
     if shard.ndim != 2 or len(shard) != count:
         raise ValueError(f"{path} has shape {shard.shape}, wanted ({count}, D); delete it")
     return shard
-
-
-def _write(path: Path, write: Callable) -> None:
-    """Whole or not at all: the final name appears only once everything is on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with open(partial, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

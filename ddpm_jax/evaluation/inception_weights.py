@@ -1,10 +1,10 @@
 """Weights of the FID Inception network from a file on disk: pytorch-fid's, or one written here."""
 
 import hashlib
+import math
 import re
 import warnings
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import softmax
 
+from ddpm_jax import zipped_arrays
 from ddpm_jax.evaluation import torch_file
 from ddpm_jax.evaluation.inception import Inception
+from ddpm_jax.whole_file import replacing
 
 OFFICIAL = "6726825d"  # how the SHA-256 of the official file begins; its name says so
 SOURCE = (
@@ -23,6 +25,7 @@ SOURCE = (
     "pt_inception-2015-12-05-6726825d.pth"
 )
 EPSILON = 1e-3  # of the batch normalization
+MAX_DIGEST_BYTES = 256
 
 
 class Weights(NamedTuple):
@@ -59,13 +62,17 @@ def load(path: str | Path) -> Weights:
 
 
 def save(path: str | Path, weights: Weights) -> None:
-    """As .npz, with the digest of the file they came from."""
+    """As .npz, with the digest of the file they came from: folded, and nothing of it a pickle.
+
+    For users of the library, who may keep that file in place of pytorch-fid's.
+    """
     flat: dict[str, Any] = {
         f"{name}/{part}": np.asarray(value)
         for name, parts in weights.params.items()
         for part, value in parts.items()
     }
-    np.savez(path, head=weights.head, sha256=np.array(weights.sha256), **flat)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, head=weights.head, sha256=np.array(weights.sha256), **flat)
 
 
 def probabilities(
@@ -83,41 +90,24 @@ def _load_pth(path: Path) -> Weights:
 
 
 def _load_npz(path: Path) -> Weights:
-    wanted = {f"{name}/kernel": shape for name, shape in _kernels().items()}
-    wanted |= {f"{name}/bias": shape[-1:] for name, shape in _kernels().items()}
-    arrays = _read_npz(path, wanted | {"head": (1008, 2048), "sha256": ()})
+    names = zipped_arrays.keys(path)
+
+    def read(name: str, shape: tuple[int, ...], kind: type = np.floating) -> np.ndarray:
+        _require(path, name, names)
+        most = math.prod(shape) * (8 if shape else MAX_DIGEST_BYTES)
+        return _shaped(path, name, zipped_arrays.read(path, name, kind, len(shape), most), shape)
+
     params = {
         name: {
-            "kernel": jnp.asarray(_tensor(path, arrays, f"{name}/kernel", shape)),
-            "bias": jnp.asarray(_tensor(path, arrays, f"{name}/bias", shape[-1:])),
+            "kernel": jnp.asarray(read(f"{name}/kernel", shape)),
+            "bias": jnp.asarray(read(f"{name}/bias", shape[-1:])),
         }
         for name, shape in _kernels().items()
     }
-    sha256 = str(_tensor(path, arrays, "sha256", ()))
+    sha256 = str(read("sha256", (), np.str_))
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ValueError(f"{path}: sha256 is {sha256!r}, wanted 64 hexadecimal digits")
-    return Weights(params, _tensor(path, arrays, "head", (1008, 2048)), sha256)
-
-
-def _read_npz(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Anyone's file: an array is read once its header says what was wanted."""
-    arrays = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name, shape in wanted.items():
-                if f"{name}.npy" not in archive.namelist():
-                    raise ValueError(f"there is no {name} in it")
-                with archive.open(f"{name}.npy") as file:
-                    np.lib.format.read_magic(file)
-                    found, _, dtype = np.lib.format.read_array_header_1_0(file)
-                kind, largest = ("U", 256) if name == "sha256" else ("f", 8)
-                if found != shape or dtype.kind != kind or dtype.itemsize > largest:
-                    raise ValueError(f"{name} is {dtype}{list(found)}, wanted {list(shape)}")
-                with archive.open(f"{name}.npy") as file:
-                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-    except torch_file.MALFORMED as error:
-        raise ValueError(f"{path} has no whole weights of the FID Inception: {error!r}") from error
-    return arrays
+    return Weights(params, read("head", (1008, 2048)), sha256)
 
 
 def _kernels() -> dict[str, tuple[int, ...]]:
@@ -147,8 +137,16 @@ def _fold(
 def _tensor(
     path: Path, tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
 ) -> np.ndarray:
-    if name not in tensors:
+    _require(path, name, tensors)
+    return _shaped(path, name, tensors[name], shape)
+
+
+def _require(path: Path, name: str, names: Collection[str]) -> None:
+    if name not in names:
         raise ValueError(f"{path} has no {name}: these are not weights of the FID Inception")
-    if tensors[name].shape != shape:
-        raise ValueError(f"{path}: {name} has shape {tensors[name].shape}, wanted {shape}")
-    return tensors[name]
+
+
+def _shaped(path: Path, name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if array.shape != shape:
+        raise ValueError(f"{path}: {name} has shape {array.shape}, wanted {shape}")
+    return array

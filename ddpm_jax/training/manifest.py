@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Any
 
+from ddpm_jax.whole_file import replacing
+
 NAME = "manifest.json"
 MAX_BYTES = 2**24
 """A manifest takes some hundred bytes a file and an array."""
@@ -38,12 +40,8 @@ def write(directory: pathlib.Path, facts: Mapping[str, Any]) -> None:
             for path, digest in zip(files, digests, strict=True)
         },
     }
-    partial = directory / f"{NAME}.partial"
-    with partial.open("wb") as file:
-        file.write(_text(content))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(directory / NAME)
+    with replacing(directory / NAME) as temporary:
+        temporary.write_bytes(_text(content))
 
 
 def read(directory: pathlib.Path) -> dict[str, Any]:

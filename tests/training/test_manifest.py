@@ -35,4 +35,4 @@ def test_a_manifest_is_plain_json_with_a_checksum_per_file(tmp_path):
     # SHA-256 of "abc", from FIPS 180-4's examples.
     wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert content["files"] == {"sub/a.bin": {"size": 3, "sha256": wanted}}
-    assert not (tmp_path / f"{manifest.NAME}.partial").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {manifest.NAME, "sub"}
