@@ -222,8 +222,9 @@ def get_config() -> ConfigDict:
     config.evaluation.reference = "test"
     # Synthetic images compared with them; 0: as many as these.
     config.evaluation.num_images = 0
-    # File with the Inception weights of FID: pytorch-fid's .pth, or this project's .npz; empty: the
-    # project's own classifier, trained on the real training split, gives the features.
+    # File with the Inception weights of FID: pytorch-fid's .pth, its tensors as .safetensors, or this
+    # project's .npz; empty: the project's own classifier, trained on the real training split, gives
+    # the features.
     config.evaluation.inception_weights = ""
     # Features by a function of yours, "package.module:function", uint8 [B, H, W, C] -> [B, D].
     config.evaluation.features = ""

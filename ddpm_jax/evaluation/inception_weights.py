@@ -1,4 +1,4 @@
-"""Weights of the FID Inception network from a file on disk: pytorch-fid's, or one written here."""
+"""Weights of the FID Inception network from a file on disk: pytorch-fid's, or what was made of it."""
 
 import hashlib
 import math
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import safetensors
 from jaxtyping import Array, Float
 from scipy.special import softmax
 
@@ -26,10 +27,11 @@ SOURCE = (
 )
 EPSILON = 1e-3  # of the batch normalization
 MAX_DIGEST_BYTES = 256
+FLOATS = ("F16", "F32", "F64")  # as safetensors calls them; it has more, which NumPy lacks
 
 
 class Weights(NamedTuple):
-    """`head` turns features into logits; `sha256` is that of the file pytorch-fid published."""
+    """`head` turns features into logits; `sha256` is that of the file of pytorch-fid they came from."""
 
     params: Mapping[str, Mapping[str, Float[Array, "..."]]]
     head: Float[np.ndarray, "1008 2048"]
@@ -42,13 +44,18 @@ class Weights(NamedTuple):
 
 
 def load(path: str | Path) -> Weights:
-    """From pytorch-fid's .pth, or an .npz of `save`; warns if they are not the official ones."""
+    """From pytorch-fid's .pth, its tensors as .safetensors, or an .npz of `save`.
+
+    Warns if they are not the official ones. A .safetensors file may say in its metadata, as
+    `sha256`, which file it was made from.
+    """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
             f"there are no Inception weights at {path}; download {SOURCE} and name that file"
         )
-    weights = _load_npz(path) if path.suffix == ".npz" else _load_pth(path)
+    loaders = {".npz": _load_npz, ".safetensors": _load_safetensors}
+    weights = loaders.get(path.suffix, _load_pth)(path)
     for name, arrays in {**weights.params, "head": {"": weights.head}}.items():
         if not all(np.isfinite(np.asarray(array)).all() for array in arrays.values()):
             raise ValueError(f"{path}: {name} has values that are not finite")
@@ -83,10 +90,41 @@ def probabilities(
 
 
 def _load_pth(path: Path) -> Weights:
-    tensors = torch_file.read(path)
+    return _from_tensors(path, torch_file.read(path), _file_digest(path))
+
+
+def _load_safetensors(path: Path) -> Weights:
+    tensors = {}
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            sha256 = (file.metadata() or {}).get("sha256") or _file_digest(path)
+            for name in file.keys():
+                kind = file.get_slice(name).get_dtype()
+                if kind in FLOATS:
+                    tensors[name] = file.get_tensor(name)
+                elif not name.endswith("num_batches_tracked"):
+                    wanted = ", ".join(FLOATS)
+                    raise ValueError(f"{path}: {name!r} is {kind}, wanted one of {wanted}")
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a whole file of safetensors: {error!r}") from error
+    return _from_tensors(path, tensors, sha256)
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _from_tensors(path: Path, tensors: Mapping[str, np.ndarray], sha256: str) -> Weights:
+    """From tensors under PyTorch's names."""
     params = {name: _fold(path, tensors, name, shape) for name, shape in _kernels().items()}
     head = _tensor(path, tensors, "fc.weight", (1008, 2048))
-    return Weights(params, head, hashlib.sha256(path.read_bytes()).hexdigest())
+    return Weights(params, head, _checked_digest(path, sha256))
+
+
+def _checked_digest(path: Path, sha256: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError(f"{path}: sha256 is {sha256!r}, wanted 64 hexadecimal digits")
+    return sha256
 
 
 def _load_npz(path: Path) -> Weights:
@@ -104,9 +142,7 @@ def _load_npz(path: Path) -> Weights:
         }
         for name, shape in _kernels().items()
     }
-    sha256 = str(read("sha256", (), np.str_))
-    if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise ValueError(f"{path}: sha256 is {sha256!r}, wanted 64 hexadecimal digits")
+    sha256 = _checked_digest(path, str(read("sha256", (), np.str_)))
     return Weights(params, read("head", (1008, 2048)), sha256)
 
 

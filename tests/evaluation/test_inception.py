@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from ddpm_jax.evaluation import inception, inception_weights, torch_file
 
@@ -95,6 +96,17 @@ def test_weights_saved_as_npz_load_the_same(weights, tmp_path):
     assert not loaded.official
     np.testing.assert_array_equal(loaded.head, weights.head)
     jax.tree.map(np.testing.assert_array_equal, dict(loaded.params), dict(weights.params))
+
+
+def test_tensors_saved_as_safetensors_load_the_same(state, weights, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    counts = {"Mixed_5b.branch1x1.bn.num_batches_tracked": np.array(0)}
+    save_file(state | counts, path)
+    with pytest.warns(UserWarning, match="not comparable"):
+        loaded = inception_weights.load(path)
+    assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    np.testing.assert_array_equal(loaded.head, weights.head)
+    jax.tree.map(np.testing.assert_array_equal, loaded.params, weights.params)
 
 
 def test_the_official_file_is_known_by_its_digest(weights, tmp_path):
