@@ -46,7 +46,7 @@ def random_batch(config: ConfigDict, num: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (num, *datasets.image_shape(config)), np.uint8)
     labels = rng.integers(0, config.benchmark.num_classes, num, np.int32)
-    return {"image": images, "label": labels, "progress": np.zeros(num, np.float32)}
+    return {"image": images, "label": labels}
 
 
 def train(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:

@@ -35,13 +35,12 @@ def config():
 
 @pytest.fixture
 def loss(config):
-    def run(build=objective.build_loss, whole=False, memory=None, seed=2, **extra):
+    def run(build=objective.build_loss, whole=False, seed=2, **options):
         net = Silent(2 if networks.learns_variance(config) else 1)
         table = denoising.build_levels(config.schedule)
         image = jax.random.randint(jax.random.key(1), (NUM, 4, 4, 1), 0, 256).astype(jnp.uint8)
-        batch = {"image": image, "label": jnp.zeros(NUM, jnp.int32)} | extra
+        batch = {"image": image, "label": jnp.zeros(NUM, jnp.int32)}
         params = net.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)), jnp.zeros(1))
-        options = {"memory": memory} if memory else {}
         value, metrics = build(config, net, table)(params, batch, jax.random.key(seed), **options)
         return (float(value), metrics) if whole else float(value)
 
@@ -62,14 +61,26 @@ def test_the_distances_of_noise_from_zero(config, loss):
     assert found["combined"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_scheduled_loss_follows_the_progress_of_the_training(config, loss):
-    """By the batch's own scales: the L1 part is brought to the MSE's, and the sum stays the MSE."""
+def test_the_scheduled_loss_by_the_scales_of_the_batch(config, loss):
+    """The L1 part is brought to the MSE's scale, and the sum stays the MSE."""
     mse = loss()
     config.loss.kind = "scheduled"
-    for done in (0.0, 0.5, 1.0):
-        assert loss(progress=jnp.full(NUM, done)) == pytest.approx(mse, rel=1e-5)
-    assert float(objective.progress({"progress": jnp.full(3, 0.25)})) == 0.25
-    assert float(objective.progress({})) == 1.0
+    for step in (0, config.training.num_steps // 2, None):
+        given = None if step is None else jnp.int32(step)
+        assert loss(step=given) == pytest.approx(mse, rel=1e-5)
+
+
+def test_the_scheduled_loss_follows_the_progress_of_the_training(config, loss):
+    """The share of L1 grows from 0.2 by 0.15 times the share of the steps that are done."""
+    mse = loss()
+    config.loss.kind = "l1"
+    l1 = loss()
+    config.loss.kind = "scheduled"
+    config.training.num_steps = 40
+    start = objective.build_memory(config, 100).start
+    for step, share in ((0, 0.2), (10, 0.2375), (40, 0.35), (None, 0.35)):
+        value = loss(memory=start, step=None if step is None else jnp.int32(step))
+        assert value == pytest.approx((1 - share) * mse + share * l1, rel=1e-5)
 
 
 def test_the_scheduled_loss_goes_by_the_running_ratio_and_keeps_it(config, loss):
@@ -78,12 +89,12 @@ def test_the_scheduled_loss_goes_by_the_running_ratio_and_keeps_it(config, loss)
     l1 = loss()
     config.loss.kind = "scheduled"
     memory = objective.build_memory(config, 100)
-    value, metrics = loss(whole=True, memory=memory.start, progress=jnp.full(NUM, 1.0))
+    value, metrics = loss(whole=True, memory=memory.start)
     assert value == pytest.approx(0.65 * mse + 0.35 * l1, rel=1e-5)
     later = memory.update(memory.start, metrics["seen"])["scales"]
     ratio = float(later.mse / later.l1)
     np.testing.assert_allclose(later, [0.99 + 0.01 * mse, 0.99 + 0.01 * l1], rtol=1e-5)
-    scaled, _ = loss(whole=True, memory={"scales": later}, progress=jnp.full(NUM, 1.0))
+    scaled = loss(memory={"scales": later})
     assert scaled == pytest.approx(0.65 * mse + 0.35 * ratio * l1, rel=1e-5)
 
 

@@ -77,7 +77,6 @@ def test_the_loss_and_the_sampler_of_a_config_at_its_real_size(path):
     batch = {
         "image": jax.ShapeDtypeStruct((size, *image_shape), jnp.uint8),
         "label": jax.ShapeDtypeStruct((size,), jnp.int32),
-        "progress": jax.ShapeDtypeStruct((size,), jnp.float32),
     }
     key = jax.eval_shape(lambda: jax.random.key(0))
     gradient = jax.value_and_grad(loss_fn, has_aux=True)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels
@@ -34,7 +34,8 @@ class Step(NamedTuple):
 # What the loss remembers: `scales` for "scheduled", `moments` for "second_moment"; empty: nothing.
 Past = Mapping[str, Any]
 Draw = Callable[[Key[Array, ""], int, Past], Step]
-# The losses of the images, and what there is to remember of them.
+# The losses of the images, and what there is to remember of them; the array is the share of the
+# training that is done.
 Compare = Callable[
     [predictions.Predict, Images, Step, Images, Array, Past],
     tuple[Float[Array, "B"], dict[str, Any]],
@@ -42,13 +43,20 @@ Compare = Callable[
 
 
 def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:
-    """The training loss: noise an image to a random level, ask the network, compare."""
+    """The training loss: noise an image to a random level, ask the network, compare.
+
+    Without a `step` it is that of the end of the training.
+    """
     change = build_augmentation(config.augment)
     draw = build_draw(config.loss, table)
     compare = build_comparison(config, table)
 
     def loss_fn(
-        params: Params, batch: Batch, key: Key[Array, ""], memory: Past = MappingProxyType({})
+        params: Params,
+        batch: Batch,
+        key: Key[Array, ""],
+        memory: Past = MappingProxyType({}),
+        step: Int[Array, ""] | None = None,
     ) -> tuple[Array, dict[str, Any]]:
         augment_key, t_key, eps_key, label_key, dropout_key = jax.random.split(key, 5)
         num = len(batch["label"])
@@ -60,13 +68,14 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
         eps_keys = jax.random.split(eps_key, num)
         eps = process.offset_gaussian(eps_keys, x0.shape[1:], config.loss.offset_noise)
         predict = build_predict(net, params, label, train=True, rngs={"dropout": dropout_key})
-        step = draw(t_key, num, memory)
-        each, seen = compare(predict, x0, step, eps, progress(batch), memory)
+        drawn = draw(t_key, num, memory)
+        done = jnp.float32(1.0) if step is None else step / jnp.float32(config.training.num_steps)
+        each, seen = compare(predict, x0, drawn, eps, done, memory)
         if "moments" in memory:
             seen |= {
-                "moments": timesteps.observe(step.now.t.astype(jnp.int32), each, table.num_steps)
+                "moments": timesteps.observe(drawn.now.t.astype(jnp.int32), each, table.num_steps)
             }
-        return (step.importance * each).mean(), {state.SEEN: seen} if memory else {}
+        return (drawn.importance * each).mean(), {state.SEEN: seen} if memory else {}
 
     return loss_fn
 
@@ -101,14 +110,9 @@ def build_validation_loss(config: ConfigDict, net: nn.Module, table: schedules.L
         eps = jax.random.normal(eps_key, x0.shape)
         predict = build_predict(net, params, batch["label"])
         step = draw(t_key, len(x0), {})
-        return compare(predict, x0, step, eps, progress(batch), {})[0].mean(), {}
+        return compare(predict, x0, step, eps, jnp.float32(1.0), {})[0].mean(), {}
 
     return loss_fn
-
-
-def progress(batch: Batch) -> Float[Array, ""]:
-    """Share of the training that is done, where the batch says so; else all of it."""
-    return batch["progress"].mean() if "progress" in batch else jnp.float32(1.0)
 
 
 def build_draw(config: ConfigDict, table: schedules.Level, validation: bool = False) -> Draw:

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import denoising, networks, objective, training
+from ddpm_jax.assembly import denoising, networks, objective
 from ddpm_jax.assembly.choice import key_for
 from ddpm_jax.data import npz, order, source
 from ddpm_jax.training import checkpoints, devices, nonfinite
@@ -59,7 +59,7 @@ def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Finding
     assert restored is not None  # a step that is asked for is found or raises
     mine = devices.local_rows(placement, len(saved.labels))
     batch = {"image": source.decode(saved)[mine], "label": saved.labels[mine]}
-    rows = devices.put_batch(placement, batch | training.progress(config, batch, step))
+    rows = devices.put_batch(placement, batch)
     table = denoising.build_levels(config.schedule)
     loss_fn = objective.build_loss(config, net, table)
     memory = objective.build_memory(config, table.num_steps)

@@ -130,7 +130,6 @@ def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     return {
         "image": jax.ShapeDtypeStruct((size, *datasets.image_shape(config)), jnp.uint8),
         "label": jax.ShapeDtypeStruct((size,), jnp.int32),
-        "progress": jax.ShapeDtypeStruct((size,), jnp.float32),
     }
 
 
@@ -148,9 +147,7 @@ def call_shapes(
             for name in ("image", "label")
         }
         kept = devices.abstract(placement, whole)
-        progress = shapes["progress"]
-        index = jax.ShapeDtypeStruct(progress.shape, jnp.int32)
-        shapes = {"index": index, "progress": progress}
+        shapes = {"index": jax.ShapeDtypeStruct(shapes["label"].shape, jnp.int32)}
     return devices.abstract_batches(placement, shapes, together) | kept
 
 
@@ -177,10 +174,9 @@ def compile_train_step(placement: devices.Placement, programs: Programs) -> jax.
 
 def with_program(programs: Programs, compiled: jax.stages.Compiled) -> step.TrainStep:
     """The training step, `compiled` where a batch is of the shapes that it is compiled for."""
-    wanted = programs.batch["progress"].shape
 
     def call(state: states.TrainState, batch: Batch, key: Key[Array, ""]) -> states.TrainState:
-        same = batch["progress"].shape == wanted
+        same = all(batch[name].shape == leaf.shape for name, leaf in programs.batch.items())
         return (compiled if same else programs.train_step)(state, batch, key)
 
     return call
@@ -192,19 +188,17 @@ def batches(config: ConfigDict, parts: Parts, first: int) -> Iterator[Batch]:
     rows = devices.local_rows(parts.placement, fields.batch_size)
     order_of = order.places if parts.resident else order.batches
     read = order_of(train, fields.batch_size, config.seed, first, rows)
-    numbered = (batch | progress(config, batch, number) for number, batch in enumerate(read, first))
     stops = (
         fields.log_every, fields.eval_every, fields.sample_every, fields.save_every, fields.num_steps
     )  # fmt: skip
     for num in calls.sizes(first, fields.steps_per_call, stops):
-        several = list(itertools.islice(numbered, num))
+        several = list(itertools.islice(read, num))
         yield devices.put_batches(parts.placement, several) | parts.resident
 
 
-def progress(config: ConfigDict, batch: order.HostBatch, number: int) -> order.HostBatch:
-    """The share of the run that is done before batch `number`: a loss may change with it."""
-    done = number / config.training.num_steps
-    return {"progress": np.full(len(next(iter(batch.values()))), done, np.float32)}
+def steps_in(placement: devices.Placement) -> Callable[[Batch], int]:
+    """How many steps a call with a batch takes; "pmap" splits each array, and takes one."""
+    return (lambda batch: 1) if placement.parallel == "pmap" else calls.num_steps
 
 
 def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) -> float:

@@ -17,7 +17,6 @@ from ddpm_jax.data import source
 from ddpm_jax.models import trained
 from ddpm_jax.planning import timings
 from ddpm_jax.training import (
-    calls,
     checkpoints,
     devices,
     fingerprint,
@@ -170,7 +169,7 @@ def take_steps(
             loop.Action(config.training.save_every, save),
         ],
         stop=devices.agreed(parts.placement, files.received),
-        num_in=calls.num_steps,
+        num_in=training.steps_in(parts.placement),
     )
     save(int(end.step), end)
     return end

@@ -19,7 +19,7 @@ from ddpm_jax.data import source
 from ddpm_jax.measuring import feature_networks
 from ddpm_jax.planning import requirements
 from ddpm_jax.planning.requirements import duration, in_words
-from ddpm_jax.training import calls, checkpoints, devices, footprint, loop
+from ddpm_jax.training import checkpoints, devices, footprint, loop
 from ddpm_jax.training import state as states
 
 WARM_UP = 1
@@ -52,6 +52,7 @@ def step_seconds(
     config: ConfigDict, parts: training.Parts, step: Any, begin: states.TrainState, seconds: float
 ) -> tuple[float, states.TrainState]:
     """The median step's, on real batches, and the state after the last. Takes about `seconds`."""
+    steps_in = training.steps_in(parts.placement)
     asked: list[float] = []
     num: list[int] = []
     """Steps of the call that a batch is asked for."""
@@ -59,7 +60,7 @@ def step_seconds(
     def stamped(batches: Iterable[Any]) -> Iterable[Any]:
         for batch in batches:
             asked.append(time.perf_counter())
-            num.append(calls.num_steps(batch))
+            num.append(steps_in(batch))
             yield batch
 
     # The first calls only queue their steps; from then on a batch is asked for when a step is done.
@@ -74,7 +75,7 @@ def step_seconds(
         log_every=config.training.log_every,
         on_log=lambda done, values: None,
         stop=lambda: len(asked) > first + 1 and asked[-1] - asked[0] > seconds,
-        num_in=calls.num_steps,
+        num_in=steps_in,
     )
     # What a batch waited for is the call that left the queue for it.
     waited = [b - a for a, b in itertools.pairwise(asked[first:])]

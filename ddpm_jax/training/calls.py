@@ -16,11 +16,11 @@ from ddpm_jax.types import Batch
 
 
 def of_any_batch(step: TrainStep, *, unroll: bool) -> TrainStep:
-    """`step` for whatever a call brings, told apart by `progress`, a number for each row.
+    """`step` for whatever a call brings, told apart by `label`.
 
-    `progress` [B]: one step. `progress` [K, B]: K steps one after another, every array stacked. With
-    `index`, of the shape of `progress`, each step gathers those rows of the other arrays, which are
-    then whole sets of images and never stacked. `unroll` is as in `make_train_step`.
+    `label` [B]: one step. `label` [K, B]: K steps one after another, every array stacked. With `index`,
+    [B] or [K, B] in its place, each step gathers those rows of the other arrays, which are then whole
+    sets of images and never stacked. `unroll` is as in `make_train_step`.
     """
 
     def gathering(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
@@ -29,7 +29,7 @@ def of_any_batch(step: TrainStep, *, unroll: bool) -> TrainStep:
         return step(state, sent | {name: kept[name][batch["index"]] for name in kept}, key)
 
     def call(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
-        if batch["progress"].ndim == 1:
+        if _rows(batch).ndim == 1:
             return gathering(state, batch, key)
         kept = _resident(batch)
         each = {name: array for name, array in batch.items() if name not in kept}
@@ -44,8 +44,8 @@ def of_any_batch(step: TrainStep, *, unroll: bool) -> TrainStep:
 
 def num_steps(batch: Batch) -> int:
     """The steps that a call with this batch takes."""
-    progress = batch["progress"]
-    return progress.shape[0] if progress.ndim == 2 else 1
+    rows = _rows(batch)
+    return rows.shape[0] if rows.ndim == 2 else 1
 
 
 def sizes(first: int, together: int, stops: Sequence[int]) -> Iterator[int]:
@@ -62,8 +62,13 @@ def sizes(first: int, together: int, stops: Sequence[int]) -> Iterator[int]:
         done += size
 
 
+def _rows(batch: Batch) -> Array:
+    """What has one number a row."""
+    return batch["index" if "index" in batch else "label"]
+
+
 def _resident(batch: Batch) -> dict[str, Array]:
     """The arrays that each step gathers its rows from."""
     if "index" not in batch:
         return {}
-    return {name: array for name, array in batch.items() if name not in ("index", "progress")}
+    return {name: array for name, array in batch.items() if name != "index"}

@@ -44,7 +44,8 @@ def inspect(
 
     @jax.jit
     def replay(params: Any, batch: Batch, key: Key[Array, ""]) -> Any:
-        gradient = mean_gradient(remembering(loss_fn, state.memory), accumulate, unroll)
+        bound = remembering(loss_fn, state.memory, state.step)
+        gradient = mean_gradient(bound, accumulate, unroll)
         (loss, metrics), gradients = gradient(params, batch, key)
         parts = {"batch": batch, "params": params, "gradients": gradients}
         return loss, metrics, jax.tree.map(lambda leaf: jnp.sum(~jnp.isfinite(leaf)), parts)

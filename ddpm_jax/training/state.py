@@ -24,7 +24,8 @@ SEEN = "seen"
 
 
 class Memory(NamedTuple):
-    """What a loss keeps of earlier steps; it is called with one more argument, `memory=`.
+    """What a loss keeps of earlier steps. It is called with two more arguments: `memory=`, and `step=`,
+    the number of steps before this one.
 
     update: `update(memory, seen) -> memory` after each step that is taken, where `seen` is what the
     loss returned as `metrics["seen"]`: a pytree, averaged over parts and devices like the metrics.
@@ -65,7 +66,8 @@ def create(
 ) -> TrainState:
     """The state before the first step. Of `batch` only the shapes are read: the loss is not run."""
     kept = memory.start if memory else ()
-    _, metrics = jax.eval_shape(remembering(loss_fn, kept), params, batch, jax.random.key(0))
+    bound = remembering(loss_fn, kept, jnp.zeros((), jnp.int32))
+    _, metrics = jax.eval_shape(bound, params, batch, jax.random.key(0))
     taken = sorted(set(metrics) & set(STEP_METRICS))
     if taken:
         raise ValueError(f"the loss returns metrics named {taken}, which the step adds itself")
@@ -88,9 +90,9 @@ def create(
     )
 
 
-def remembering(loss_fn: Callable[..., Any], memory: Any) -> LossFn:
-    """The loss with its memory bound; one that has none is left as it is."""
-    return partial(loss_fn, memory=memory) if jax.tree.leaves(memory) else loss_fn
+def remembering(loss_fn: Callable[..., Any], memory: Any, step: Any) -> LossFn:
+    """The loss with its memory and the step bound; one without a memory is left as it is."""
+    return partial(loss_fn, memory=memory, step=step) if jax.tree.leaves(memory) else loss_fn
 
 
 def take_totals(state: TrainState) -> tuple[Totals, TrainState]:

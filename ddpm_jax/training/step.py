@@ -39,7 +39,8 @@ def make_train_step(
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
         key = _device_key(jax.random.fold_in(key, state.step), axis_name)
-        gradient = mean_gradient(remembering(loss_fn, state.memory), accumulate, unroll)
+        bound = remembering(loss_fn, state.memory, state.step)
+        gradient = mean_gradient(bound, accumulate, unroll)
         (loss, metrics), grads = _mean(gradient(state.params, batch, key), axis_name)
         seen = metrics.pop(SEEN, None)
         metrics = metrics | {"loss": loss, "grad_norm": optax.tree.norm(grads)}

@@ -42,8 +42,19 @@ def test_calls_and_what_they_are_compiled_for():
     assert {name: (array.shape, array.dtype) for name, array in several[0].items()} == of_a_call
     assert several[0]["image"].shape == (num, 8, 8, 1)
     assert several[0]["index"].shape == (2, 32)
+    assert set(several[0]) == {"index", "image", "label"}
     takes = requirements.compile_training(parts.placement, parts.programs).takes
     assert takes.arguments >= num * 64 + footprint.num_bytes(parts.state)
+
+
+def test_the_rows_of_several_devices_are_no_steps():
+    """Under "pmap" an array is [devices, rows]; a call is one step all the same."""
+    config = tiny()
+    config.training.parallel = "pmap"
+    parts = training.build_parts(config)
+    assert parts.placement.num_devices > 1
+    batch = next(training.batches(config, parts, 0))
+    assert batch["label"].ndim == 2 and training.steps_in(parts.placement)(batch) == 1
 
 
 def test_images_that_do_not_fit_are_sent():

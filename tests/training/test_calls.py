@@ -32,7 +32,7 @@ def call(one_device):
 
 
 def rows(number):
-    return regression.batch(number) | {"progress": np.zeros(24, np.float32)}
+    return regression.batch(number) | {"label": np.zeros(24, np.int32)}
 
 
 def poisoned(number):
@@ -53,7 +53,7 @@ def batches(placement, first, resident, rows):
 
         def host(number):
             index = np.arange(24 * number, 24 * number + 24, dtype=np.int32)
-            return {"index": index, "progress": np.zeros(24, np.float32)}
+            return {"index": index}
 
     done = first
     for num in calls.sizes(first, TOGETHER, [LOG_EVERY, NUM_STEPS]):

@@ -16,9 +16,10 @@ MEMORY = states.Memory(
 )
 
 
-def loss_fn(params, batch, key, memory):
+def loss_fn(params, batch, key, memory, step):
     """The gradient is the memory's level, whatever the batch."""
-    return params["w"] * memory["level"], {"seen": batch["x"].mean(), "level": memory["level"]}
+    metrics = {"seen": batch["x"].mean(), "level": memory["level"], "at": step.astype(float)}
+    return params["w"] * memory["level"], metrics
 
 
 def train(num_steps, *, parallel=None, rows=ROWS, state=None, **options):
@@ -53,7 +54,8 @@ def test_a_loss_remembers_what_it_saw(options):
     np.testing.assert_allclose(np.ravel(state.memory["level"])[0], 5.5)
     np.testing.assert_allclose(np.ravel(state.params["w"])[0], -5.0)
     values = states.log_values(states.take_totals(state)[0])
-    assert values["level"] == 2.5 and "seen" not in values
+    # Steps 0 and 1.
+    assert values["level"] == 2.5 and values["at"] == 0.5 and "seen" not in values
 
 
 def test_a_step_that_is_not_finite_is_not_remembered():
@@ -76,5 +78,5 @@ def test_a_checkpoint_holds_the_memory(tmp_path):
 
 def test_a_step_done_again_reads_the_memory_it_had():
     found = nonfinite.inspect(loss_fn, train(2), {"x": ROWS}, jax.random.key(0))
-    assert found.metrics == {"level": 5.5}
+    assert found.metrics == {"level": 5.5, "at": 2.0}
     assert found.loss == pytest.approx(-5.0 * 5.5)

@@ -53,7 +53,6 @@ def step_and_arguments(config, placement, rows=32):
     batch = {
         "image": np.zeros((rows, 8, 8, 1), np.uint8),
         "label": np.zeros(rows, np.int32),
-        "progress": np.zeros(rows, np.float32),
     }
     state = states.create(params, optimizer, loss_fn, batch)
     return devices.compile_step(placement, step), (state, batch, jax.random.key(0))
