@@ -18,8 +18,8 @@ Labels = Int[Array, "B"]
 Keys = Key[Array, "B"]
 """One PRNG key an image, so that image i does not depend on the batch it was drawn in."""
 
-Params = Any
-"""A pytree of parameters, as Flax's `init` returns it."""
+Params = Mapping[str, Any]
+"""Parameters: arrays by name, nested, as Flax's `init` returns them; or their shapes."""
 
 Batch = Mapping[str, Array]
 """`image` uint8 [B, H, W, C] and `label` int32 [B], as they come from disk."""

@@ -2,7 +2,9 @@ import hashlib
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
+import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ddpm_jax.training import fingerprint
@@ -24,6 +26,11 @@ def test_it_changes_with_a_bit_a_name_a_shape_and_a_dtype():
         {"w": jnp.zeros((2, 4), jnp.bfloat16)},
     ]
     assert len({fingerprint.sha256(tree) for tree in trees}) == len(trees)
+
+
+def test_parameters_are_arrays_by_name():
+    with pytest.raises(jaxtyping.TypeCheckError, match="parameter 'params'"):
+        fingerprint.sha256(np.zeros(2))
 
 
 def test_it_does_not_depend_on_where_the_arrays_live():
