@@ -15,7 +15,7 @@ from ddpm_jax.assembly import choice, classifiers, datasets
 from ddpm_jax.data import source
 from ddpm_jax.evaluation import worth
 from ddpm_jax.measuring import labelled
-from ddpm_jax.measuring.labelled import Images
+from ddpm_jax.measuring.labelled import Labelled
 
 
 @stages.stage("classify", "export")
@@ -60,14 +60,16 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     }
 
 
-def build_arms(config: ConfigDict, real: Images, synthetic: Images | None) -> dict[str, Images]:
+def build_arms(
+    config: ConfigDict, real: Labelled, synthetic: Labelled | None
+) -> dict[str, Labelled]:
     """Arm -> training set. The controls have no synthetic image, and by default the size of real +
     synthetic."""
     num_more = len(synthetic.label) if synthetic else len(real.label)
     if config.classifier.copies:
         num_more = config.classifier.copies * len(real.label)
     again = np.resize(np.random.default_rng(config.seed).permutation(len(real.label)), num_more)
-    more = Images(real.image[again], real.label[again])
+    more = Labelled(real.image[again], real.label[again])
     known = {"real": lambda: real}
     if synthetic:
         known["synthetic"] = lambda: synthetic

@@ -56,7 +56,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     shown, rows = [], []
     with progress.bar("sweep", len(points), "points") as show:
         for done, (point, drawn) in enumerate(zip(points, draws, strict=True), 1):
-            images = labelled.Images(np.concatenate(list(drawn(model.weights, labels))), labels)
+            images = labelled.Labelled(np.concatenate(list(drawn(model.weights, labels))), labels)
             shown.append(images.image[:num_classes])
             if measure:
                 rows.append(point._asdict() | measure(labelled.first(images, num_images)))
@@ -103,7 +103,7 @@ def config_of(config: ConfigDict, point: Point) -> ConfigDict:
 
 def build_measure(
     config: ConfigDict, files: run_files.Files, num_classes: int
-) -> tuple[Callable[[labelled.Images], dict[str, Any]], dict[str, Any]]:
+) -> tuple[Callable[[labelled.Labelled], dict[str, Any]], dict[str, Any]]:
     """What is measured on the images of a point, and what is to be said of all points."""
     splits = datasets.build_splits(config.data, config.seed)
     split = datasets.held_out(splits, "sweep.split", config.sweep.split)
@@ -118,7 +118,7 @@ def build_measure(
     )
     seeds = range(config.sweep.num_seeds)
 
-    def measure(images: labelled.Images) -> dict[str, Any]:
+    def measure(images: labelled.Labelled) -> dict[str, Any]:
         distance = frechet.distance(frechet.moments(network.features(images.image)), reference)
         if not seeds:
             return {name: distance}

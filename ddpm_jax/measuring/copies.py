@@ -83,7 +83,7 @@ def look_for(
 
 
 def augmented(config: ConfigDict, images: Pixels) -> Pixels:
-    unlabelled = labelled.Images(images, np.zeros(len(images), np.int32))
+    unlabelled = labelled.Labelled(images, np.zeros(len(images), np.int32))
     return labelled.augmented(config.augment, config.seed, unlabelled).image
 
 

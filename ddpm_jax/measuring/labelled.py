@@ -19,24 +19,26 @@ from ddpm_jax.types import Pixels
 AUGMENTED_AT_ONCE = 1024  # of one shape, compiled once
 
 
-class Images(NamedTuple):
+class Labelled(NamedTuple):
+    """Images and the class of each; unlike `types.Images` they are as files have them."""
+
     image: Pixels
     label: Int32[np.ndarray, "N"]
 
 
-def decode(split: source.Source) -> Images:
-    return Images(source.decode(split), split.labels)
+def decode(split: source.Source) -> Labelled:
+    return Labelled(source.decode(split), split.labels)
 
 
-def join(first: Images, second: Images) -> Images:
-    return Images(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+def join(first: Labelled, second: Labelled) -> Labelled:
+    return Labelled(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
 
 
-def first(images: Images, num: int) -> Images:
-    return Images(images.image[:num], images.label[:num])
+def first(images: Labelled, num: int) -> Labelled:
+    return Labelled(images.image[:num], images.label[:num])
 
 
-def augmented(config: ConfigDict, seed: int, images: Images) -> Images:
+def augmented(config: ConfigDict, seed: int, images: Labelled) -> Labelled:
     """A changed copy of each image, as an augment section says; copy i depends on (seed, i) alone."""
     change = jax.jit(augmentation.build_augmentation(config))
     key = choice.key_for(seed, "augmented copies")
@@ -45,12 +47,12 @@ def augmented(config: ConfigDict, seed: int, images: Images) -> Images:
         rows = np.arange(start, start + AUGMENTED_AT_ONCE)
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rows)
         parts.append(np.asarray(change(keys, jnp.take(images.image, rows, axis=0, mode="clip"))))
-    return Images(np.concatenate(parts)[: len(images.label)], images.label)
+    return Labelled(np.concatenate(parts)[: len(images.label)], images.label)
 
 
 def read_synthetic(
     path: pathlib.Path, class_names: tuple[str, ...], image_shape: tuple[int, ...]
-) -> Images:
+) -> Labelled:
     """Labels are matched to the real classes by name; a set may hold some of them only.
 
     Raises `rundir.Inapplicable` where the set has no labels.
@@ -69,7 +71,7 @@ def read_synthetic(
             f"they have {', '.join(class_names)}"
         )
     where = np.array([class_names.index(name) for name in made.class_names], np.int32)
-    return Images(images, where[made.labels])
+    return Labelled(images, where[made.labels])
 
 
 def require_labels(path: pathlib.Path) -> None:
@@ -83,8 +85,8 @@ def require_labels(path: pathlib.Path) -> None:
 
 def measure(
     trainer: classifiers.Trainer,
-    images: Images,
-    test: Images,
+    images: Labelled,
+    test: Labelled,
     seeds: Sequence[int],
     num_classes: int,
 ) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ class Point(NamedTuple):
         return "+".join(name for name, number in names.items() if number)
 
 
-def per_class(images: labelled.Images, num_classes: int) -> int:
+def per_class(images: labelled.Labelled, num_classes: int) -> int:
     """As many as the smallest class has."""
     return int(np.bincount(images.label, minlength=num_classes).min())
 
@@ -89,8 +89,8 @@ def real_point(wanted: float, sizes: Mapping[int, int], num_real: int) -> Point 
 
 
 def training_set(
-    config: ConfigDict, point: Point, real: labelled.Images, made: labelled.Images, seed: int
-) -> labelled.Images:
+    config: ConfigDict, point: Point, real: labelled.Labelled, made: labelled.Labelled, seed: int
+) -> labelled.Labelled:
     """`config` is the section that augmented copies are made by."""
     if not point.real:
         return subset(made, point.added, seed)
@@ -105,18 +105,18 @@ def training_set(
     return labelled.join(first, again)
 
 
-def repeated(images: labelled.Images, number: int) -> labelled.Images:
+def repeated(images: labelled.Labelled, number: int) -> labelled.Labelled:
     """`number` images of each class, its images over and over."""
     of_class = [np.flatnonzero(images.label == c) for c in np.unique(images.label)]
     rows = np.concatenate([np.resize(rows, number) for rows in of_class])
-    return labelled.Images(images.image[rows], images.label[rows])
+    return labelled.Labelled(images.image[rows], images.label[rows])
 
 
-def subset(images: labelled.Images, number: int, seed: int) -> labelled.Images:
+def subset(images: labelled.Labelled, number: int, seed: int) -> labelled.Labelled:
     """`number` images of each class, the first ones in the seed's order."""
     if number == ALL:
         return images
     order = np.random.default_rng(seed).permutation(len(images.label))
     classes = [order[images.label[order] == c][:number] for c in np.unique(images.label)]
     rows = np.sort(np.concatenate(classes))
-    return labelled.Images(images.image[rows], images.label[rows])
+    return labelled.Labelled(images.image[rows], images.label[rows])

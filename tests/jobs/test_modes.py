@@ -201,7 +201,7 @@ def test_a_sweep_is_refused_before_its_first_image(config, tmp_path, monkeypatch
     found = trained.Model(net, denoising.Weights({}), table, tuple("0123456789"), {"step": 1})
     monkeypatch.setattr(run_files.Files, "checkpoints", lambda files: files.workdir)
     monkeypatch.setattr(trained, "load_model", lambda *arguments: found)
-    monkeypatch.setattr(labelled, "Images", None)
+    monkeypatch.setattr(labelled, "Labelled", None)
     with pytest.raises(ValueError, match=message):
         work(sweep.run, config, tmp_path)
 

@@ -93,13 +93,13 @@ def test_a_synthetic_set_that_does_not_fit_is_refused(tmp_path, names, shape, me
 
 def test_an_unknown_arm_is_refused(marked):
     marked.classifier.arms = ("real", "fake")
-    images = labelled.Images(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
+    images = labelled.Labelled(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
     with pytest.raises(ValueError, match="'fake'; known: real, real"):
         classify.build_arms(marked, images, None)
 
 
 def test_the_baseline_cannot_be_left_out(marked):
     marked.classifier.arms = ("real+augmented",)
-    images = labelled.Images(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
+    images = labelled.Labelled(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
     with pytest.raises(ValueError, match="must hold 'real'"):
         classify.build_arms(marked, images, None)

@@ -6,12 +6,12 @@ import pytest
 from configs import default
 from ddpm_jax.jobs import classify
 from ddpm_jax.measuring import labelled
-from ddpm_jax.measuring.labelled import Images
+from ddpm_jax.measuring.labelled import Labelled
 
 
 def photos(num):
     images = np.random.default_rng(9).integers(0, 256, (num, 4, 4, 1)).astype(np.uint8)
-    return Images(images, np.arange(num, dtype=np.int32) % 7)
+    return Labelled(images, np.arange(num, dtype=np.int32) % 7)
 
 
 @pytest.fixture
@@ -52,6 +52,6 @@ def test_so_many_copies_of_each_image_follow_the_originals_with_their_labels(con
 def test_a_copy_does_not_depend_on_the_other_images(config):
     real = photos(1500)
     all_copies = labelled.augmented(config.classifier.augment, 0, real)
-    few = Images(real.image[:3], real.label[:3])
+    few = Labelled(real.image[:3], real.label[:3])
     few_copies = labelled.augmented(config.classifier.augment, 0, few)
     np.testing.assert_array_equal(all_copies.image[:3], few_copies.image)

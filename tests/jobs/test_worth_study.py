@@ -132,7 +132,7 @@ def test_beyond_the_real_curve_there_is_no_number(finished, config, known, monke
 
     def better(trainer, images, *rest):
         wanted = 5000 if len(images.label) == 100 else len(images.label)
-        return best(trainer, labelled.Images(None, np.zeros(wanted)), *rest)
+        return best(trainer, labelled.Labelled(None, np.zeros(wanted)), *rest)
 
     monkeypatch.setattr(labelled, "measure", better)
     fields = worth.run(config, finished)
