@@ -77,9 +77,9 @@ def test_the_scheduled_loss_follows_the_progress_of_the_training(config, loss):
     l1 = loss()
     config.loss.kind = "scheduled"
     config.training.num_steps = 40
-    start = objective.build_memory(config, 100).start
+    start = objective.build_past(config, 100).start
     for step, share in ((0, 0.2), (10, 0.2375), (40, 0.35), (None, 0.35)):
-        value = loss(memory=start, step=None if step is None else jnp.int32(step))
+        value = loss(past=start, step=None if step is None else jnp.int32(step))
         assert value == pytest.approx((1 - share) * mse + share * l1, rel=1e-5)
 
 
@@ -88,13 +88,13 @@ def test_the_scheduled_loss_goes_by_the_running_ratio_and_keeps_it(config, loss)
     config.loss.kind = "l1"
     l1 = loss()
     config.loss.kind = "scheduled"
-    memory = objective.build_memory(config, 100)
-    value, metrics = loss(whole=True, memory=memory.start)
+    past = objective.build_past(config, 100)
+    value, metrics = loss(whole=True, past=past.start)
     assert value == pytest.approx(0.65 * mse + 0.35 * l1, rel=1e-5)
-    later = memory.update(memory.start, metrics["seen"])["scales"]
+    later = past.update(past.start, metrics["seen"])["scales"]
     ratio = float(later.mse / later.l1)
     np.testing.assert_allclose(later, [0.99 + 0.01 * mse, 0.99 + 0.01 * l1], rtol=1e-5)
-    scaled = loss(memory={"scales": later})
+    scaled = loss(past={"scales": later})
     assert scaled == pytest.approx(0.65 * mse + 0.35 * ratio * l1, rel=1e-5)
 
 
@@ -104,15 +104,15 @@ def test_levels_of_a_larger_loss_are_drawn_more_often_and_count_less(config, los
     config.loss.draw = "second_moment"
     config.loss.weight = "snr"
     config.training.batch_size = NUM
-    memory = objective.build_memory(config, 100)
-    past, values = memory.start, []
+    past = objective.build_past(config, 100)
+    kept, values = past.start, []
     for seed in range(30):
-        value, metrics = loss(whole=True, memory=past, seed=seed)
-        past = memory.update(past, metrics["seen"])
+        value, metrics = loss(whole=True, past=kept, seed=seed)
+        kept = past.update(kept, metrics["seen"])
         values.append(value)
-    assert past["moments"].counts.sum() == pytest.approx(30 * NUM)
+    assert kept["moments"].counts.sum() == pytest.approx(30 * NUM)
     table = denoising.build_levels(config.schedule)
-    step = objective.build_draw(config.loss, table)(jax.random.key(5), 4000, past)
+    step = objective.build_draw(config.loss, table)(jax.random.key(5), 4000, kept)
     snr = np.square(table.alpha / table.sigma)[1:]
     shares = np.bincount(np.asarray(step.now.t).astype(int) - 1, minlength=100) / 4000
     wanted = snr / snr.sum()

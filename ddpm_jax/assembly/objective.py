@@ -31,13 +31,14 @@ class Step(NamedTuple):
     importance: Float[Array, "B"] | float = 1.0
 
 
-# What the loss remembers: `scales` for "scheduled", `moments` for "second_moment"; empty: nothing.
-Past = Mapping[str, Any]
-Draw = Callable[[Key[Array, ""], int, Past], Step]
+# What the loss keeps of earlier steps: `scales` for "scheduled", `moments` for "second_moment"; or
+# nothing.
+Kept = Mapping[str, Any]
+Draw = Callable[[Key[Array, ""], int, Kept], Step]
 # The losses of the images, and what there is to remember of them; the array is the share of the
 # training that is done.
 Compare = Callable[
-    [predictions.Predict, Images, Step, Images, Array, Past],
+    [predictions.Predict, Images, Step, Images, Array, Kept],
     tuple[Float[Array, "B"], dict[str, Any]],
 ]
 
@@ -55,7 +56,7 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
         params: Params,
         batch: Batch,
         key: Key[Array, ""],
-        memory: Past = MappingProxyType({}),
+        past: Kept = MappingProxyType({}),
         step: Int[Array, ""] | None = None,
     ) -> tuple[Array, dict[str, Any]]:
         augment_key, t_key, eps_key, label_key, dropout_key = jax.random.split(key, 5)
@@ -68,20 +69,20 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
         eps_keys = jax.random.split(eps_key, num)
         eps = process.offset_gaussian(eps_keys, x0.shape[1:], config.loss.offset_noise)
         predict = build_predict(net, params, label, train=True, rngs={"dropout": dropout_key})
-        drawn = draw(t_key, num, memory)
+        drawn = draw(t_key, num, past)
         done = jnp.float32(1.0) if step is None else step / jnp.float32(config.training.num_steps)
-        each, seen = compare(predict, x0, drawn, eps, done, memory)
-        if "moments" in memory:
+        each, seen = compare(predict, x0, drawn, eps, done, past)
+        if "moments" in past:
             seen |= {
                 "moments": timesteps.observe(drawn.now.t.astype(jnp.int32), each, table.num_steps)
             }
-        return (drawn.importance * each).mean(), {state.SEEN: seen} if memory else {}
+        return (drawn.importance * each).mean(), {state.SEEN: seen} if past else {}
 
     return loss_fn
 
 
-def build_memory(config: ConfigDict, num_steps: int) -> state.Memory | None:
-    """What `build_loss`'s loss remembers from step to step, if anything."""
+def build_past(config: ConfigDict, num_steps: int) -> state.Past | None:
+    """What `build_loss`'s loss keeps from step to step, if anything."""
     start: dict[str, Any] = {}
     if config.loss.kind == "scheduled":
         start["scales"] = losses.LossScales(jnp.ones(()), jnp.ones(()))
@@ -93,10 +94,10 @@ def build_memory(config: ConfigDict, num_steps: int) -> state.Memory | None:
         "moments": partial(timesteps.remember, num=size),
     }
 
-    def remember(memory: Past, seen: Past) -> dict[str, Any]:
-        return {name: update[name](memory[name], seen[name]) for name in memory}
+    def remember(past: Kept, seen: Kept) -> dict[str, Any]:
+        return {name: update[name](past[name], seen[name]) for name in past}
 
-    return state.Memory(start, remember) if start else None
+    return state.Past(start, remember) if start else None
 
 
 def build_validation_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:
@@ -124,7 +125,7 @@ def build_draw(config: ConfigDict, table: schedules.Level, validation: bool = Fa
         )
     if config.draw == "log_normal":
 
-        def draw_sigma(key: Key[Array, ""], num: int, past: Past) -> Step:
+        def draw_sigma(key: Key[Array, ""], num: int, past: Kept) -> Step:
             levels = edm.draw_levels(key, num)
             return Step(levels, levels)
 
@@ -140,7 +141,7 @@ def build_draw(config: ConfigDict, table: schedules.Level, validation: bool = Fa
     if validation:
         draw_t = timesteps.uniform
 
-    def draw(key: Key[Array, ""], num: int, past: Past) -> Step:
+    def draw(key: Key[Array, ""], num: int, past: Kept) -> Step:
         if draw_t is not None:
             return Step(*schedules.step_to(table, draw_t(key, num, table.num_steps)))
         moments = past.get("moments", timesteps.no_moments(table.num_steps))

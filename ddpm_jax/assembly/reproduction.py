@@ -62,14 +62,14 @@ def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Finding
     rows = devices.put_batch(placement, batch)
     table = denoising.build_levels(config.schedule)
     loss_fn = objective.build_loss(config, net, table)
-    memory = objective.build_memory(config, table.num_steps)
-    if memory:
-        target = devices.abstract(placement, memory.start)
-        stored = checkpoints.restore_params(directory, target, item="memory", step=step)
+    past = objective.build_past(config, table.num_steps)
+    if past:
+        target = devices.abstract(placement, past.start)
+        stored = checkpoints.restore_params(directory, target, item=checkpoints.PAST, step=step)
         assert stored is not None
-        memory = memory._replace(start=stored.params)
+        past = past._replace(start=stored.params)
     # The loss is done again, the step is not taken: no optimizer is needed.
-    begin = states.create(restored.params, optax.identity(), loss_fn, rows, memory)
+    begin = states.create(restored.params, optax.identity(), loss_fn, rows, past)
     found = nonfinite.inspect(
         loss_fn,
         begin.replace(step=jnp.int32(step)),

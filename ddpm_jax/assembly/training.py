@@ -82,7 +82,7 @@ def build_programs(
     table = denoising.build_levels(config.schedule)
     net = networks.build_net(config, num_classes)
     loss_fn = objective.build_loss(config, net, table)
-    memory = objective.build_memory(config, table.num_steps)
+    past = objective.build_past(config, table.num_steps)
     optimizer = optimizers.build_optimizer(config.optim, config.training.num_steps)
     shapes = batch_shapes(config)
     together = config.training.steps_per_call
@@ -91,7 +91,7 @@ def build_programs(
 
     def begin() -> states.TrainState:
         params = networks.init_net(net, config.data, choice.key_for(config.seed, "init"))
-        return states.create(params, optimizer, loss_fn, shapes, memory)
+        return states.create(params, optimizer, loss_fn, shapes, past)
 
     train_step = step.make_train_step(
         loss_fn,
@@ -101,7 +101,7 @@ def build_programs(
         unroll=unrolled(placement),
         skip_nonfinite=config.training.skip_nonfinite,
         axis_name=placement.axis_name,
-        memory=memory,
+        past=past,
     )
     eval_step = step.make_eval_step(
         objective.build_validation_loss(config, net, table), axis_name=placement.axis_name

@@ -2,7 +2,7 @@
 
 A checkpoint is written as `STEP.saving` and becomes `STEP` by one rename, after its manifest: so
 a folder whose name is a number was complete once. `params`, `ema_params`, `rest` and, where a loss
-has one, its `memory` are separate Orbax items, for inference to read only what it needs.
+has one, its past are separate Orbax items, for inference to read only what it needs.
 """
 
 import contextlib
@@ -23,6 +23,8 @@ from ddpm_jax.training.state import TrainState
 from ddpm_jax.types import Params
 
 log = logging.getLogger(__name__)
+PAST = "memory"
+"""The item of a loss's past, under the name that it has in the files of earlier versions."""
 
 
 class NoGoodCheckpoint(OSError):
@@ -116,10 +118,9 @@ def restore(directory: str | os.PathLike[str], target: TrainState) -> Restored |
     if found is None:
         return None
     items, facts = found
-    return Restored(
-        target.replace(**{name: items[name] for name in items if name != "rest"}, **items["rest"]),
-        facts,
-    )
+    past = {"past": items[PAST]} if PAST in items else {}
+    weights = {name: items[name] for name in ("params", "ema_params")}
+    return Restored(target.replace(**weights, **past, **items["rest"]), facts)
 
 
 def restore_params(
@@ -133,8 +134,8 @@ def restore_params(
 
     A `step` that is asked for by name is not replaced by an older one: raises `Damaged`.
     """
-    if item not in ("ema_params", "params", "memory"):
-        raise ValueError(f"item {item!r} is not known; there are 'ema_params', 'params', 'memory'")
+    if item not in ("ema_params", "params", PAST):
+        raise ValueError(f"item {item!r} is not known; there are 'ema_params', 'params', {PAST!r}")
     folder = pathlib.Path(directory).absolute()
     if step is None:
         found = _newest_good(folder, {item: target})
@@ -152,8 +153,8 @@ def restore_params(
 
 def _items(state: TrainState) -> dict[str, Any]:
     # Orbax has no place for an item without arrays.
-    memory = {"memory": state.memory} if jax.tree.leaves(state.memory) else {}
-    return memory | {
+    past = {PAST: state.past} if jax.tree.leaves(state.past) else {}
+    return past | {
         "params": state.params,
         "ema_params": state.ema_params,
         "rest": {

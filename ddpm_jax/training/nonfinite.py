@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from ddpm_jax.training.state import SEEN, TrainState, remembering
+from ddpm_jax.training.state import SEEN, TrainState, with_past
 from ddpm_jax.training.step import mean_gradient
 from ddpm_jax.types import Batch, LossFn
 
@@ -44,7 +44,7 @@ def inspect(
 
     @jax.jit
     def replay(params: Any, batch: Batch, key: Key[Array, ""]) -> Any:
-        bound = remembering(loss_fn, state.memory, state.step)
+        bound = with_past(loss_fn, state.past, state.step)
         gradient = mean_gradient(bound, accumulate, unroll)
         (loss, metrics), gradients = gradient(params, batch, key)
         parts = {"batch": batch, "params": params, "gradients": gradients}

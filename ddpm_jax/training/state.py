@@ -19,15 +19,15 @@ STEP_METRICS = ("loss", "grad_norm")
 PEAKS = ("loss", "grad_norm")
 
 
-# Where a loss with a memory puts what it has seen, among its metrics.
+# Where a loss that has a past puts what it has seen, among its metrics.
 SEEN = "seen"
 
 
-class Memory(NamedTuple):
-    """What a loss keeps of earlier steps. It is called with two more arguments: `memory=`, and `step=`,
+class Past(NamedTuple):
+    """What a loss keeps of earlier steps. It is called with two more arguments: `past=`, and `step=`,
     the number of steps before this one.
 
-    update: `update(memory, seen) -> memory` after each step that is taken, where `seen` is what the
+    update: `update(past, seen) -> past` after each step that is taken, where `seen` is what the
     loss returned as `metrics["seen"]`: a pytree, averaged over parts and devices like the metrics.
     """
 
@@ -54,7 +54,7 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: optax.OptState
     totals: Totals
     nonfinite_step: Any
-    memory: Any
+    past: Any
 
 
 def create(
@@ -62,11 +62,11 @@ def create(
     optimizer: optax.GradientTransformation,
     loss_fn: LossFn,
     batch: Any,
-    memory: Memory | None = None,
+    past: Past | None = None,
 ) -> TrainState:
     """The state before the first step. Of `batch` only the shapes are read: the loss is not run."""
-    kept = memory.start if memory else ()
-    bound = remembering(loss_fn, kept, jnp.zeros((), jnp.int32))
+    kept = past.start if past else ()
+    bound = with_past(loss_fn, kept, jnp.zeros((), jnp.int32))
     _, metrics = jax.eval_shape(bound, params, batch, jax.random.key(0))
     taken = sorted(set(metrics) & set(STEP_METRICS))
     if taken:
@@ -86,13 +86,13 @@ def create(
             skipped=jnp.zeros(()),
         ),
         nonfinite_step=jnp.full((), -1, jnp.int32),
-        memory=jax.tree.map(jnp.array, kept),
+        past=jax.tree.map(jnp.array, kept),
     )
 
 
-def remembering(loss_fn: Callable[..., Any], memory: Any, step: Any) -> LossFn:
-    """The loss with its memory and the step bound; one without a memory is left as it is."""
-    return partial(loss_fn, memory=memory, step=step) if jax.tree.leaves(memory) else loss_fn
+def with_past(loss_fn: Callable[..., Any], past: Any, step: Any) -> LossFn:
+    """The loss with its past and the step bound; one without a past is left as it is."""
+    return partial(loss_fn, past=past, step=step) if jax.tree.leaves(past) else loss_fn
 
 
 def take_totals(state: TrainState) -> tuple[Totals, TrainState]:

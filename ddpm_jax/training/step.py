@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from ddpm_jax.training.state import SEEN, Memory, Totals, TrainState, add_to_totals, remembering
+from ddpm_jax.training.state import SEEN, Past, Totals, TrainState, add_to_totals, with_past
 from ddpm_jax.types import Batch, LossFn, Params, Scalars
 
 TrainStep = Callable[[TrainState, Batch, Key[Array, ""]], TrainState]
@@ -26,7 +26,7 @@ def make_train_step(
     unroll: bool = False,
     skip_nonfinite: bool = False,
     axis_name: str | None = None,
-    memory: Memory | None = None,
+    past: Past | None = None,
 ) -> TrainStep:
     """`step(state, batch, key) -> state`, still to be compiled (`devices.compile_step`).
 
@@ -39,7 +39,7 @@ def make_train_step(
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
         key = _device_key(jax.random.fold_in(key, state.step), axis_name)
-        bound = remembering(loss_fn, state.memory, state.step)
+        bound = with_past(loss_fn, state.past, state.step)
         gradient = mean_gradient(bound, accumulate, unroll)
         (loss, metrics), grads = _mean(gradient(state.params, batch, key), axis_name)
         seen = metrics.pop(SEEN, None)
@@ -57,7 +57,7 @@ def make_train_step(
                 ),
                 opt_state=opt_state,
                 totals=add_to_totals(state.totals, metrics),
-                memory=memory.update(state.memory, seen) if memory else state.memory,
+                past=past.update(state.past, seen) if past else state.past,
             )
 
         finite = jnp.isfinite(loss) & jnp.isfinite(metrics["grad_norm"])
