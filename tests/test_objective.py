@@ -98,7 +98,7 @@ def test_the_scheduled_loss_goes_by_the_running_ratio_and_keeps_it(config, loss)
     assert scaled == pytest.approx(0.65 * mse + 0.35 * ratio * l1, rel=1e-5)
 
 
-def test_levels_of_a_larger_loss_are_drawn_more_often_and_count_less(config, loss):
+def test_levels_of_a_larger_loss_are_sampled_more_often_and_count_less(config, loss):
     """A network of zeros misses all of x0 at every level, so the losses are as their weights."""
     config.loss.prediction = "x0"
     config.loss.draw = "second_moment"
@@ -112,12 +112,12 @@ def test_levels_of_a_larger_loss_are_drawn_more_often_and_count_less(config, los
         values.append(value)
     assert kept["moments"].counts.sum() == pytest.approx(30 * NUM)
     table = denoising.build_levels(config.schedule)
-    step = objective.build_draw(config.loss, table)(jax.random.key(5), 4000, kept)
+    levels = objective.build_level_sampler(config.loss, table)(jax.random.key(5), 4000, kept)
     snr = np.square(table.alpha / table.sigma)[1:]
-    shares = np.bincount(np.asarray(step.now.t).astype(int) - 1, minlength=100) / 4000
+    shares = np.bincount(np.asarray(levels.now.t).astype(int) - 1, minlength=100) / 4000
     wanted = snr / snr.sum()
     np.testing.assert_allclose(shares, wanted, atol=0.05)
-    of_the_first = float(step.importance[step.now.t == 1].mean())
+    of_the_first = float(levels.importance[levels.now.t == 1].mean())
     assert of_the_first == pytest.approx(1 / (100 * wanted[0]), rel=0.1)
     assert np.std(values[-10:]) < 0.2 * np.std(values[:10])
 
@@ -149,10 +149,10 @@ def test_offset_noise_shifts_whole_images(config, loss):
 
 
 @pytest.mark.parametrize("draw", ["uniform", "stratified", "beta"])
-def test_levels_are_drawn_as_asked(config, draw):
+def test_levels_are_sampled_as_asked(config, draw):
     config.loss.draw = draw
     table = denoising.build_levels(config.schedule)
-    now, nxt, _ = objective.build_draw(config.loss, table)(jax.random.key(0), 4000, {})
+    now, nxt, _ = objective.build_level_sampler(config.loss, table)(jax.random.key(0), 4000, {})
     t = np.asarray(now.t)
     assert t.min() >= 1 and t.max() <= 100
     np.testing.assert_array_equal(nxt.t, t - 1)

@@ -20,10 +20,10 @@ from ddpm_jax.training import state
 from ddpm_jax.types import Batch, Images, LossFn, Params, Scalars
 
 
-class Step(NamedTuple):
+class SampledLevels(NamedTuple):
     """A level for each image, and the next cleaner one, which the variational loss needs.
 
-    importance: of each image in the mean, to make up for levels that are drawn more often.
+    importance: of each image in the mean, to make up for levels that are sampled more often.
     """
 
     now: schedules.Level
@@ -34,11 +34,11 @@ class Step(NamedTuple):
 # What the loss keeps of earlier steps: `scales` for "scheduled", `moments` for "second_moment"; or
 # nothing.
 Kept = Mapping[str, Any]
-Draw = Callable[[Key[Array, ""], int, Kept], Step]
+SampleLevels = Callable[[Key[Array, ""], int, Kept], SampledLevels]
 # The losses of the images, and what there is to remember of them; the array is the share of the
 # training that is done.
 Compare = Callable[
-    [predictions.Predict, Images, Step, Images, Array, Kept],
+    [predictions.Predict, Images, SampledLevels, Images, Array, Kept],
     tuple[Float[Array, "B"], dict[str, Any]],
 ]
 
@@ -49,7 +49,7 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
     Without a `step` it is that of the end of the training.
     """
     change = build_augmentation(config.augment)
-    draw = build_draw(config.loss, table)
+    sample_levels = build_level_sampler(config.loss, table)
     compare = build_comparison(config, table)
 
     def loss_fn(
@@ -69,14 +69,14 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
         eps_keys = jax.random.split(eps_key, num)
         eps = process.offset_gaussian(eps_keys, x0.shape[1:], config.loss.offset_noise)
         predict = build_predict(net, params, label, train=True, rngs={"dropout": dropout_key})
-        drawn = draw(t_key, num, past)
+        levels = sample_levels(t_key, num, past)
         done = jnp.float32(1.0) if step is None else step / jnp.float32(config.training.num_steps)
-        each, seen = compare(predict, x0, drawn, eps, done, past)
+        each, seen = compare(predict, x0, levels, eps, done, past)
         if "moments" in past:
             seen |= {
-                "moments": timesteps.observe(drawn.now.t.astype(jnp.int32), each, table.num_steps)
+                "moments": timesteps.observe(levels.now.t.astype(jnp.int32), each, table.num_steps)
             }
-        return (drawn.importance * each).mean(), {state.SEEN: seen} if past else {}
+        return (levels.importance * each).mean(), {state.SEEN: seen} if past else {}
 
     return loss_fn
 
@@ -102,7 +102,7 @@ def build_past(config: ConfigDict, num_steps: int) -> state.Past | None:
 
 def build_validation_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:
     """No augmentation, no dropout, no offset noise, every label kept, every level as likely."""
-    draw = build_draw(config.loss, table, validation=True)
+    sample_levels = build_level_sampler(config.loss, table, validation=True)
     compare = build_comparison(config, table)
 
     def loss_fn(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Array, Scalars]:
@@ -110,14 +110,16 @@ def build_validation_loss(config: ConfigDict, net: nn.Module, table: schedules.L
         x0 = pixels.to_float(batch["image"])
         eps = jax.random.normal(eps_key, x0.shape)
         predict = build_predict(net, params, batch["label"])
-        step = draw(t_key, len(x0), {})
-        return compare(predict, x0, step, eps, jnp.float32(1.0), {})[0].mean(), {}
+        levels = sample_levels(t_key, len(x0), {})
+        return compare(predict, x0, levels, eps, jnp.float32(1.0), {})[0].mean(), {}
 
     return loss_fn
 
 
-def build_draw(config: ConfigDict, table: schedules.Level, validation: bool = False) -> Draw:
-    """How the levels of a batch are drawn."""
+def build_level_sampler(
+    config: ConfigDict, table: schedules.Level, validation: bool = False
+) -> SampleLevels:
+    """How the levels of a batch are sampled."""
     if (config.draw == "log_normal") != (config.prediction == "edm"):
         raise ValueError(
             f"loss.draw is {config.draw!r} and loss.prediction {config.prediction!r}; "
@@ -125,11 +127,11 @@ def build_draw(config: ConfigDict, table: schedules.Level, validation: bool = Fa
         )
     if config.draw == "log_normal":
 
-        def draw_sigma(key: Key[Array, ""], num: int, past: Kept) -> Step:
-            levels = edm.draw_levels(key, num)
-            return Step(levels, levels)
+        def sample_sigma(key: Key[Array, ""], num: int, past: Kept) -> SampledLevels:
+            sigma = edm.sample_levels(key, num)
+            return SampledLevels(sigma, sigma)
 
-        return draw_sigma
+        return sample_sigma
     a, b = config.beta
     known = {
         "uniform": timesteps.uniform,
@@ -137,18 +139,18 @@ def build_draw(config: ConfigDict, table: schedules.Level, validation: bool = Fa
         "beta": partial(timesteps.beta, a=a, b=b),
         "second_moment": None,
     }
-    draw_t = choose("loss.draw", config.draw, known)
+    sample_t = choose("loss.draw", config.draw, known)
     if validation:
-        draw_t = timesteps.uniform
+        sample_t = timesteps.uniform
 
-    def draw(key: Key[Array, ""], num: int, past: Kept) -> Step:
-        if draw_t is not None:
-            return Step(*schedules.step_to(table, draw_t(key, num, table.num_steps)))
+    def sample_levels(key: Key[Array, ""], num: int, past: Kept) -> SampledLevels:
+        if sample_t is not None:
+            return SampledLevels(*schedules.step_to(table, sample_t(key, num, table.num_steps)))
         moments = past.get("moments", timesteps.no_moments(table.num_steps))
         t, importance = timesteps.second_moment(key, num, moments)
-        return Step(*schedules.step_to(table, t), importance)
+        return SampledLevels(*schedules.step_to(table, t), importance)
 
-    return draw
+    return sample_levels
 
 
 def build_comparison(config: ConfigDict, table: schedules.Level) -> Compare:
@@ -165,28 +167,28 @@ def build_comparison(config: ConfigDict, table: schedules.Level) -> Compare:
 
     distance = None if config.loss.kind == "scheduled" else build_distance(config.loss)
 
-    def compare(predict, x0, step, eps, done, past):
+    def compare(predict, x0, levels, eps, done, past):
         if distance is not None:
-            each, seen = losses.denoising(predict, x0, step.now, eps, kind, distance), {}
+            each, seen = losses.denoising(predict, x0, levels.now, eps, kind, distance), {}
         else:
-            both = losses.output_and_target(predict, x0, step.now, eps, kind)
+            both = losses.output_and_target(predict, x0, levels.now, eps, kind)
             scales = losses.scales_of(*both)
             each = losses.scheduled(*both, done, past.get("scales", scales))
             seen = {"scales": scales}
-        return weigh(step.now, kind) * each, seen
+        return weigh(levels.now, kind) * each, seen
 
     return compare
 
 
-def _own_loss(config, num_steps, predict, x0, step, eps, done, past):
+def _own_loss(config, num_steps, predict, x0, levels, eps, done, past):
     """Losses that ask a denoiser instead of comparing the network's output."""
     denoise = build_reader(config, predict)
     if config.loss.prediction == "edm":
-        return edm.loss(denoise, x0, step.now, eps), {}
-    levels = (step.now, step.nxt, num_steps)
+        return edm.loss(denoise, x0, levels.now, eps), {}
+    between = (levels.now, levels.nxt, num_steps)
     if config.loss.kind == "variational":
-        return losses.variational_bound(denoise, x0, eps, *levels), {}
-    return losses.hybrid(denoise, x0, eps, *levels, config.loss.prediction), {}
+        return losses.variational_bound(denoise, x0, eps, *between), {}
+    return losses.hybrid(denoise, x0, eps, *between, config.loss.prediction), {}
 
 
 def build_distance(config: ConfigDict) -> losses.Distance:

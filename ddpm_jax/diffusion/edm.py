@@ -42,7 +42,7 @@ def loss(
     return weight * mse(denoise(process.noise(x0, level, eps), level).x0, x0)
 
 
-def draw_levels(key: Key[Array, ""], num: int, mean: float = -1.2, std: float = 1.2) -> Level:
+def sample_levels(key: Key[Array, ""], num: int, mean: float = -1.2, std: float = 1.2) -> Level:
     """Training levels with normally distributed log(sigma)."""
     sigma = jnp.exp(mean + std * jax.random.normal(key, (num,)))
     return Level(t=sigma, alpha=jnp.ones_like(sigma), sigma=sigma)

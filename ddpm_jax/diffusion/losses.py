@@ -41,7 +41,7 @@ def variational_bound(
     """L_vlb in bits/dim, from one of its num_steps terms, with learned variance.
 
     Nichol & Dhariwal 2021, eq. 4, without the prior's term, which has no parameters. Its terms
-    differ so much in size that t should be drawn by `timesteps.second_moment`.
+    differ so much in size that t should be sampled by `timesteps.second_moment`.
     """
     xt = process.noise(x0, now, eps)
     return num_steps * variational.term(denoise(xt, now), x0, xt, now, nxt, "learned")

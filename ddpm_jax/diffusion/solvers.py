@@ -83,7 +83,7 @@ def _step(solver: Solver, denoise: Denoiser, state, row, keys: Keys):
 
 
 def ancestral(variance: str = "posterior") -> Solver:
-    """Draw from p(x_nxt | x_now) (Ho et al. 2020, algorithm 2).
+    """Sample from p(x_nxt | x_now) (Ho et al. 2020, algorithm 2).
 
     `variance` as in `process.reverse_log_variance`; no noise goes into a clean image.
     """

@@ -1,4 +1,4 @@
-"""How t is drawn in training: per image, from 1 to T, as a function of a key."""
+"""How t is sampled in training: per image, from 1 to T, as a function of a key."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ def stratified(key: Key[Array, ""], num: int, num_steps: int) -> Int[Array, "num
 def beta(
     key: Key[Array, ""], num: int, num_steps: int, a: float = 0.5, b: float = 0.5
 ) -> Int[Array, "num"]:
-    """t / T drawn from Beta(a, b); the default prefers both ends."""
+    """t / T sampled from Beta(a, b); the default prefers both ends."""
     return _row(jax.random.beta(key, a, b, (num,)), num_steps)
 
 
@@ -67,7 +67,7 @@ def second_moment(
     uniform_share: float = 1e-3,
     least: int = 10,
 ) -> tuple[Int[Array, "num"], Float[Array, "num"]]:
-    """t drawn in proportion to sqrt(E[L_t^2]), and the weight 1 / (T p_t) that keeps the mean loss.
+    """t sampled in proportion to sqrt(E[L_t^2]), and the weight 1 / (T p_t) that keeps the mean loss.
 
     Nichol & Dhariwal 2021, eq. 18; uniform until every t has had `least` losses. They take the mean
     over the last ten of each t, where this one fades.

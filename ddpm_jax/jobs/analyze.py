@@ -49,7 +49,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
 
 def save_balance(path: pathlib.Path, splits: source.Splits) -> dict[str, dict[str, int]]:
-    """Images of each class in each split: printed, drawn and returned."""
+    """Images of each class in each split: printed, plotted and returned."""
     names = splits.train.class_names
     counts = {part: source.class_counts(split) for part, split in splits._asdict().items()}
     width = max(5, *map(len, names))
@@ -113,7 +113,7 @@ def save_schedule(path: pathlib.Path, config: ConfigDict, table: schedules.Level
 def save_forward_chain(
     path: pathlib.Path, config: ConfigDict, splits: source.Splits, table: schedules.Level
 ) -> dict[str, dict[str, float]]:
-    """Noise added step by step, against all at once: one image drawn, mean and spread of all."""
+    """Noise added step by step, against all at once: one image shown, mean and spread of all."""
     num = min(64, len(splits.validation.labels))
     shown = source.stratified(splits.validation, num, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))

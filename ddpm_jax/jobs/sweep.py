@@ -70,7 +70,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         )
         pictures.save(files.figure("sweep.png"), picture)
         if rows:
-            draw(files, rows, about["distance"])
+            plot(files, rows, about["distance"])
     return {
         "checkpoint": model.facts["step"],
         "guidance_scales": config.sweep.guidance_scales,
@@ -137,7 +137,7 @@ def build_measure(
     }
 
 
-def draw(files: run_files.Files, rows: list[dict[str, Any]], distance: str) -> None:
+def plot(files: run_files.Files, rows: list[dict[str, Any]], distance: str) -> None:
     """Over the guidance scale where there are several, else over the steps; a curve a sampler."""
     over_scale = len({row["scale"] for row in rows}) > 1
     x, x_label = ("scale", "guidance scale") if over_scale else ("num_steps", "steps")

@@ -53,7 +53,7 @@ def test_an_untrained_network_has_a_loss_of_one_at_every_level(key):
 
 
 def test_training_levels_are_lognormal(key):
-    level = edm.draw_levels(key, 20_000, mean=-1.2, std=1.2)
+    level = edm.sample_levels(key, 20_000, mean=-1.2, std=1.2)
     assert jnp.mean(jnp.log(level.sigma)) == pytest.approx(-1.2, abs=0.04)
     assert jnp.std(jnp.log(level.sigma)) == pytest.approx(1.2, abs=0.04)
     np.testing.assert_array_equal(level.alpha, 1.0)
