@@ -23,7 +23,7 @@ ALLOWED = {
     "reporting": {"measuring", "viz"},
     "planning": {"models", "measuring", "assembly"} | ISLANDS | GROUND,
     "measuring": {"models", "assembly", "rundir"} | ISLANDS | GROUND,
-    "models": {"assembly", "rundir"} | ISLANDS | GROUND,
+    "models": {"assembly", "rundir", "metrics", "progress"} | ISLANDS | GROUND,
     "assembly": {"rundir"} | ISLANDS | GROUND,
     "rundir": GROUND,
     "metrics": GROUND,

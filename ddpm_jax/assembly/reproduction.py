@@ -12,10 +12,10 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import denoising, networks, objective
+from ddpm_jax.assembly import denoising, networks, objective, training
 from ddpm_jax.assembly.choice import key_for
 from ddpm_jax.data import npz, order, source
-from ddpm_jax.training import checkpoints, devices, nonfinite
+from ddpm_jax.training import checkpoints, devices, loop, nonfinite
 from ddpm_jax.training import state as states
 
 NUM_KEPT = 3
@@ -79,3 +79,16 @@ def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Finding
         unroll=placement.platform == "cpu",
     )
     return found, meta["places"]
+
+
+def explain(
+    config: ConfigDict, directory: pathlib.Path, parts: training.Parts, error: loop.NonFinite
+) -> str:
+    """Keep the step for --mode=replay, and say what is known of it."""
+    kept = keep(config, parts.splits.train, error.state, directory)
+    text = f"{error}; its images are in {kept}, the state before it beside them"
+    found, places = find(config, directory)
+    shown = ", ".join(map(str, places[:8]))
+    return (
+        f"{text}; --mode=replay shows it again\n{found}\nimages {shown}, ... of the training split"
+    )

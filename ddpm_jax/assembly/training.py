@@ -1,10 +1,7 @@
 """From a config to all that a training run is made of."""
 
-import contextlib
-import itertools
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -15,9 +12,9 @@ from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import choice, datasets, denoising, networks, objective, optimizers
-from ddpm_jax.data import order, source
+from ddpm_jax.data import source
 from ddpm_jax.diffusion import schedules
-from ddpm_jax.training import calls, devices, loop, optim, stall, step
+from ddpm_jax.training import calls, devices, optim, step
 from ddpm_jax.training import state as states
 from ddpm_jax.types import Batch
 
@@ -180,54 +177,3 @@ def with_program(programs: Programs, compiled: jax.stages.Compiled) -> step.Trai
         return (compiled if same else programs.train_step)(state, batch, key)
 
     return call
-
-
-def batches(config: ConfigDict, parts: Parts, first: int) -> Iterator[Batch]:
-    """Of each call from step `first` on. Batch i of the run is a function of (seed, i) alone."""
-    fields, train = config.training, parts.splits.train
-    rows = devices.local_rows(parts.placement, fields.batch_size)
-    order_of = order.places if parts.resident else order.batches
-    read = order_of(train, fields.batch_size, config.seed, first, rows)
-    stops = (
-        fields.log_every, fields.eval_every, fields.sample_every, fields.save_every, fields.num_steps
-    )  # fmt: skip
-    for num in calls.sizes(first, fields.steps_per_call, stops):
-        several = list(itertools.islice(read, num))
-        yield devices.put_batches(parts.placement, several) | parts.resident
-
-
-def steps_in(placement: devices.Placement) -> Callable[[Batch], int]:
-    """How many steps a call with a batch takes; "pmap" splits each array, and takes one."""
-    return (lambda batch: 1) if placement.parallel == "pmap" else calls.num_steps
-
-
-def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) -> float:
-    """Of the averaged weights, on the same images and with the same noise each time."""
-    held_out = parts.splits.validation
-    num = min(config.training.eval_images, len(held_out.labels))
-    # Equal batches: at most as large as the training's, each a multiple of the devices.
-    per_device = min(config.training.batch_size, num) // parts.placement.num_devices
-    if per_device == 0:
-        raise ValueError(
-            f"{num} validation images do not fill {parts.placement.num_devices} devices; "
-            "raise data.validation_fraction"
-        )
-    size = per_device * parts.placement.num_devices
-    rows = devices.local_rows(parts.placement, size)
-    chosen = source.stratified(held_out, num // size * size, config.seed)
-    read = (
-        devices.put_batch(
-            parts.placement, {"image": batch["image"][rows], "label": batch["label"][rows]}
-        )
-        for batch in order.sequential(chosen, size)
-    )
-    key = choice.key_for(config.seed, "validation")
-    return loop.evaluate(parts.eval_step, state.ema_params, read, key)["loss"]
-
-
-def watched(config: ConfigDict) -> AbstractContextManager[Callable[[], None]]:
-    """`stall.watched`, where there are other processes that this one could wait for in vain."""
-    limit = config.training.stall_seconds
-    if limit and devices.num_processes() > 1:
-        return stall.watched(limit)
-    return contextlib.nullcontext(lambda: None)

@@ -16,9 +16,9 @@ from jaxtyping import Int32
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, rundir, stages
-from ddpm_jax.assembly import datasets, training
+from ddpm_jax.assembly import datasets
 from ddpm_jax.data import npz
-from ddpm_jax.models import trained
+from ddpm_jax.models import in_training, trained
 from ddpm_jax.training import devices, signals
 
 
@@ -124,7 +124,7 @@ def draw(
         file.open("r+b" if writes else "rb") as out,
         progress.bar("export", len(labels), "images", done) as show,
         signals.deferred() as received,
-        training.watched(config) as alive,
+        in_training.watched(config) as alive,
     ):
         if writes:
             out.truncate(done * size)

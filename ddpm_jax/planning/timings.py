@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import pathlib
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 from ddpm_jax.assembly import choice, classifiers, training
 from ddpm_jax.data import source
 from ddpm_jax.measuring import feature_networks
+from ddpm_jax.models import in_training
 from ddpm_jax.planning import requirements
 from ddpm_jax.planning.requirements import duration, in_words
 from ddpm_jax.training import checkpoints, devices, footprint, loop
@@ -52,7 +54,7 @@ def step_seconds(
     config: ConfigDict, parts: training.Parts, step: Any, begin: states.TrainState, seconds: float
 ) -> tuple[float, states.TrainState]:
     """The median step's, on real batches, and the state after the last. Takes about `seconds`."""
-    steps_in = training.steps_in(parts.placement)
+    steps_in = in_training.steps_in(parts.placement)
     asked: list[float] = []
     num: list[int] = []
     """Steps of the call that a batch is asked for."""
@@ -69,7 +71,7 @@ def step_seconds(
     end = loop.run(
         step,
         jax.tree.map(jnp.copy, begin),  # the step donates what it is given
-        stamped(training.batches(config, parts, at)),
+        stamped(in_training.batches(config, parts, at)),
         key=choice.key_for(config.seed, "train"),
         num_steps=config.training.num_steps + (first + 1) * config.training.steps_per_call,
         log_every=config.training.log_every,
@@ -81,6 +83,20 @@ def step_seconds(
     waited = [b - a for a, b in itertools.pairwise(asked[first:])]
     done = num[first - loop.IN_FLIGHT :]
     return statistics.median(t / n for t, n in zip(waited, done, strict=False)), end
+
+
+def announced(
+    config: ConfigDict, parts: training.Parts, begin: states.TrainState
+) -> training.Parts:
+    """Say in short what the training will take, and hand on its compiled step."""
+    # Several processes would have to agree on how many steps they time; `pmap` compiles by itself.
+    if devices.num_processes() > 1 or parts.placement.parallel == "pmap":
+        return parts
+    parts, lines = foresee(config, parts, begin)
+    for line in lines:
+        to = sys.stderr if line.startswith("warning") else sys.stdout
+        print(line, file=to, flush=True)
+    return parts
 
 
 def foresee(
@@ -125,9 +141,9 @@ def evaluation_seconds(
     """Of one validation loss, from one batch of it."""
     few, whole = config.copy_and_resolve_references(), _validation_images(config, parts)
     few.training.eval_images = min(whole, config.training.batch_size)
-    training.validation_loss(few, parts, state)  # compiles
+    in_training.validation_loss(few, parts, state)  # compiles
     began = time.perf_counter()
-    training.validation_loss(few, parts, state)
+    in_training.validation_loss(few, parts, state)
     return (time.perf_counter() - began) * whole / few.training.eval_images
 
 

@@ -117,9 +117,9 @@ def short():
 def compile_once(config):
     """Let every run of this process use one set of programs; a resume restores its own state."""
     parts = train.training.build_parts(config)
-    parts = train.announced(config, parts, parts.state)
+    parts = train.timings.announced(config, parts, parts.state)
     train.training.build_parts = lambda config: parts
-    train.announced = lambda config, parts, begin: parts
+    train.timings.announced = lambda config, parts, begin: parts
 
 
 def at_step_3(finished, workdir):

@@ -7,6 +7,7 @@ from tiny_run import tiny
 
 from ddpm_jax.assembly import training
 from ddpm_jax.jobs import train
+from ddpm_jax.models import in_training
 from ddpm_jax.planning import requirements
 from ddpm_jax.training import calls, devices, footprint
 
@@ -35,7 +36,7 @@ def test_calls_and_what_they_are_compiled_for():
     parts = training.build_parts(config)
     num = len(parts.splits.train.labels)
     of_a_call = {name: (leaf.shape, leaf.dtype) for name, leaf in parts.programs.batch.items()}
-    read = training.batches(config, parts, 0)
+    read = in_training.batches(config, parts, 0)
     # Stops are at 3, 4 and 6.
     several = [next(read) for _ in range(4)]
     assert [calls.num_steps(batch) for batch in several] == [2, 1, 1, 2]
@@ -53,8 +54,8 @@ def test_the_rows_of_several_devices_are_no_steps():
     config.training.parallel = "pmap"
     parts = training.build_parts(config)
     assert parts.placement.num_devices > 1
-    batch = next(training.batches(config, parts, 0))
-    assert batch["label"].ndim == 2 and training.steps_in(parts.placement)(batch) == 1
+    batch = next(in_training.batches(config, parts, 0))
+    assert batch["label"].ndim == 2 and in_training.steps_in(parts.placement)(batch) == 1
 
 
 def test_images_that_do_not_fit_are_sent():

@@ -11,7 +11,7 @@ from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import frechet
 from ddpm_jax.jobs import classify, compare, evaluate, export, report, sweep, train_guide
 from ddpm_jax.measuring import distances
-from ddpm_jax.models import trained
+from ddpm_jax.models import in_training, trained
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_the_validation_loss_is_of_every_class_also_where_files_are_sorted(order
     config.training.eval_images = 64
     parts = training.build_parts(config)
     seen = classes_seen(monkeypatch, training.order, "sequential")
-    training.validation_loss(config, parts, parts.state)
+    in_training.validation_loss(config, parts, parts.state)
     assert seen[0].sum() == 64 and seen[0].min() >= 5 and seen[0].max() <= 8
 
 

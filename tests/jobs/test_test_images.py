@@ -7,6 +7,7 @@ from ddpm_jax.assembly import datasets, training
 from ddpm_jax.data import npz, source
 from ddpm_jax.jobs import classify
 from ddpm_jax.measuring import feature_networks, labelled
+from ddpm_jax.models import in_training
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_the_generator_sees_the_training_split_alone(marked):
     splits = datasets.build_splits(marked.data, marked.seed)
     held_out = numbers(source.decode(splits.test)) | numbers(source.decode(splits.validation))
     seen = set()
-    batches = training.batches(marked, training.build_parts(marked), first=0)
+    batches = in_training.batches(marked, training.build_parts(marked), first=0)
     for _ in range(40):  # more than four epochs
         seen |= numbers(np.asarray(next(batches)["image"]))
     assert len(held_out) == 160 and len(seen) == 240

@@ -1,0 +1,191 @@
+"""A model in training: where it begins, its batches, its validation loss, and what is shown of it."""
+
+import contextlib
+import itertools
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import numpy as np
+from clu import parameter_overview
+from ml_collections import ConfigDict
+
+from ddpm_jax import metrics, progress, rundir
+from ddpm_jax.assembly import choice, denoising, training
+from ddpm_jax.assembly.training import Parts
+from ddpm_jax.data import order, source
+from ddpm_jax.models import trained
+from ddpm_jax.training import calls, checkpoints, devices, loop, signals, stall
+from ddpm_jax.training import state as states
+from ddpm_jax.types import Batch
+from ddpm_jax.viz import pictures
+
+
+class Open(NamedTuple):
+    """What is open while the steps go by."""
+
+    received: Callable[[], str | None]
+    writer: metrics.Writer
+    save: checkpoints.Save
+    show: Callable[..., None]
+    alive: Callable[[], None]
+
+
+@contextlib.contextmanager
+def opened(config: ConfigDict, workdir: pathlib.Path, first: int) -> Iterator[Open]:
+    """All of it is closed, and the last save finished, when the block is left."""
+    with contextlib.ExitStack() as stack:
+        writer = metrics.open_writer(workdir, first) if devices.is_writer() else metrics.no_writer()
+        yield Open(
+            stack.enter_context(signals.deferred()),
+            stack.enter_context(contextlib.closing(writer)),
+            stack.enter_context(
+                checkpoints.saver(rundir.checkpoints(workdir), keep=config.training.keep)
+            ),
+            stack.enter_context(progress.bar("train", config.training.num_steps, "steps", first)),
+            stack.enter_context(watched(config)),
+        )
+
+
+def restore(
+    parts: Parts, directory: pathlib.Path, facts: Mapping[str, Any]
+) -> tuple[states.TrainState, dict[int, float]]:
+    """Where to begin, and the validation loss there, if it is known.
+
+    Raises ValueError when the images are not those that the checkpoint was trained on.
+    """
+    target = devices.abstract(parts.placement, parts.state)
+    restored = checkpoints.restore(directory, target)
+    if restored is None:
+        return parts.state, {}
+    before = restored.facts["extra"].get("data_sha256")
+    if before != facts["data_sha256"]:
+        raise ValueError(
+            f"the training images have changed under this run: SHA-256 was {before}, is "
+            f"{facts['data_sha256']}; bring them back, or give another --workdir"
+        )
+    loss = restored.facts["validation_loss"]
+    return restored.state, {} if loss is None else {int(restored.state.step): loss}
+
+
+def batches(config: ConfigDict, parts: Parts, first: int) -> Iterator[Batch]:
+    """Of each call from step `first` on. Batch i of the run is a function of (seed, i) alone."""
+    fields, train = config.training, parts.splits.train
+    rows = devices.local_rows(parts.placement, fields.batch_size)
+    order_of = order.places if parts.resident else order.batches
+    read = order_of(train, fields.batch_size, config.seed, first, rows)
+    stops = (
+        fields.log_every, fields.eval_every, fields.sample_every, fields.save_every, fields.num_steps
+    )  # fmt: skip
+    for num in calls.sizes(first, fields.steps_per_call, stops):
+        several = list(itertools.islice(read, num))
+        yield devices.put_batches(parts.placement, several) | parts.resident
+
+
+def steps_in(placement: devices.Placement) -> Callable[[Batch], int]:
+    """How many steps a call with a batch takes; "pmap" splits each array, and takes one."""
+    return (lambda batch: 1) if placement.parallel == "pmap" else calls.num_steps
+
+
+def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) -> float:
+    """Of the averaged weights, on the same images and with the same noise each time."""
+    held_out = parts.splits.validation
+    num = min(config.training.eval_images, len(held_out.labels))
+    # Equal batches: at most as large as the training's, each a multiple of the devices.
+    per_device = min(config.training.batch_size, num) // parts.placement.num_devices
+    if per_device == 0:
+        raise ValueError(
+            f"{num} validation images do not fill {parts.placement.num_devices} devices; "
+            "raise data.validation_fraction"
+        )
+    size = per_device * parts.placement.num_devices
+    rows = devices.local_rows(parts.placement, size)
+    chosen = source.stratified(held_out, num // size * size, config.seed)
+    read = (
+        devices.put_batch(
+            parts.placement, {"image": batch["image"][rows], "label": batch["label"][rows]}
+        )
+        for batch in order.sequential(chosen, size)
+    )
+    key = choice.key_for(config.seed, "validation")
+    return loop.evaluate(parts.eval_step, state.ema_params, read, key)["loss"]
+
+
+def watched(config: ConfigDict) -> AbstractContextManager[Callable[[], None]]:
+    """`stall.watched`, where there are other processes that this one could wait for in vain."""
+    limit = config.training.stall_seconds
+    if limit and devices.num_processes() > 1:
+        return stall.watched(limit)
+    return contextlib.nullcontext(lambda: None)
+
+
+def alive_at_each(batches: Iterator[Batch], alive: Callable[[], None]) -> Iterator[Batch]:
+    for batch in batches:
+        alive()
+        yield batch
+
+
+def describe(config: ConfigDict, parts: Parts, first: int) -> str:
+    return (
+        f"{len(parts.splits.train.labels)} training images of "
+        f"{len(parts.splits.train.class_names)} classes, "
+        f"{parameter_overview.count_parameters(parts.state.params):,} parameters, "
+        f"{parts.placement.num_devices} {parts.placement.platform} device(s), "
+        f"step {first} to {config.training.num_steps}"
+    )
+
+
+def reporter(
+    config: ConfigDict, files: Open, first: int
+) -> Callable[[int, dict[str, float]], None]:
+    """What is done with a line of metrics: to the files, and to the bar with its speed."""
+    before, at = time.monotonic(), first
+
+    def report(done: int, values: dict[str, float]) -> None:
+        nonlocal before, at
+        now = time.monotonic()
+        speed = (done - at) * config.training.batch_size / max(now - before, 1e-9)
+        before, at = now, done
+        files.writer.scalars(done, values)
+        files.writer.speeds(done, {"images_per_second": speed})
+        if skipped := values.get("skipped_steps"):
+            print(
+                f"warning: {skipped:.0f} step(s) up to step {done} were not finite and left out",
+                file=sys.stderr,
+            )
+        losses = {name: values[name] for name in ("loss",) if name in values}
+        files.show(done, **losses, images_per_second=speed)
+
+    return report
+
+
+def painter(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    names: Sequence[str],
+    programs: training.Programs,
+) -> Callable[[int, states.TrainState, metrics.Writer], None]:
+    """Samples from the same noise each time, a row for each class.
+
+    What cannot be sampled is refused here, before the training.
+    """
+    draw = trained.build_draw(config, programs.net, programs.table, "progress")
+    labels = np.repeat(np.arange(len(names)), config.sampling.images_per_class)
+
+    def paint(at: int, state: states.TrainState, writer: metrics.Writer) -> None:
+        images = np.concatenate(list(draw(denoising.Weights(state.ema_params), labels)))
+        if not devices.is_writer():
+            return
+        picture = pictures.grid(
+            images,
+            config.sampling.images_per_class,
+            row_labels=names if trained.knows_labels(programs.net, len(names)) else None,
+            title=f"step {at}",
+        )
+        pictures.save(rundir.figures(workdir) / "samples" / f"{at:07d}.png", picture)
+        writer.pictures(at, {"samples": picture})
+
+    return paint
