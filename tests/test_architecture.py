@@ -114,3 +114,12 @@ def test_only_one_file_knows_devices():
                 "jax.process_index",
                 "jax.process_count",
             }, f"{relative} uses {name}; only training/devices.py does"
+
+
+def test_only_two_doors_ask_for_the_platform_of_a_program():
+    doors = {"nets/cpu/__init__.py", "training/step.py"}
+    for path in FILES:
+        relative = str(path.relative_to(PACKAGE))
+        for name in [*imports(path), *attributes(path)]:
+            asks = name.endswith((".platform_dependent", ".default_backend"))
+            assert not asks or relative in doors, f"{relative} uses {name}; only {doors} do"

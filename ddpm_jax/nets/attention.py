@@ -23,9 +23,20 @@ def softmax(q: Heads, k: Heads, v: Heads) -> Heads:
     """softmax(q k / sqrt D) v, over keys and in float32 (Vaswani et al. 2017, eq. 1)."""
     scale = q.shape[-1] ** -0.5
     q, k, v = (part.swapaxes(1, 2) for part in (q * scale, k, v))
-    logits = jnp.matmul(q, k.swapaxes(2, 3), preferred_element_type=jnp.float32)
-    weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
+    weights = jax.nn.softmax(_logits(q, k.swapaxes(2, 3)), axis=-1).astype(v.dtype)
     return jnp.matmul(weights, v).swapaxes(1, 2)
+
+
+@jax.custom_jvp
+def _logits(q: Float[Array, "B heads N D"], k: Float[Array, "B heads D N"]) -> Array:
+    """The product in float32, its gradients' products in the type of q and k."""
+    return jnp.matmul(q, k, preferred_element_type=jnp.float32)
+
+
+@_logits.defjvp
+def _logits_jvp(primals, tangents):
+    (q, k), (dq, dk) = primals, tangents
+    return _logits(q, k), (dq @ k + q @ dk).astype(jnp.float32)
 
 
 def linear_softmax(q: Heads, k: Heads, v: Heads) -> Heads:

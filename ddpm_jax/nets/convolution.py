@@ -1,27 +1,18 @@
-"""Convolutions, and products along the channels, whose gradients are fast on a CPU.
+"""Convolutions, and products along the channels, with Ho et al.'s initialization."""
 
-XLA:CPU has fast programs for convolutions laid out B H W C by rows, columns, in, out, and brings
-others to that form first, but not inside `lax.scan`: a weight gradient there takes 50 to 100 times
-longer, an input gradient 3 to 10 times. So the derivatives here are written in layouts whose
-transposes, the gradients, need no bringing, and as few copies as can be.
-"""
-
-from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from ddpm_jax.nets import winograd
-from ddpm_jax.nets.resampling import depth_to_space, space_to_depth
+from ddpm_jax.nets.cpu import convolution as cpu_convolution
+from ddpm_jax.nets.cpu import on_cpu, products
+from ddpm_jax.nets.resampling import nearest
 
-# Of a convolution that Winograd's sums are worth, on a CPU.
-FEWEST_CHANNELS, FEWEST_TILES = 64, 128
+LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 Kernel = Float[Array, "rows columns C D"]
 
@@ -29,118 +20,35 @@ Kernel = Float[Array, "rows columns C D"]
 init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 
 
-@jax.custom_jvp
+@on_cpu(cpu_convolution.convolve)
 def convolve(x: Float[Array, "B H W C"], kernel: Kernel) -> Float[Array, "B H W D"]:
-    """Convolve with a stride of one, zeros around: `lax.conv_general_dilated`, but for speed."""
-    return lax.platform_dependent(x, kernel, cpu=_without_gradient, default=_plain)
+    """With a stride of one and zeros around."""
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)
 
 
-@jax.custom_jvp
-def _with_gradient(x: Array, kernel: Array) -> Array:
-    """`convolve` as its derivatives compute it; they are differentiated by the same rule again."""
-    return _plain(x, kernel)
+@on_cpu(cpu_convolution.convolve_strided)
+def convolve_strided(x: Float[Array, "B H W C"], kernel: Kernel) -> Float[Array, "B h w D"]:
+    """With a stride of two for kernels of at most 3x3: a window at every even row and column."""
+    padding = [
+        (0, max(0, side % 2 + taps - 2))
+        for side, taps in zip(x.shape[1:3], kernel.shape[:2], strict=True)
+    ]
+    return lax.conv_general_dilated(x, kernel, (2, 2), padding, dimension_numbers=LAYOUT)
 
 
-@jax.custom_jvp
+@on_cpu(cpu_convolution.convolve_doubled)
+def convolve_doubled(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C D"]
+) -> Float[Array, "B 2*H 2*W D"]:
+    """`convolve` of x with every pixel repeated as 2x2, in the type of x."""
+    return lax.conv_general_dilated(
+        nearest(x), kernel.astype(x.dtype), (1, 1), "SAME", dimension_numbers=LAYOUT
+    )
+
+
+@on_cpu(products.product)
 def product(x: Float[Array, "... C"], kernel: Float[Array, "C D"]) -> Float[Array, "... D"]:
-    """Multiply the last axis: `x @ kernel`, but for speed."""
     return x @ kernel
-
-
-def _convolve(x: Array, kernel: Array, layout: tuple[str, str, str]) -> Array:
-    """Along as many dimensions as the layout of x, of the kernel and of the result names."""
-    strides = (1,) * (x.ndim - 2)
-    return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=layout)
-
-
-def _plain(x: Array, kernel: Array) -> Array:
-    return _convolve(x, kernel, ("NHWC", "HWIO", "NHWC"))
-
-
-def _without_gradient(x: Array, kernel: Array) -> Array:
-    """The same by Winograd's products where the image and the channels are worth its sums.
-
-    Where a gradient is taken, they are not: XLA makes the sums anew for every use.
-    """
-    batch, height, width, _ = x.shape
-    num_tiles = batch * height * width // 4
-    if (
-        x.dtype == jnp.float32
-        and kernel.shape[:2] == (3, 3)
-        and height % 2 == width % 2 == 0
-        and min(kernel.shape[2:]) >= FEWEST_CHANNELS
-        and num_tiles >= FEWEST_TILES
-    ):
-        return winograd.convolve(x, kernel)
-    return _plain(x, kernel)
-
-
-def _for_input(x: Array, kernel: Array) -> Array:
-    """The same; transposed in x, that convolves by a kernel laid out rows, columns, in, out."""
-    return _convolve(x, kernel.swapaxes(2, 3), ("NHWC", "HWOI", "NHWC"))
-
-
-def _for_kernel(x: Array, kernel: Array) -> Array:
-    """The same; transposed in the kernel, that convolves C H BW along H by rows, BW, columns D.
-
-    In one dimension, which XLA:CPU leaves to a library that is faster at so long a kernel. B comes
-    before W, so that a batch spread over devices stays spread where the two are one.
-
-    Transposed, the condition takes the gradient as it is: without it XLA computes anew for each of
-    the columns all that leads to the gradient. That it never holds is kept from XLA by the barrier.
-    """
-    rows, columns, channels, features = kernel.shape
-    batch, height, width, _ = x.shape
-    x = x.transpose(3, 1, 0, 2).reshape(channels, height, batch * width)
-    kernel = kernel.transpose(2, 0, 1, 3).reshape(channels, rows, columns * features)
-    h = _convolve(x, kernel, ("CHN", "IHO", "HNC"))
-    of_columns = jnp.split(h.reshape(height, batch, width, columns * features), columns, axis=3)
-    before = (columns - 1) // 2
-    shifted = [_shift(part, before - column) for column, part in enumerate(of_columns)]
-    out = sum(shifted[1:], shifted[0])
-    zeros = jnp.zeros((batch, height, width, features), out.dtype)
-    never = lax.optimization_barrier(jnp.zeros((), bool))
-    return lax.cond(never, lambda out: zeros, lambda out: out.swapaxes(0, 1), out)
-
-
-def _shift(x: Float[Array, "H B W D"], by: int) -> Float[Array, "H B W D"]:
-    """So many columns to the right, or to the left where negative; zeros come in."""
-    nothing = (0, 0, 0)
-    return lax.pad(x, jnp.zeros((), x.dtype), [nothing, nothing, (by, -by, 0), nothing])
-
-
-def _product_for_kernel(x: Array, kernel: Array) -> Array:
-    """The same; transposed in the kernel, that multiplies x transposed by the gradient.
-
-    JAX's own transpose of a product is the gradient transposed times x, and XLA computes anew all that
-    leads to what it has to transpose.
-    """
-    out = _convolve(x.reshape(-1, x.shape[-1]).T[:, None], kernel[:, None], ("CHN", "IHO", "HNC"))
-    return out.reshape(*x.shape[:-1], -1)
-
-
-def _derivative(function: Callable, plain: Callable, for_input: Callable, for_kernel: Callable):
-    """The rule of a function of x and a kernel, linear in both: the last three are the function itself."""
-
-    def rule(primals, tangents):
-        (x, kernel), (dx, dkernel) = primals, tangents
-        out = function(x, kernel)
-        change = jnp.zeros_like(out)
-        if not isinstance(dx, SymbolicZero):
-            change += lax.platform_dependent(dx, kernel, cpu=for_input, default=plain)
-        if not isinstance(dkernel, SymbolicZero):
-            change += lax.platform_dependent(x, dkernel, cpu=for_kernel, default=plain)
-        return out, change
-
-    return rule
-
-
-_of_convolution = _derivative(_with_gradient, _plain, _for_input, _for_kernel)
-convolve.defjvp(_of_convolution, symbolic_zeros=True)
-_with_gradient.defjvp(_of_convolution, symbolic_zeros=True)
-product.defjvp(
-    _derivative(product, jnp.matmul, jnp.matmul, _product_for_kernel), symbolic_zeros=True
-)
 
 
 def _dot_general(x: Array, kernel: Array, dimensions: object, precision: object = None) -> Array:
@@ -149,41 +57,6 @@ def _dot_general(x: Array, kernel: Array, dimensions: object, precision: object 
 
 
 Dense = partial(nn.Dense, dot_general=_dot_general)
-
-
-def _unstrided(x: Array, kernel: Array) -> tuple[Array, Array]:
-    """An image of 2x2 pixels and a kernel for it, of the same result as a stride of two.
-
-    Zeros in the fourth row and column of a kernel make it 16/9 of the work, but the gradient of a
-    stride is a convolution with holes, for which XLA:CPU has no fast program.
-    """
-    x = jnp.pad(x, [(0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)])
-    rows, columns, channels, features = kernel.shape
-    kernel = jnp.pad(kernel, [(0, rows % 2), (0, columns % 2), (0, 0), (0, 0)])
-    rows, columns = (rows + 1) // 2, (columns + 1) // 2
-    kernel = kernel.reshape(rows, 2, columns, 2, channels, features).transpose(0, 2, 1, 3, 4, 5)
-    return space_to_depth(x, 2), kernel.reshape(rows, columns, 4 * channels, features)
-
-
-def convolve_doubled(
-    x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C D"]
-) -> Float[Array, "B 2*H 2*W D"]:
-    """`convolve` of x with every pixel repeated as 2x2, in half the work.
-
-    Four of the nine pixels under the kernel differ, so four kernels of 2x2, one for each parity of
-    row and column, do it on x itself.
-    """
-    of_rows = [rows.swapaxes(0, 1) for rows in _of_each_parity(kernel)]
-    four = [columns.swapaxes(0, 1) for rows in of_rows for columns in _of_each_parity(rows)]
-    together = jnp.concatenate(four, axis=3).astype(x.dtype)
-    x = convolve(jnp.pad(x, [(0, 0), (1, 0), (1, 0), (0, 0)]), together)
-    return depth_to_space(x, 2)[:, 1:-1, 1:-1]
-
-
-def _of_each_parity(kernel: Float[Array, "3 ..."]) -> list[Array]:
-    """Of a kernel's three rows, those two that differ: around the lower of a pair, around the upper."""
-    before, here, after = kernel
-    return [jnp.stack([before + here, after]), jnp.stack([before, here + after])]
 
 
 class Conv(nn.Module):
@@ -212,7 +85,7 @@ class Conv(nn.Module):
         elif self.stride == 1:
             x = convolve(x, kernel.astype(self.dtype))
         else:
-            x = convolve(*_unstrided(x, kernel.astype(self.dtype)))
+            x = convolve_strided(x, kernel.astype(self.dtype))
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
             x = x + bias.astype(self.dtype)[None, None, None]

@@ -10,8 +10,16 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from ddpm_jax.nets.cpu import on_cpu, products
+
 Features = Float[Array, "B H W C"]
 Film = tuple[Float[Array, "B C"], Float[Array, "B C"]]
+
+
+@on_cpu(products.repeat)
+def _repeat(means: Float[Array, "B groups"], *, times: int) -> Float[Array, "B C"]:
+    """A group's mean for each of its channels."""
+    return jnp.repeat(means, times, axis=1)
 
 
 class GroupNorm(nn.Module):
@@ -30,13 +38,10 @@ class GroupNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
         x = x.astype(jnp.float32)
 
-        # Per channel first: that reduction runs along contiguous memory; groups are [B, C] work. Their
-        # means go back to channels by a product, since XLA would do a repetition anew for every pixel.
-        to_channels = jnp.repeat(jnp.eye(self.num_groups), channels // self.num_groups, axis=1)
-
+        # Per channel first: that reduction runs along contiguous memory; groups are [B, C] work.
         def per_group(channel_means):
             means = jnp.mean(channel_means.reshape(batch, self.num_groups, -1), axis=-1)
-            return jnp.dot(means, to_channels, precision=jax.lax.Precision.HIGHEST)
+            return _repeat(means, times=channels // self.num_groups)
 
         mean = per_group(jnp.mean(x, axis=(1, 2)))
         # Rounding can take E[x^2] - E[x]^2 just below zero.

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddpm_jax.nets import winograd
 from ddpm_jax.nets.convolution import convolve
+from ddpm_jax.nets.cpu import winograd
 from tests.nets.test_convolution import plain
 
 KEYS = jax.random.split(jax.random.key(0), 3)
