@@ -1,7 +1,7 @@
 """Array types that more than one island speaks of. Axes: B H W C for images, N D for features."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
@@ -28,3 +28,16 @@ Scalars = dict[str, Float[Array, ""]]
 
 LossFn = Callable[[Params, Batch, Key[Array, ""]], tuple[Float[Array, ""], Scalars]]
 """`loss_fn(params, batch, key) -> (loss, metrics)`: all that the training island knows of a model."""
+
+
+class Trainer(NamedTuple):
+    """Trains classifiers on arrays: one compiled program for all arms of a study.
+
+    `fit(images, labels, seeds, num_steps=None) -> params` with a leading axis for the seeds; fewer
+    `num_steps` than the section's break it off;
+    `predict(params, images) -> probabilities [S, N, K]`; `features(params, images) -> [S, N, D]`.
+    """
+
+    fit: Callable[..., Params]
+    predict: Callable[[Params, Pixels], Float[np.ndarray, "S N K"]]
+    features: Callable[[Params, Pixels], Float[np.ndarray, "S N D"]]

@@ -1,7 +1,7 @@
 """Classifiers trained on arrays in memory, several seeds at once or one after another."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -16,20 +16,7 @@ from ddpm_jax.assembly.choice import choose, key_for
 from ddpm_jax.data import order, source
 from ddpm_jax.nets import classifier
 from ddpm_jax.training import devices, loop, optim, state, step
-from ddpm_jax.types import Batch, LossFn, Params, Pixels, Scalars
-
-
-class Trainer(NamedTuple):
-    """One compiled program for all arms of a study.
-
-    `fit(images, labels, seeds, num_steps=None) -> params` with a leading axis for the seeds; fewer
-    `num_steps` than the section's break it off;
-    `predict(params, images) -> probabilities [S, N, K]`; `features(params, images) -> [S, N, D]`.
-    """
-
-    fit: Callable[..., Params]
-    predict: Callable[[Params, Pixels], Float[np.ndarray, "S N K"]]
-    features: Callable[[Params, Pixels], Float[np.ndarray, "S N D"]]
+from ddpm_jax.types import Batch, LossFn, Params, Pixels, Scalars, Trainer
 
 
 def build_net(config: ConfigDict, num_classes: int) -> nn.Module:

@@ -7,6 +7,7 @@ from beyond an edge is reflected, never painted.
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,14 @@ from ddpm_jax.types import Keys, Pixels
 Image = Shaped[Array, "H W C"]
 Batch = Shaped[Array, "B H W C"]
 Augmentation = Callable[[Keys, Batch], Batch]
+
+
+class Variant(NamedTuple):
+    """The same change of every image; `whole`: copies of it are searched in all pixels."""
+
+    name: str
+    change: Callable[[Pixels], Pixels]
+    whole: bool = False
 
 
 def horizontal_flip(keys: Keys, images: Batch) -> Batch:
@@ -47,6 +56,11 @@ def window(images: Pixels, y: int, x: int, *, padding: int) -> Pixels:
     _, height, width, _ = images.shape
     padded = np.pad(images, edges, "symmetric")
     return padded[:, padding + y :, padding + x :][:, :height, :width]
+
+
+def mirrored(images: Pixels) -> Pixels:
+    """All images left to right, in NumPy."""
+    return images[:, :, ::-1]
 
 
 def random_resized_crop(

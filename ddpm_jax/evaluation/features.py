@@ -8,6 +8,7 @@ older one; there is nothing to invalidate.
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -16,10 +17,28 @@ from ddpm_jax.evaluation.frechet import Moments, moments
 from ddpm_jax.types import Pixels
 from ddpm_jax.whole_file import replacing
 
-Network = Callable[[Pixels], Float[np.ndarray, "B D"]]
+Extractor = Callable[[Pixels], Float[np.ndarray, "B D"]]
 """Features of one batch; compiled by whoever makes it. Always called with the same batch size."""
+Probabilities = Callable[[Pixels, Float[np.ndarray, "N D"]], Float[np.ndarray, "N K"]]
 
 SHARD = 1000  # images a file; fixed, so that files fit whatever the batch size of the next run
+
+
+class Network(NamedTuple):
+    """What images are compared by.
+
+    `features` takes any number of images and passes them on in batches of `batch_size`.
+    `probabilities(images, features)`, for the Inception Score, is None where there are none.
+    """
+
+    name: str
+    digest: str
+    about: str
+    features: Extractor
+    probabilities: Probabilities | None
+    batch_size: int
+    official: bool = False
+    """Whether its distances may be called FID and KID."""
 
 
 def digest(images: Pixels) -> str:
@@ -30,7 +49,7 @@ def digest(images: Pixels) -> str:
 
 
 def extract(
-    network: Network,
+    network: Extractor,
     images: Pixels,
     *,
     batch_size: int,
@@ -86,7 +105,7 @@ def reference_moments(
 
 
 def _run(
-    network: Network,
+    network: Extractor,
     images: Pixels,
     batch_size: int,
     offset: int,

@@ -11,10 +11,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, stages
-from ddpm_jax.assembly import choice, classifiers, datasets
+from ddpm_jax.assembly import augmentation, choice, classifiers, datasets
 from ddpm_jax.data import source
-from ddpm_jax.evaluation import worth
-from ddpm_jax.measuring import labelled
+from ddpm_jax.measuring import labelled, outcomes
 from ddpm_jax.measuring.labelled import Labelled
 
 
@@ -33,19 +32,19 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, real.image.shape[1:], len(names)
     )
-    outcomes: dict[str, list[dict[str, Any]]] = files.unfinished() or {}
+    known: dict[str, list[dict[str, Any]]] = files.unfinished() or {}
     groups = list(seed_groups(config.classifier))
     total = len(training_sets) * config.classifier.num_seeds
     with progress.bar("classify", total, "classifiers") as show:
         for arm, images in training_sets.items():
-            done = outcomes.setdefault(arm, [])
+            done = known.setdefault(arm, [])
             for seeds in groups:
                 if seeds[-1] >= len(done):
                     done += labelled.measure(trainer, images, test, seeds, len(names))
-                    files.keep(outcomes)
-                show(sum(map(len, outcomes.values())))
+                    files.keep(known)
+                show(sum(map(len, known.values())))
     arms = {
-        arm: summarize(outcomes[arm], outcomes["real"], len(images.label))
+        arm: outcomes.summarize(known[arm], known["real"], len(images.label))
         for arm, images in training_sets.items()
     }
     return {
@@ -75,8 +74,9 @@ def build_arms(
         known["synthetic"] = lambda: synthetic
         known["real+synthetic"] = lambda: labelled.join(real, synthetic)
     known["real+duplicated"] = lambda: labelled.join(real, more)
+    copies = augmentation.build_copies(config.classifier.augment)
     known["real+augmented"] = lambda: labelled.join(
-        real, labelled.augmented(config.classifier.augment, config.seed, more)
+        real, more._replace(image=copies(more.image, config.seed))
     )
     wanted = [arm for arm in config.classifier.arms if synthetic or "synthetic" not in arm]
     if "real" not in wanted:
@@ -90,28 +90,3 @@ def seed_groups(config: ConfigDict) -> Iterator[list[int]]:
     """The seeds that are trained at once."""
     seeds = list(range(config.num_seeds))
     return iter([seeds] if config.vmap_seeds else [[seed] for seed in seeds])
-
-
-def summarize(
-    outcomes: list[dict[str, Any]], baseline: list[dict[str, Any]], n_train: int
-) -> dict[str, Any]:
-    """Means and 95 % t-intervals over seeds; the gain over real is paired by seed."""
-    accuracies, reference = (
-        worth.accuracy(np.array([outcome["confusion"] for outcome in several]))
-        for several in (outcomes, baseline)
-    )
-    mean, half_width = worth.mean_interval(accuracies)
-    gain, gain_half_width = worth.paired_difference(accuracies, reference)
-    counts = np.sum([outcome["confusion"] for outcome in outcomes], axis=0)
-    return {
-        "accuracy": mean,
-        "ci95": half_width,
-        "seeds": len(outcomes),
-        "n_train": n_train,
-        "accuracies": accuracies,
-        "gain_over_real": gain,
-        "gain_ci95": gain_half_width,
-        "per_class_accuracy": worth.per_class_accuracy(counts),
-        "confusion": counts,
-        "calibration_error": float(np.mean([o["calibration_error"] for o in outcomes])),
-    }

@@ -8,17 +8,24 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int32
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, rundir, stages
-from ddpm_jax.assembly import datasets
-from ddpm_jax.assembly.choice import choose
+from ddpm_jax.assembly import augmentation, datasets, feature_networks, networks, variants
+from ddpm_jax.assembly.choice import choose, key_for
 from ddpm_jax.data import npz, source
+from ddpm_jax.diffusion import predictions
 from ddpm_jax.evaluation import features
-from ddpm_jax.measuring import copies, distances, feature_networks, likelihoods
-from ddpm_jax.measuring.distances import Features
+from ddpm_jax.evaluation.features import Network
+from ddpm_jax.measuring import copies, distances, likelihoods, metrics
+from ddpm_jax.measuring.metrics import Features
 from ddpm_jax.models import trained
-from ddpm_jax.types import Pixels
+from ddpm_jax.reporting import copies as copies_shown
+from ddpm_jax.reporting import distances as distances_shown
+from ddpm_jax.training import devices
+from ddpm_jax.types import Labels, Params, Pixels
 
 
 @stages.stage("evaluate", "export")
@@ -31,7 +38,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     splits = datasets.build_splits(config.data, config.seed)
     made = npz.load(synthetic)
     num = chosen(config, made, splits)
-    comparison = distances.build_comparison(config, splits, num)
+    comparison = distances.comparison_with(config.evaluation.reference, splits, num, config.seed)
     reference = comparison.reference
     parts = {"synthetic": source.decode(source.stratified(made, num, config.seed))}
     for split in dict.fromkeys(("train", "test", *distances.REFERENCES[reference])):
@@ -42,11 +49,16 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     network = feature_networks.build_network(config, splits.train, images.test.shape[1:])
     folder = pathlib.Path(config.evaluation.cache_dir or files.workdir / "features")
     seen = distances.sets_of(extract_all(network, parts, folder), comparison)
+    sought = build_sought(config, images.test)
+    memorization, closest = copies.look_for(images, seen, network, folder, sought)
+    if devices.is_writer():
+        for space, shown in closest.items():
+            copies_shown.draw(rundir.figures(files.workdir), space, **shown._asdict())
     fields = {
         "features": network.name,
         "features_sha256": network.digest,
         "features_about": network.about,
-        "distance": network.distance_name(reference),
+        "distance": metrics.field_name(metrics.FRECHET, network, reference),
         "n": len(images.synthetic),
         "n_floor": len(images.floor),
         "floor_of": comparison.floor_split,
@@ -56,10 +68,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "reference_sha256": features.digest(images.reference),
         "image_sha256": features.digest(images.synthetic),
         **distances.measure(network, images, seen, folder, reference),
-        "manifold": distances.manifold_fields(seen),
-        "memorization": copies.look_for(
-            images, seen, network, folder, config, rundir.figures(files.workdir)
-        ),
+        "memorization": memorization,
         "likelihood": model and likelihood_fields(config, model, splits.test),
         "seed": config.seed,
     }
@@ -78,8 +87,18 @@ def chosen(config: ConfigDict, made: source.Source, splits: source.Splits) -> in
     return min(wanted, len(made.labels))
 
 
+def build_sought(config: ConfigDict, test: Pixels) -> copies.Sought:
+    """What copies are looked for of, as the augment section may have changed training images."""
+    section, changed = config.augment, None
+    if variants.has_more_than_flips(section):
+        changed = augmentation.build_copies(section)(test, config.seed)
+    return copies.Sought(
+        variants.build_variants(section), variants.in_words(section), section.flip, changed
+    )
+
+
 def extract_all(
-    network: feature_networks.Network, parts: Mapping[str, Pixels], folder: pathlib.Path
+    network: Network, parts: Mapping[str, Pixels], folder: pathlib.Path
 ) -> dict[str, Features]:
     """Kept in `folder` by their content, so that an interrupted call does not begin again."""
 
@@ -87,7 +106,7 @@ def extract_all(
         with progress.bar(
             f"{network.name} features of {name} images", len(pixels), "images"
         ) as show:
-            return feature_networks.extract(
+            return distances.extract(
                 network, pixels, folder, progress=lambda done, total: show(done)
             )
 
@@ -103,28 +122,38 @@ def likelihood_fields(
         return None
     some = source.stratified(test, num, config.seed)
     print(f"[evaluate] bits/dim of {num} test images", flush=True)
-    found = likelihoods.bits_per_dim(config, model, source.decode(some), some.labels)
+    found = bits_per_dim(config, model, source.decode(some), some.labels)
     labels = ", given their labels" if model.net.num_classes else ""
     return {
         "n": num,
         "of": f"drawn at random from the test split of {test.name}, each class with its share{labels}",
         "checkpoint": model.facts["step"],
         "num_steps": config.evaluation.likelihood_steps or model.table.num_steps,
-    } | {
-        part: {"mean": float(values.mean()), "standard_error": float(values.std(ddof=1) / num**0.5)}
-        for part, values in found._asdict().items()
+        **likelihoods.in_numbers(found),
     }
 
 
+def bits_per_dim(
+    config: ConfigDict, model: trained.Model, images: Pixels, labels: Int32[np.ndarray, "N"]
+) -> likelihoods.BitsPerDim:
+    def denoiser(params: Params, labels: Labels) -> predictions.Denoiser:
+        return networks.build_reader(config, networks.build_predict(model.net, params, labels))
+
+    return likelihoods.bits_per_dim(
+        denoiser,
+        model.weights.net,
+        model.table,
+        images,
+        labels,
+        num_steps=config.evaluation.likelihood_steps or model.table.num_steps,
+        variance=config.sampling.variance,
+        stream=key_for(config.seed, "likelihood"),
+    )
+
+
 def summary(fields: Mapping[str, Any]) -> str:
-    name, memory = fields["distance"], fields["memorization"]
-    distance = fields[name]
-    parts = [
-        f"{name}: {distance['value']:.3g} of {fields['n']} images "
-        f"({fields['n_floor']} real {fields['floor_of']} images: {distance['floor']:.3g})",
-        f"recall {fields['manifold']['recall']:.2f}",
-    ]
-    parts += copies.in_words(memory, fields["n"])
+    parts = distances_shown.summary(fields)
+    parts += copies_shown.in_words(fields["memorization"], fields["n"])
     if fields["likelihood"]:
         parts.append(f"at most {fields['likelihood']['bound']['mean']:.2f} bits/dim")
     return "; ".join(parts)

@@ -13,12 +13,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, stages
-from ddpm_jax.assembly import classifiers, datasets
+from ddpm_jax.assembly import classifiers, datasets, feature_networks
 from ddpm_jax.evaluation import frechet, worth
-from ddpm_jax.measuring import feature_networks, labelled
+from ddpm_jax.measuring import labelled, metrics
 from ddpm_jax.models import trained
+from ddpm_jax.reporting import sweeps
 from ddpm_jax.training import devices
-from ddpm_jax.viz import pictures, plots
+from ddpm_jax.viz import pictures
 
 
 class Point(NamedTuple):
@@ -70,7 +71,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         )
         pictures.save(files.figure("sweep.png"), picture)
         if rows:
-            plot(files, rows, about["distance"])
+            sweeps.draw(files.figure, rows, about["distance"])
     return {
         "checkpoint": model.facts["step"],
         "guidance_scales": config.sweep.guidance_scales,
@@ -111,7 +112,7 @@ def build_measure(
     if config.evaluation.inception_weights:
         files.read(config.evaluation.inception_weights)
     network = feature_networks.build_network(config, splits.train, real.image.shape[1:])
-    name = network.distance_name(config.sweep.split)
+    name = metrics.field_name(metrics.FRECHET, network, config.sweep.split)
     reference = frechet.moments(network.features(real.image))
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, real.image.shape[1:], num_classes
@@ -135,29 +136,3 @@ def build_measure(
         "reference": f"{config.sweep.split} split of {split.name}",
         "seeds": len(seeds),
     }
-
-
-def plot(files: run_files.Files, rows: list[dict[str, Any]], distance: str) -> None:
-    """Over the guidance scale where there are several, else over the steps; a curve a sampler."""
-    over_scale = len({row["scale"] for row in rows}) > 1
-    x, x_label = ("scale", "guidance scale") if over_scale else ("num_steps", "steps")
-    curves: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        name = f"{row['solver']}, {row['spacing']}"
-        name += f", {row['num_steps']} steps" * over_scale
-        curves.setdefault(name, []).append(row)
-    for field, label in ((distance, distance), ("accuracy", "synthetic-only accuracy (%)")):
-        if field not in rows[0]:
-            continue
-        factor = 100 if field == "accuracy" else 1
-        lines = {
-            name: plots.Curve(
-                np.array([row[x] for row in points]),
-                factor * np.array([row[field] for row in points]),
-                100 * np.array([row["ci95"] for row in points]) if field == "accuracy" else None,
-            )
-            for name, points in curves.items()
-        }
-        figure = plots.lines(lines, x_label=x_label, y_label=label, log_x=not over_scale)
-        name = "accuracy" if factor > 1 else "distance"
-        plots.save(files.figure(f"sweep-{name}.png"), figure)

@@ -1,30 +1,29 @@
-"""Whether a model copies its training images: numbers, and pictures of the closest pairs.
+"""Whether a model copies its training images: searched for, tested, counted.
 
-Copies are looked for among the training images as they are and as the config's augmentation may have
-changed them. Real test images are searched in the same way, so that what is found of them by chance is
+Copies are looked for among the training images as they are and as the augmentation may have changed
+them. Real test images are searched in the same way, so that what is found of them by chance is
 what is found of samples by chance, whatever the search misses.
 """
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
-from ml_collections import ConfigDict
+from jaxtyping import Bool, Float, Int, UInt8
 
+from ddpm_jax.data.augment import Variant, mirrored
 from ddpm_jax.evaluation import memorization
-from ddpm_jax.measuring import feature_networks, labelled, variants
+from ddpm_jax.evaluation.features import Network
+from ddpm_jax.measuring import distances
 from ddpm_jax.measuring.distances import Features, Sets
-from ddpm_jax.measuring.feature_networks import Network
-from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
-from ddpm_jax.viz import pictures, plots
 
-CLOSEST_PAIRS = 12
 FEWEST_TO_TEST_COPIES = 99  # so that one of them lies below the 1 % quantile
 # The page warns of copies where the p-value is below this: the rate of false alarms is at most as large.
 ALARM = 0.001
+CLOSEST_PAIRS = 12
+Change = Callable[[Pixels], Pixels]
 
 
 class Found(NamedTuple):
@@ -39,56 +38,72 @@ class Found(NamedTuple):
         return Found(near, self.variant[rows], self.exact[rows])
 
 
+class Closest(NamedTuple):
+    """Samples beside the training images next to them, closest first, and all images' distances."""
+
+    pairs: UInt8[np.ndarray, "2 P H W C"]
+    distances: Float[np.ndarray, "P"]
+    curves: Mapping[str, Float[np.ndarray, "_"]]
+
+
+class Sought(NamedTuple):
+    """What copies are looked for of."""
+
+    variants: Sequence[Variant]
+    """Of training images; the first is these as they are."""
+    in_words: str
+    mirrored: bool
+    """In features too."""
+    augmented_test: Pixels | None = None
+    """Test images changed by one draw of the augmentation, where it does more than mirror.
+
+    What a generator learns is augmented, and may lie nearer to training images for that alone.
+    """
+
+
 def look_for(
-    images: Sets,
-    seen: Sets,
-    network: Network,
-    folder: pathlib.Path,
-    config: ConfigDict,
-    figures: pathlib.Path,
-) -> dict[str, Any]:
-    """In pixels and in features: which samples are nearer to training images than test images are?"""
+    images: Sets, seen: Sets, network: Network, folder: pathlib.Path, sought: Sought
+) -> tuple[dict[str, Any], dict[str, Closest]]:
+    """Which samples are nearer to training images than test images are, in pixels and in features?
+
+    The fields of the result, and of each space what there is to be seen.
+    """
     if len(images.test) < FEWEST_TO_TEST_COPIES:
         why = f"{len(images.test)} test images, {FEWEST_TO_TEST_COPIES} needed"
-        return {"copies": None, "why": why}
-    section = config.augment
-    sought = variants.build_variants(section)
+        return {"copies": None, "why": why}, {}
     queries = {"synthetic": images.synthetic, "real test": images.test}
     points = {"synthetic": seen.synthetic, "real test": seen.test}
-    if variants.has_more_than_flips(section):
-        # What a generator learns is augmented, and may lie nearer to training images for that alone.
-        queries["augmented real test"] = augmented(config, images.test)
-    in_pixels = search(queries, images.train, sought)
-    exact = {name: found.exact for name, found in in_pixels.items()}
-    in_features = search_features(queries, points, exact, seen.train, section.flip, network, folder)
+    if sought.augmented_test is not None:
+        queries["augmented real test"] = sought.augmented_test
+    in_pixels = search(queries, images.train, sought.variants)
+    exact = {name: part.exact for name, part in in_pixels.items()}
+    in_features = search_features(
+        queries, points, exact, seen.train, sought.mirrored, network, folder
+    )
     # The two parts that `duplicates` reads.
     parts = {name: as_floats(getattr(images, name)) for name in ("synthetic", "floor")}
     flat = images._replace(**parts)
     fields: dict[str, Any] = {}
-    for space, found, points_of in (
-        ("pixels", in_pixels, flat),
-        (network.name, in_features, seen),
+    shown = {}
+    sides: list[Change] = [np.asarray, mirrored]
+    for space, found, points_of, changes in (
+        ("pixels", in_pixels, flat, [variant.change for variant in sought.variants]),
+        (network.name, in_features, seen, sides),
     ):
         ours, *real = found.values()
         fields[space] = copy_fields(ours, real) | duplicates(points_of)
         curves = {name: part.near.distance for name, part in found.items()}
-        draw_pairs(figures, space, ours, images, sought)
-        draw_nearest(figures / "nearest.png", space, curves)
+        shown[space] = Closest(*closest(ours, images, changes), curves)
     pixels, others = fields["pixels"], fields[network.name]
     fields["p_value"] = together(pixels["exact_p_value"], pixels["p_value"], others["p_value"])
     fields["copies"] = fields["p_value"] < ALARM
-    fields["looked_for"] = variants.in_words(section)
-    fields["num_variants"], fields["mirrored"] = len(sought), section.flip
-    return fields
-
-
-def augmented(config: ConfigDict, images: Pixels) -> Pixels:
-    unlabelled = labelled.Labelled(images, np.zeros(len(images), np.int32))
-    return labelled.augmented(config.augment, config.seed, unlabelled).image
+    fields["looked_for"] = sought.in_words
+    fields["num_variants"], fields["mirrored"] = len(sought.variants), sought.mirrored
+    return fields, shown
 
 
 def search(
-    queries: Mapping[str, np.ndarray], train: Pixels, sought: Sequence[variants.Variant]
+    queries: Mapping[str, np.ndarray], train: Pixels, sought: Sequence[Variant]
 ) -> dict[str, Found]:
     """In pixels, among all variants.
 
@@ -127,11 +142,11 @@ def search_features(
     """
     known = np.concatenate(list(exact.values()))
     best = None
-    for number, change in enumerate((np.asarray, variants.mirrored)[: 1 + flip]):
+    for number, change in enumerate((np.asarray, mirrored)[: 1 + flip]):
         rows = [
             points[name]
             if number == 0 and name in points
-            else feature_networks.extract(network, change(images), folder)
+            else distances.extract(network, change(images), folder)
             for name, images in queries.items()
         ]
         near = memorization.nearest(np.concatenate(rows), train)
@@ -192,20 +207,6 @@ def together(*p_values: float) -> float:
     return min(1.0, len(p_values) * min(p_values))
 
 
-def in_words(memory: Mapping[str, Any], num: int) -> list[str]:
-    """For the line that an evaluation prints."""
-    if memory["copies"] is None:
-        return []
-    found = memory["pixels"]
-    text = (
-        f"{100 * found['share']:.1f} % nearer to a training image than 99 % of real test images "
-        f"(expected of new images: {100 * found['expected_share']:.1f} %)"
-    )
-    if found["exact"]:
-        text += f", {found['exact']} of {num} equal to one"
-    return [text, *["THE MODEL COPIES training images"][: memory["copies"]]]
-
-
 def duplicates(points: Sets) -> dict[str, Any]:
     """How near the samples come to each other, beside the floor's real images."""
     within, real = (memorization.nearest_within(p) for p in (points.synthetic, points.floor))
@@ -217,42 +218,11 @@ def duplicates(points: Sets) -> dict[str, Any]:
     }
 
 
-def draw_pairs(
-    figures: pathlib.Path,
-    space: str,
-    found: Found,
-    images: Sets,
-    sought: Sequence[variants.Variant],
-) -> None:
-    """Training images as the variant that was found shows them."""
+def closest(found: Found, images: Sets, changes: Sequence[Change]) -> tuple[np.ndarray, np.ndarray]:
+    """The closest pairs, training images as the change by which they were found shows them."""
     ours, theirs = memorization.closest_pairs(found.near, CLOSEST_PAIRS)
-    changes = [s.change for s in sought] if space == "pixels" else [np.asarray, variants.mirrored]
-    shown = [
+    beside = [
         changes[number](images.train[index : index + 1])[0]
         for number, index in zip(found.variant[ours], theirs, strict=True)
     ]
-    pair = np.stack([images.synthetic[ours], np.stack(shown)])
-    labels = [f"{distance:#.3g}" for distance in found.near.distance[ours]]
-    title = f"The {len(ours)} closest pairs, by distance in {space}"
-    picture = pictures.strip(
-        pair, labels, row_labels=["synthetic", "nearest training image"], title=title
-    )
-    if devices.is_writer():
-        pictures.save(
-            figures / ("closest.png" if space == "pixels" else "closest-features.png"), picture
-        )
-
-
-def draw_nearest(path: pathlib.Path, space: str, curves: Mapping[str, np.ndarray]) -> None:
-    """Which share of images has a training image nearer than so much."""
-    drawn = {
-        name: plots.Curve(np.sort(far), np.arange(1, len(far) + 1) / len(far) * 100)
-        for name, far in curves.items()
-    }
-    figure = plots.lines(
-        drawn,
-        x_label=f"distance to the nearest training image, in {space}",
-        y_label="images nearer than that (%)",
-    )
-    if devices.is_writer():
-        plots.save(path.with_stem(path.stem + ("" if space == "pixels" else "-features")), figure)
+    return np.stack([images.synthetic[ours], np.stack(beside)]), found.near.distance[ours]

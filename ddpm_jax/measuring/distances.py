@@ -1,21 +1,19 @@
 """How far synthetic images are from real ones, each number beside its floor."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
-from ml_collections import ConfigDict
+from jaxtyping import Int
 
-from ddpm_jax.assembly.choice import choose
 from ddpm_jax.data import source
-from ddpm_jax.evaluation import features, frechet, inception_score, kernel, manifold
-from ddpm_jax.measuring import feature_networks
+from ddpm_jax.evaluation import features
+from ddpm_jax.evaluation.features import Network
+from ddpm_jax.measuring import metrics
+from ddpm_jax.measuring.metrics import Features
 from ddpm_jax.training import devices
-
-Features = Float[np.ndarray, "N D"]
-
+from ddpm_jax.types import Pixels
 
 REFERENCES = {
     "test": ("test",),
@@ -46,16 +44,18 @@ class Sets(NamedTuple):
     reference: np.ndarray
 
 
-def build_comparison(config: ConfigDict, splits: source.Splits, num: int) -> Comparison:
-    """`num` synthetic images with the split that the evaluation section names.
+def comparison_with(reference: str, splits: source.Splits, num: int, seed: int) -> Comparison:
+    """`num` synthetic images with the split or splits of this name.
 
     The floor comes from the training split; where that is the reference, from the test split.
     """
-    name = config.evaluation.reference
-    floor_split = "test" if "train" in choose("evaluation.reference", name, REFERENCES) else "train"
+    floor_split = "test" if "train" in REFERENCES[reference] else "train"
     real = getattr(splits, floor_split)
-    rows = source.stratified_rows(real, min(num, len(real.labels)), config.seed)
-    return Comparison(name, floor_split, rows)
+    return Comparison(
+        reference,
+        floor_split,
+        source.stratified_rows(real, min(num, len(real.labels)), seed),
+    )
 
 
 def sets_of(parts: Mapping[str, np.ndarray], comparison: Comparison) -> Sets:
@@ -71,75 +71,47 @@ def sets_of(parts: Mapping[str, np.ndarray], comparison: Comparison) -> Sets:
 
 
 def measure(
-    network: feature_networks.Network,
-    images: Sets,
-    seen: Sets,
-    folder: pathlib.Path,
-    name: str = "test",
+    network: Network, images: Sets, seen: Sets, folder: pathlib.Path, reference: str = "test"
 ) -> dict[str, Any]:
-    """Under the names they deserve: those of the papers for the official Inception only.
+    """Every metric under its name: `reference` is what the images are compared with."""
+    inputs = metrics.Inputs(
+        seen.synthetic,
+        seen.floor,
+        seen.reference,
+        features.reference_moments(
+            lambda: seen.reference,
+            images.reference,
+            folder=folder,
+            network_digest=network.digest,
+            write=devices.is_writer(),
+        ),
+        network.probabilities
+        and {
+            name: network.probabilities(getattr(images, name), getattr(seen, name))
+            for name in ("synthetic", "reference")
+        },
+    )
+    fields: dict[str, Any] = {}
+    for metric in metrics.METRICS:
+        name = metrics.field_name(metric, network, reference)
+        if name not in fields and (found := metric.compute(inputs)) is not None:
+            fields[name] = found
+    return fields
 
-    `name` is the reference's, which the distances' names carry.
-    """
-    suffix = "" if network.official else f"_{network.name}"
-    reference = features.reference_moments(
-        lambda: seen.reference,
-        images.reference,
+
+def extract(
+    network: Network,
+    images: Pixels,
+    folder: pathlib.Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Features:
+    """`features.extract` by this network: kept in `folder` by content, so that it resumes."""
+    return features.extract(
+        network.features,
+        images,
+        batch_size=network.batch_size,
         folder=folder,
         network_digest=network.digest,
         write=devices.is_writer(),
+        progress=progress,
     )
-    value, floor = (
-        kernel.distance(found, seen.reference) for found in (seen.synthetic, seen.floor)
-    )
-    fields = {
-        network.distance_name(name): frechet_fields(seen, reference),
-        network.kernel_name(name): {
-            **value._asdict(),
-            "floor": floor.value,
-            "floor_low": floor.low,
-            "floor_high": floor.high,
-        },
-    }
-    if network.probabilities is not None:
-        score, real = (
-            inception_score.inception_score(
-                network.probabilities(pixels, found), num_splits=min(10, len(pixels))
-            )
-            for pixels, found in (
-                (images.synthetic, seen.synthetic),
-                (images.reference, seen.reference),
-            )
-        )
-        fields[f"inception_score{suffix}"] = {**score._asdict(), "of_reference": real.mean}
-    return fields
-
-
-def frechet_fields(seen: Sets, reference: frechet.Moments) -> dict[str, Any]:
-    """At n, and at infinity where there are images enough: without the bias of n and of the reference."""
-    fields: dict[str, Any] = {}
-    needed = frechet.smallest_set(seen.reference.shape[1])
-    for prefix, part in (("", "synthetic"), ("floor_", "floor")):
-        found = getattr(seen, part)
-        fields[prefix.rstrip("_") or "value"] = frechet.distance(frechet.moments(found), reference)
-        counts = {of: len(getattr(seen, of)) for of in (part, "reference")}
-        short = [f"{count} {of} images" for of, count in counts.items() if count < needed]
-        if short:
-            fields[f"{prefix}at_infinity"] = None
-            why = f"extrapolating needs {needed} images of each set, got {' and '.join(short)}"
-            fields[f"{prefix}why"] = why
-            continue
-        line = frechet.extrapolate(found, seen.reference)
-        for name, values in line._asdict().items():
-            fields[prefix + name] = values
-    return fields
-
-
-def manifold_fields(seen: Sets) -> dict[str, Any]:
-    def fields(found: Features) -> dict[str, float]:
-        return {
-            **manifold.precision_recall(found, seen.reference)._asdict(),
-            **manifold.density_coverage(found, seen.reference)._asdict(),
-        }
-
-    return fields(seen.synthetic) | {"floor": fields(seen.floor)}

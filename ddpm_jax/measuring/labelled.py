@@ -4,19 +4,13 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int32
-from ml_collections import ConfigDict
 
 from ddpm_jax import rundir
-from ddpm_jax.assembly import augmentation, choice, classifiers
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import worth
-from ddpm_jax.types import Pixels
-
-AUGMENTED_AT_ONCE = 1024  # of one shape, compiled once
+from ddpm_jax.types import Pixels, Trainer
 
 
 class Labelled(NamedTuple):
@@ -36,18 +30,6 @@ def join(first: Labelled, second: Labelled) -> Labelled:
 
 def first(images: Labelled, num: int) -> Labelled:
     return Labelled(images.image[:num], images.label[:num])
-
-
-def augmented(config: ConfigDict, seed: int, images: Labelled) -> Labelled:
-    """A changed copy of each image, as an augment section says; copy i depends on (seed, i) alone."""
-    change = jax.jit(augmentation.build_augmentation(config))
-    key = choice.key_for(seed, "augmented copies")
-    parts = []
-    for start in range(0, len(images.label), AUGMENTED_AT_ONCE):
-        rows = np.arange(start, start + AUGMENTED_AT_ONCE)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rows)
-        parts.append(np.asarray(change(keys, jnp.take(images.image, rows, axis=0, mode="clip"))))
-    return Labelled(np.concatenate(parts)[: len(images.label)], images.label)
 
 
 def read_synthetic(
@@ -84,7 +66,7 @@ def require_labels(path: pathlib.Path) -> None:
 
 
 def measure(
-    trainer: classifiers.Trainer,
+    trainer: Trainer,
     images: Labelled,
     test: Labelled,
     seeds: Sequence[int],

@@ -1,19 +1,16 @@
 """Bits per dimension of real images under a trained model, given their labels."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int32
-from ml_collections import ConfigDict
+from jaxtyping import Array, Float, Int32, Key
 
 from ddpm_jax import pixels
-from ddpm_jax.assembly import networks
-from ddpm_jax.assembly.choice import key_for
 from ddpm_jax.diffusion import likelihood, predictions, process, schedules
-from ddpm_jax.models.trained import Model
 from ddpm_jax.training import devices
-from ddpm_jax.types import Batch, Params, Pixels
+from ddpm_jax.types import Batch, Labels, Params, Pixels
 
 
 class BitsPerDim(NamedTuple):
@@ -27,29 +24,33 @@ class BitsPerDim(NamedTuple):
 
 
 def bits_per_dim(
-    config: ConfigDict, model: Model, images: Pixels, labels: Int32[np.ndarray, "N"]
+    denoiser: Callable[[Params, Labels], predictions.Denoiser],
+    params: Params,
+    table: schedules.Level,
+    images: Pixels,
+    labels: Int32[np.ndarray, "N"],
+    *,
+    num_steps: int,
+    variance: str,
+    stream: Key[Array, ""],
 ) -> BitsPerDim:
-    """Of the conditional model without guidance; image i depends on (seed, i), not on the batch.
+    """Of the conditional model without guidance; image i depends on (stream, i), not on the batch.
 
-    The bound is that of ancestral sampling in `evaluation.likelihood_steps` uniform steps, the flow's
-    of as many Heun steps even in log-SNR, with one probe, on dequantized images.
+    The bound is that of ancestral sampling in `num_steps` uniform steps with reverse variances of this
+    kind, the flow's of as many Heun steps even in log-SNR, with one probe, on dequantized images.
     """
-    num_steps = config.evaluation.likelihood_steps or model.table.num_steps
-    chain = schedules.descending(model.table, num_steps, "uniform")
-    flow = schedules.descending(model.table, num_steps, "log_snr")
-    stream = key_for(config.seed, "likelihood")
+    chain = schedules.descending(table, num_steps, "uniform")
+    flow = schedules.descending(table, num_steps, "log_snr")
     num_dims = int(np.prod(images.shape[1:]))
 
     def measure(params: Params, rows: Batch) -> dict[str, Array]:
         keys = jax.vmap(lambda i: jax.random.fold_in(stream, i))(rows["index"])
         noise, spread, probes = (process.fold_in(keys, i) for i in range(3))
         x0 = pixels.to_float(rows["image"])
-        denoise = networks.build_reader(
-            config, networks.build_predict(model.net, params, rows["label"])
-        )
+        denoise = denoiser(params, rows["label"])
         # Clipping the estimate of x0 tightens the bound; in the flow its kink would be a bend.
         bound = likelihood.variational_bound(
-            predictions.clipped(denoise), chain, x0, noise, config.sampling.variance
+            predictions.clipped(denoise), chain, x0, noise, variance
         )
         x0 = likelihood.dequantized(spread, x0)
         nats = likelihood.flow_log_likelihood(denoise, flow, x0, probes)
@@ -71,12 +72,19 @@ def bits_per_dim(
             "label": np.take(labels, rows, mode="clip"),
         }
         local = {name: values[mine] for name, values in batch.items()}
-        parts.append(
-            devices.gather(compiled(model.weights.net, devices.put_batch(placement, local)))
-        )
+        parts.append(devices.gather(compiled(params, devices.put_batch(placement, local))))
     return BitsPerDim(
         **{
             name: np.concatenate([part[name] for part in parts])[: len(images)]
             for name in BitsPerDim._fields
         }
     )
+
+
+def in_numbers(found: BitsPerDim) -> dict[str, dict[str, float]]:
+    """Means over images with their standard errors."""
+    num = len(found.bound)
+    return {
+        part: {"mean": float(values.mean()), "standard_error": float(values.std(ddof=1) / num**0.5)}
+        for part, values in found._asdict().items()
+    }

@@ -2,13 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddpm_jax.measuring import labelled
+from ddpm_jax.types import Pixels
 
 ALL = -1
 
@@ -34,37 +34,44 @@ def per_class(images: labelled.Labelled, num_classes: int) -> int:
     return int(np.bincount(images.label, minlength=num_classes).min())
 
 
-def build_points(config: ConfigDict, num_real: int, num_synthetic: int) -> Iterator[Point]:
-    """Sizes there are not images enough for fall away; all real images are always the last size.
+def points(
+    num_real: int,
+    num_synthetic: int,
+    *,
+    sizes: Sequence[int],
+    multiples: Sequence[int],
+    controls: Sequence[str] = (),
+) -> Iterator[Point]:
+    """num_real, num_synthetic: images of the smallest class.
 
-    Raises ValueError where fewer than two real sizes are left, a class has no images, or a control
-    is not known.
+    Sizes there are not images enough for fall away; all real images are always the last size. Raises
+    ValueError where fewer than two real sizes are left, a class has no images, or a control is not known.
     """
-    unknown = set(config.controls) - {"duplicated", "augmented"}
+    unknown = set(controls) - {"duplicated", "augmented"}
     if unknown:
         raise ValueError(
-            f"worth.controls is {tuple(config.controls)}, wanted some of 'duplicated', 'augmented'"
+            f"worth.controls is {tuple(controls)}, wanted some of 'duplicated', 'augmented'"
         )
     if not (num_real and num_synthetic):
         raise ValueError(
             f"the smallest class has {num_real} real and {num_synthetic} synthetic images; every class "
             "needs some of both"
         )
-    sizes = sorted(size for size in config.sizes if size < num_real)
-    if not sizes:
+    real_sizes = sorted(size for size in sizes if size < num_real)
+    if not real_sizes:
         raise ValueError(
-            f"worth.sizes is {tuple(config.sizes)}, and the smallest class has {num_real} real images; "
+            f"worth.sizes is {tuple(sizes)}, and the smallest class has {num_real} real images; "
             "name a smaller size"
         )
-    for size in (*sizes, ALL):
+    for size in (*real_sizes, ALL):
         yield Point(size, 0, 0)
-    for size in sorted(size for size in config.sizes if size < num_synthetic):
+    for size in sorted(size for size in sizes if size < num_synthetic):
         yield Point(0, size, 0)
     yield Point(0, ALL, 0)
-    for size, multiple in itertools.product((*sizes, ALL), sorted(config.multiples)):
+    for size, multiple in itertools.product((*real_sizes, ALL), sorted(multiples)):
         more = multiple * (num_real if size == ALL else size)
         if more <= num_synthetic:
-            for kind in ("synthetic", *config.controls):
+            for kind in ("synthetic", *controls):
                 yield Point(size, more, multiple, kind)
 
 
@@ -89,9 +96,13 @@ def real_point(wanted: float, sizes: Mapping[int, int], num_real: int) -> Point 
 
 
 def training_set(
-    config: ConfigDict, point: Point, real: labelled.Labelled, made: labelled.Labelled, seed: int
+    point: Point,
+    real: labelled.Labelled,
+    made: labelled.Labelled,
+    seed: int,
+    copies: Callable[[Pixels, int], Pixels],
 ) -> labelled.Labelled:
-    """`config` is the section that augmented copies are made by."""
+    """`copies(images, seed)` makes the augmented ones."""
     if not point.real:
         return subset(made, point.added, seed)
     first = subset(real, point.real, seed)
@@ -101,7 +112,7 @@ def training_set(
         return labelled.join(first, subset(made, point.added, seed))
     again = repeated(first, point.added)
     if point.kind == "augmented":
-        again = labelled.augmented(config, seed, again)
+        again = again._replace(image=copies(again.image, seed))
     return labelled.join(first, again)
 
 

@@ -72,3 +72,16 @@ def worth_fields(found: equivalence.Equivalence) -> dict[str, Any]:
         "high": high,
         "bound": found.images is None,
     }
+
+
+def further_point(
+    several: Mapping[subsets.Point, Sequence[Mapping[str, Any]]], num_real: int
+) -> subsets.Point | None:
+    """The real size that tells most about what all synthetic images alone are worth, if any does."""
+    sizes, curve = real_curve(several)
+    only = several[subsets.Point(0, subsets.ALL, 0)]
+    accuracy = statistics.accuracy(np.array([outcome["confusion"] for outcome in only]))
+    of_each = {p.real: found[0]["n_train"] for p, found in several.items() if not p.added}
+    wanted = equivalence.wanted_sizes(sizes, curve, accuracy)
+    found = (subsets.real_point(size, of_each, num_real) for size in wanted)
+    return next((point for point in found if point), None)

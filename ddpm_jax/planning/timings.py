@@ -15,9 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import choice, classifiers, training
+from ddpm_jax.assembly import choice, classifiers, feature_networks, training
 from ddpm_jax.data import source
-from ddpm_jax.measuring import feature_networks
 from ddpm_jax.models import in_training
 from ddpm_jax.planning import requirements
 from ddpm_jax.planning.requirements import duration, in_words

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from ddpm_jax.assembly import augmentation
+from ddpm_jax.assembly import augmentation, variants
 from ddpm_jax.data import augment
-from ddpm_jax.evaluation import memorization
-from ddpm_jax.measuring import copies, feature_networks, variants
+from ddpm_jax.evaluation import features, memorization
+from ddpm_jax.jobs import evaluate
+from ddpm_jax.measuring import copies
 from ddpm_jax.measuring.distances import Sets
 
 
@@ -55,7 +56,7 @@ def test_rotations_and_crops_are_draws_of_the_augmentation(section):
     same = np.repeat(images[:1], 1003, axis=0)
     assert (found[1].change(same) == views[0, 0]).all()  # one change for all images
     assert (views[0] != views[1]).any()
-    np.testing.assert_array_equal(found[34].change(images), variants.mirrored(views[0]))
+    np.testing.assert_array_equal(found[34].change(images), augment.mirrored(views[0]))
     assert "32 random draws" in variants.in_words(section)
 
 
@@ -103,7 +104,7 @@ def test_mirrored_copies_are_found_in_features(section, tmp_path):
     def flat(batch):
         return batch.reshape(len(batch), -1) / 255.0
 
-    network = feature_networks.Network("flat", "digest", "", flat, None, 100)
+    network = features.Network("flat", "digest", "", flat, None, 100)
     queries = {"synthetic": mirrored, "real test": images[200:]}
     points = {name: flat(part) for name, part in queries.items()}
     exact = {name: np.zeros(len(part), bool) for name, part in queries.items()}
@@ -247,18 +248,20 @@ def test_augmented_real_images_raise_no_alarm(config, tmp_path):
     config.augment.shift, config.augment.rotation = 1, 10.0
     images = digits(3)
     train, test, new = images[:900], images[900:1300], images[1300:]
-    made = copies.augmented(config, new)
+    changed = augmentation.build_copies(config.augment)
+    made = changed(new, config.seed)
 
     def halves(batch):
         return batch.reshape(len(batch), 4, -1).mean(axis=2) / 255.0
 
-    network = feature_networks.Network("halves", "digest", "", halves, None, 100)
+    network = features.Network("halves", "digest", "", halves, None, 100)
+    sought = evaluate.build_sought(config, test)
     sets = Sets(made, train, test, floor=train[: len(made)], reference=test)
     seen = Sets(*(halves(part) for part in sets))
-    memory = copies.look_for(sets, seen, network, tmp_path, config, tmp_path)
+    memory, _ = copies.look_for(sets, seen, network, tmp_path, sought)
     assert memory["copies"] is False and memory["num_variants"] == 33
-    planted = np.concatenate([copies.augmented(config, train[:120]), made[120:]])
+    planted = np.concatenate([changed(train[:120], config.seed), made[120:]])
     sets = Sets(planted, *sets[1:])
     seen = Sets(halves(planted), *seen[1:])
-    memory = copies.look_for(sets, seen, network, tmp_path, config, tmp_path)
+    memory, _ = copies.look_for(sets, seen, network, tmp_path, sought)
     assert memory["copies"] is True

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from tiny_run import work
 
-from ddpm_jax.assembly import classifiers, datasets
+from ddpm_jax.assembly import classifiers, datasets, feature_networks
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import frechet, inception, inception_weights
 from ddpm_jax.jobs import evaluate
-from ddpm_jax.measuring import copies, distances, feature_networks, likelihoods
+from ddpm_jax.measuring import copies, distances, metrics
 from ddpm_jax.models import trained
 
 HALVES = """
@@ -114,12 +114,13 @@ def test_copies_are_found_where_test_images_are_duplicates_too(
     real_test = np.concatenate([test[:340], train[:19]])
     sets = distances.Sets(made, train, real_test, train[:300], real_test)
     seen = distances.Sets(*(function.halves(part) for part in sets))
-    memory = copies.look_for(sets, seen, network, tmp_path, config, tmp_path)
+    sought = evaluate.build_sought(config, real_test)
+    memory, _ = copies.look_for(sets, seen, network, tmp_path, sought)
     assert memory["copies"] and memory["pixels"]["exact"] == 300
     assert memory["pixels"]["exact_of_test"] == 19
     likewise = sets._replace(synthetic=np.concatenate([test[340:], train[20:21]]))
     seen = seen._replace(synthetic=function.halves(likewise.synthetic))
-    memory = copies.look_for(likewise, seen, network, tmp_path, config, tmp_path)
+    memory, _ = copies.look_for(likewise, seen, network, tmp_path, sought)
     assert not memory["copies"] and memory["pixels"]["exact"] == 1
 
 
@@ -139,9 +140,10 @@ def test_mirrored_copies_are_found_where_training_images_were_mirrored(finished,
 @pytest.mark.parametrize(("short", "why"), [("floor", "7 floor"), ("reference", "7 reference")])
 def test_sets_too_small_to_extrapolate_say_so(short, why):
     draw = np.random.default_rng(0)
-    seen = distances.Sets(*(draw.normal(size=(40, 2)) for _ in distances.Sets._fields))
-    seen = seen._replace(**{short: draw.normal(size=(7, 2))})
-    found = distances.frechet_fields(seen, frechet.moments(seen.reference))
+    seen = {name: draw.normal(size=(40, 2)) for name in ("synthetic", "floor", "reference")}
+    seen[short] = draw.normal(size=(7, 2))
+    inputs = metrics.Inputs(**seen, moments=frechet.moments(seen["reference"]))
+    found = metrics.frechet_fields(inputs)
     assert found["floor_at_infinity"] is None and why in found["floor_why"]
     assert "needs 8 images of each set" in found["floor_why"]
     assert (found["at_infinity"] is None) == (short == "reference")
@@ -192,7 +194,7 @@ def test_only_the_official_weights_give_an_fid(sha256, name, key, monkeypatch):
     monkeypatch.setattr(inception_weights, "load", lambda path: weights)
     monkeypatch.setattr(inception.Inception, "apply", lambda self, variables, x: x[:, 0, :4, 0])
     network = feature_networks.inception_2015("weights.npz")
-    assert network.name == name and network.distance_name() == key
+    assert network.name == name and metrics.field_name(metrics.FRECHET, network) == key
     # A white image stays white: (255 - 128) / 128.
     white = network.features(np.full((3, 8, 8, 1), 255, np.uint8))
     np.testing.assert_allclose(white, np.full((3, 4), 127 / 128))
@@ -213,7 +215,7 @@ def test_official_features_give_the_names_of_the_papers(finished, config, functi
         evaluate.extract_all(network, parts, finished / "features"), comparison
     )
     found = distances.measure(network, images, seen, finished / "features")
-    assert set(found) == {"fid", "kid", "inception_score"}
+    assert set(found) == {"fid", "kid", "manifold", "inception_score"}
     assert found["inception_score"]["mean"] == pytest.approx(1.0)
 
 
@@ -235,8 +237,8 @@ def test_the_likelihood_of_an_image_does_not_depend_on_the_others(finished, conf
     _, test, splits = real(config)
     model = trained.load_model(config, finished / "checkpoints")
     labels = splits.test.labels
-    few = likelihoods.bits_per_dim(config, model, test[:3], labels[:3])
-    more = likelihoods.bits_per_dim(config, model, test[:9], labels[:9])
+    few = evaluate.bits_per_dim(config, model, test[:3], labels[:3])
+    more = evaluate.bits_per_dim(config, model, test[:9], labels[:9])
     for one, other in zip(few, more, strict=True):
         np.testing.assert_allclose(one, other[:3], rtol=1e-4)
 
@@ -253,12 +255,18 @@ def test_the_features_of_a_set_of_one_class_are_called_random(config, monkeypatc
     monkeypatch.setattr(classifiers, "build_trainer", lambda *arguments: trainer)
     train = datasets.build_splits(config.data, config.seed).train
     one = feature_networks.build_network(config, source.keep_classes(train, ("3",)), (8, 8, 1))
-    assert one.distance_name() == "frechet_random_conv4" and one.probabilities is None
+    assert (
+        metrics.field_name(metrics.FRECHET, one) == "frechet_random_conv4"
+        and one.probabilities is None
+    )
     assert "conv4 with random weights, because digits has one class" in one.about
     assert one.features(np.zeros((5, 8, 8, 1), np.uint8)).shape == (5, 2)
     assert "warning: distances are on the features of conv4 with random" in capsys.readouterr().err
     two = feature_networks.build_network(config, source.keep_classes(train, ("0", "1")), (8, 8, 1))
-    assert two.distance_name() == "frechet_conv4" and "trained on the train split" in two.about
+    assert (
+        metrics.field_name(metrics.FRECHET, two) == "frechet_conv4"
+        and "trained on the train split" in two.about
+    )
     assert capsys.readouterr().err == "" and steps == [1, None]
 
 

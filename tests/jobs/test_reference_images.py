@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tiny_run import work
 
-from ddpm_jax.assembly import datasets, training
+from ddpm_jax.assembly import datasets, feature_networks, training
 from ddpm_jax.data import npz, source
-from ddpm_jax.evaluation import frechet
+from ddpm_jax.evaluation import features, frechet
 from ddpm_jax.jobs import classify, compare, evaluate, export, report, sweep, train_guide
-from ddpm_jax.measuring import distances
+from ddpm_jax.measuring import distances, metrics
 from ddpm_jax.models import in_training, trained
 
 
@@ -41,7 +41,7 @@ def pixels_of(splits):
 def floor_of(config, num):
     """The Fréchet distance of the floor's images to the test images, in pixels, and their classes."""
     splits = datasets.build_splits(config.data, config.seed)
-    comparison = distances.build_comparison(config, splits, num)
+    comparison = distances.comparison_with(config.evaluation.reference, splits, num, config.seed)
     seen = distances.sets_of(pixels_of(splits) | {"synthetic": np.empty((num, 64))}, comparison)
     counts = source.class_counts(source.take(splits.train, comparison.floor_rows))
     found = frechet.distance(frechet.moments(seen.floor), frechet.moments(seen.reference))
@@ -93,7 +93,7 @@ def test_bits_per_dim_and_the_guide_are_of_every_class_also_where_files_are_sort
     monkeypatch.setattr(
         evaluate.likelihoods,
         "bits_per_dim",
-        lambda config, model, images, labels: held.update(labels=labels),
+        lambda denoiser, params, table, images, labels, **rest: held.update(labels=labels),
     )
     config.evaluation.likelihood_images = 20
     splits = datasets.build_splits(config.data, config.seed)
@@ -140,10 +140,18 @@ def test_by_default_as_many_synthetic_images_as_the_reference_has(finished, conf
 
 
 def test_the_name_of_an_official_distance_says_its_reference():
-    network = distances.feature_networks.Network("inception2015", "", "", None, None, 64, True)
-    assert network.distance_name() == "fid" and network.kernel_name() == "kid"
-    assert network.distance_name("train+validation") == "fid_to_train_validation"
-    assert network.kernel_name("train") == "kid_to_train"
+    network = features.Network("inception2015", "", "", np.asarray, None, 64, True)
+    by_name = {metric.name: metric for metric in metrics.METRICS}
+
+    def names(*reference):
+        return [
+            metrics.field_name(by_name[name], network, *reference)
+            for name in ("frechet", "kernel", "inception_score", "recall")
+        ]
+
+    assert names() == ["fid", "kid", "inception_score", "manifold"]
+    assert names("train+validation")[0] == "fid_to_train_validation"
+    assert names("train")[1:] == ["kid_to_train", "inception_score", "manifold"]
 
 
 def test_the_bits_per_dim_of_a_guided_model_are_those_of_its_network(finished, config, monkeypatch):
@@ -162,7 +170,7 @@ def test_a_function_of_the_users_never_gets_more_than_a_batch(config, tmp_path, 
     module = type(json)("their_features")
     module.mean = lambda images: sizes.append(len(images)) or images.mean(axis=(1, 2))
     monkeypatch.setitem(__import__("sys").modules, "their_features", module)
-    network = distances.feature_networks.named_function("their_features:mean", (8, 8, 1))
+    network = feature_networks.named_function("their_features:mean", (8, 8, 1))
     images = np.random.default_rng(0).integers(0, 256, (1000, 8, 8, 1)).astype(np.uint8)
     np.testing.assert_allclose(network.features(images), images.mean(axis=(1, 2)), rtol=1e-6)
     assert max(sizes) == 256 and sum(sizes[1:]) == 1000

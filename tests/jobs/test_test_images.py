@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from ddpm_jax.assembly import datasets, training
+from ddpm_jax.assembly import datasets, feature_networks, training
 from ddpm_jax.data import npz, source
 from ddpm_jax.jobs import classify
-from ddpm_jax.measuring import feature_networks, labelled
+from ddpm_jax.measuring import labelled
 from ddpm_jax.models import in_training
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ddpm_jax import rundir
-from ddpm_jax.assembly import classifiers, datasets
+from ddpm_jax.assembly import augmentation, classifiers, datasets
 from ddpm_jax.jobs import report, worth
 from ddpm_jax.measuring import labelled, subsets
 from ddpm_jax.reporting import worth_sentences
@@ -37,8 +37,13 @@ def known(monkeypatch):
     return trained
 
 
+def points_of(section, num_real, num_synthetic):
+    chosen = {name: section[name] for name in ("sizes", "multiples", "controls")}
+    return list(subsets.points(num_real, num_synthetic, **chosen))
+
+
 def points(*args):
-    return [tuple(point)[:3] for point in subsets.build_points(*args)]
+    return [tuple(point)[:3] for point in points_of(*args)]
 
 
 def test_sizes_and_multiples_without_images_enough_fall_away(config):
@@ -52,7 +57,7 @@ def test_sizes_and_multiples_without_images_enough_fall_away(config):
 
 def test_each_synthetic_set_has_its_controls(config):
     config.worth.controls = ("duplicated", "augmented")
-    both = [point for point in subsets.build_points(config.worth, 30, 5) if point.multiple]
+    both = [point for point in points_of(config.worth, 30, 5) if point.multiple]
     assert [point.arm for point in both] == ["real+synthetic", "real+duplicated", "real+augmented"]
     assert {point[:3] for point in both} == {(5, 5, 1)}
     config.worth.controls = ("tripled",)
@@ -62,10 +67,9 @@ def test_each_synthetic_set_has_its_controls(config):
 
 def test_controls_are_as_many_images_of_the_same_real_subset(config):
     real = labelled.decode(datasets.build_splits(config.data, 0).train)
+    copies = augmentation.build_copies(config.classifier.augment)
     sets = {
-        kind: subsets.training_set(
-            config.classifier.augment, subsets.Point(5, 12, 2, kind), real, real, 1
-        )
+        kind: subsets.training_set(subsets.Point(5, 12, 2, kind), real, real, 1, copies)
         for kind in ("synthetic", "duplicated", "augmented")
     }
     for images in sets.values():

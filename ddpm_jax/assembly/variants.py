@@ -6,7 +6,6 @@ these variants too.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,19 +14,12 @@ from ml_collections import ConfigDict
 
 from ddpm_jax.assembly.augmentation import build_augmentation
 from ddpm_jax.data import augment
+from ddpm_jax.data.augment import Variant
 from ddpm_jax.types import Pixels
 
 MOST = 200  # variants, mirrored ones among them: the time of the search is proportional
 DRAWS = 32  # of rotations and crops, which have no list of all
 BATCH = 1000  # images changed at once, so that one program is compiled
-
-
-class Variant(NamedTuple):
-    """The same change of every image; `whole`: searched in all pixels."""
-
-    name: str
-    change: Callable[[Pixels], Pixels]
-    whole: bool = False
 
 
 def build_variants(section: ConfigDict) -> list[Variant]:
@@ -80,12 +72,8 @@ def has_more_than_flips(section: ConfigDict) -> bool:
     return bool(section.rotation or section.crop_scale != 1.0 or section.shift)
 
 
-def mirrored(images: Pixels) -> Pixels:
-    return images[:, :, ::-1]
-
-
 def _mirrored(change: Callable[[Pixels], Pixels], images: Pixels) -> Pixels:
-    return mirrored(change(images))
+    return augment.mirrored(change(images))
 
 
 def _drawn(change: augment.Augmentation, draw: int, images: Pixels) -> Pixels:

@@ -3,10 +3,8 @@
 import functools
 import hashlib
 import importlib
-import pathlib
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,42 +13,13 @@ from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import classifiers
 from ddpm_jax.data import source
-from ddpm_jax.evaluation import features, inception, inception_weights
+from ddpm_jax.evaluation import inception, inception_weights
+from ddpm_jax.evaluation.features import Network
 from ddpm_jax.training import devices, fingerprint
 from ddpm_jax.types import Pixels
 
-Probabilities = Callable[[Pixels, Float[np.ndarray, "N D"]], Float[np.ndarray, "N K"]]
 INCEPTION_BATCH = 64  # its first layers take 20 MiB an image
 FUNCTION_BATCH = 256  # images that a function of the user's is given at most
-
-
-class Network(NamedTuple):
-    """`features` takes any number of images and passes them on in batches of `batch_size`.
-
-    `probabilities(images, features)`, for the Inception Score, is None where there are none.
-    """
-
-    name: str
-    digest: str
-    about: str
-    features: Callable[[Pixels], Float[np.ndarray, "B D"]]
-    probabilities: Probabilities | None
-    batch_size: int
-    official: bool = False
-    """Whether its distances may be called FID and KID."""
-
-    def distance_name(self, reference: str = "test") -> str:
-        """Of the Frechet distance on its features to the `reference` split: papers mean the test split's."""
-        return ("fid" if self.official else f"frechet_{self.name}") + to(reference)
-
-    def kernel_name(self, reference: str = "test") -> str:
-        """Of the kernel distance, likewise."""
-        return ("kid" if self.official else f"kernel_{self.name}") + to(reference)
-
-
-def to(reference: str) -> str:
-    """What a distance's name says of its reference: nothing where that is the test split."""
-    return "" if reference == "test" else "_to_" + reference.replace("+", "_")
 
 
 def build_network(
@@ -68,24 +37,6 @@ def build_network(
     if function:
         return named_function(function, image_shape)
     return own_classifier(config, train)
-
-
-def extract(
-    network: Network,
-    images: Pixels,
-    folder: pathlib.Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Float[np.ndarray, "N D"]:
-    """`features.extract` by this network: kept in `folder` by content, so that it resumes."""
-    return features.extract(
-        network.features,
-        images,
-        batch_size=network.batch_size,
-        folder=folder,
-        network_digest=network.digest,
-        write=devices.is_writer(),
-        progress=progress,
-    )
 
 
 def inception_2015(path: str) -> Network:

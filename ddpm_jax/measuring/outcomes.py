@@ -1,0 +1,32 @@
+"""What trained classifiers did on test images, summarized by arm."""
+
+from typing import Any
+
+import numpy as np
+
+from ddpm_jax.evaluation import worth
+
+
+def summarize(
+    outcomes: list[dict[str, Any]], baseline: list[dict[str, Any]], n_train: int
+) -> dict[str, Any]:
+    """Means and 95 % t-intervals over seeds; the gain over real is paired by seed."""
+    accuracies, reference = (
+        worth.accuracy(np.array([outcome["confusion"] for outcome in several]))
+        for several in (outcomes, baseline)
+    )
+    mean, half_width = worth.mean_interval(accuracies)
+    gain, gain_half_width = worth.paired_difference(accuracies, reference)
+    counts = np.sum([outcome["confusion"] for outcome in outcomes], axis=0)
+    return {
+        "accuracy": mean,
+        "ci95": half_width,
+        "seeds": len(outcomes),
+        "n_train": n_train,
+        "accuracies": accuracies,
+        "gain_over_real": gain,
+        "gain_ci95": gain_half_width,
+        "per_class_accuracy": worth.per_class_accuracy(counts),
+        "confusion": counts,
+        "calibration_error": float(np.mean([o["calibration_error"] for o in outcomes])),
+    }

@@ -1,0 +1,29 @@
+"""What a page is built of: pictures that may be missing, and numbers with their intervals as text."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from ddpm_jax.viz import report
+
+Fields = Mapping[str, Any]
+Items = list[report.Prose | report.Values | report.Table | report.Images]
+
+
+def picture(path: pathlib.Path, alt: str, caption: str = "") -> Items:
+    """Nothing where the file is not there."""
+    return [report.Images([report.Image(path, alt, caption)])] if path.exists() else []
+
+
+def pictures(*images: tuple[pathlib.Path, str, str]) -> Items:
+    there = [report.Image(*image) for image in images if image[0].exists()]
+    return [report.Images(there)] if there else []
+
+
+def percent_text(mean: float, half_width: float, sign: str = "±") -> str:
+    return f"{100 * mean:.1f} {sign} {100 * half_width:.1f}"
+
+
+def points_text(mean: float, half_width: float, sign: str = "±") -> str:
+    """Of a difference: percentage points, with its own sign."""
+    return f"{100 * mean:+.1f} {sign} {100 * half_width:.1f}"
