@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ddpm_jax.evaluation import frechet, inception_score, kernel, manifold
+from ddpm_jax.evaluation import frechet, inception_score, kernel, manifold, two_sample
 from ddpm_jax.evaluation.features import Network
 
 Features = Float[np.ndarray, "N D"]
@@ -192,6 +192,9 @@ METRICS: tuple[Metric, ...] = (
            NAEEM, row=manifold_row("density"), field="manifold"),
     Metric("coverage", manifold_fields, "share of real images with a synthetic one near",
            NAEEM, row=manifold_row("coverage"), field="manifold"),
+    Metric("nearest_neighbor_accuracy", beside_floor(two_sample.nearest_neighbor_accuracy),
+           "how often an image's nearest other image is of its own kind, real or synthetic",
+           "Lopez-Paz & Oquab 2017", "0.5"),
     Metric("inception_score", inception_score_fields,
            "how sure the class of an image is, and how evenly all have the classes; its floor is the score "
            "of the reference's images",

@@ -215,7 +215,8 @@ def test_official_features_give_the_names_of_the_papers(finished, config, functi
         evaluate.extract_all(network, parts, finished / "features"), comparison
     )
     found = distances.measure(network, images, seen, finished / "features")
-    assert set(found) == {"fid", "kid", "manifold", "inception_score"}
+    assert {"fid", "kid", "inception_score"} < set(found)
+    assert not any(name.endswith(network.name) for name in found)
     assert found["inception_score"]["mean"] == pytest.approx(1.0)
 
 
