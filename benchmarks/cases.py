@@ -20,7 +20,7 @@ def gray64():
     config = default.get_config()
     config.data.image_size = 32
     config.net.multipliers = (1, 2, 2, 2)
-    config.net.attention_resolutions = (16,)
+    config.net.unet.attention_resolutions = (16,)
     config.net.class_conditional = False
     return config
 
@@ -40,7 +40,7 @@ def fashion():
 def tiny():
     config = digits.get_config()
     config.net.multipliers = (1,)
-    config.net.num_res_blocks = 1
+    config.net.unet.num_res_blocks = 1
     config.training.batch_size = 8
     return config
 

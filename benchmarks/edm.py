@@ -26,6 +26,7 @@ def network() -> Any:
 def build(config: Mapping[str, Any]) -> Any:
     """The network of `config`; blocks, places of attention and number of weights are theirs."""
     net, images = config["net"], config["data"]
+    unet = net["unet"]
     model = network()(
         img_resolution=images["image_size"],
         in_channels=images["channels"],
@@ -33,9 +34,9 @@ def build(config: Mapping[str, Any]) -> Any:
         label_dim=config["benchmark"]["num_classes"] if net["class_conditional"] else 0,
         model_channels=net["base_channels"],
         channel_mult=list(net["multipliers"]),
-        num_blocks=net["num_res_blocks"],
-        attn_resolutions=list(net["attention_resolutions"]),
-        dropout=net["dropout"],
+        num_blocks=unet["num_res_blocks"],
+        attn_resolutions=list(unet["attention_resolutions"]),
+        dropout=unet["dropout"],
         embedding_type="positional",
         encoder_type="standard",
         decoder_type="standard",

@@ -18,21 +18,24 @@ if not recipe.MISSING:
 def build(config: Mapping[str, Any]) -> Any:
     """The network of `config`, with the same number of weights."""
     net, side = config["net"], config["data"]["image_size"]
+    unet = net["unet"]
     widths = [net["base_channels"] * multiplier for multiplier in net["multipliers"]]
     rows = [side // 2**level for level in range(len(widths))]
-    down = ["AttnDownBlock2D" if r in net["attention_resolutions"] else "DownBlock2D" for r in rows]
+    down = [
+        "AttnDownBlock2D" if r in unet["attention_resolutions"] else "DownBlock2D" for r in rows
+    ]
     up = [kind.replace("Down", "Up") for kind in reversed(down)]
     classes = config["benchmark"]["num_classes"] if net["class_conditional"] else None
     model = diffusers.UNet2DModel(
         sample_size=side,
         in_channels=config["data"]["channels"],
         out_channels=config["data"]["channels"],
-        layers_per_block=net["num_res_blocks"],
+        layers_per_block=unet["num_res_blocks"],
         block_out_channels=tuple(widths),
         down_block_types=tuple(down),
         up_block_types=tuple(up),
-        norm_num_groups=net["num_groups"],
-        dropout=net["dropout"],
+        norm_num_groups=unet["num_groups"],
+        dropout=unet["dropout"],
         attention_head_dim=None,
         downsample_padding=0,
         flip_sin_to_cos=False,

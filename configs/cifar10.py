@@ -18,8 +18,8 @@ def get_config():
     config.schedule.name = "linear"
     config.net.base_channels = 128
     config.net.multipliers = (1, 2, 2, 2)
-    config.net.attention_resolutions = (16,)
-    config.net.dropout = 0.1
+    config.net.unet.attention_resolutions = (16,)
+    config.net.unet.dropout = 0.1
     config.loss.prediction = "eps"
     config.optim.name = "adam"
     config.optim.learning_rate = 2e-4

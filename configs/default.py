@@ -60,46 +60,55 @@ def get_config() -> ConfigDict:
     # How far "blend" goes: 1 is noise.
     config.schedule.blend_reach = 1.0
 
+    # What all networks read; each has a section of its own besides, by its name.
     config.net = ConfigDict()
     # "unet" (Ho et al. 2020), "double_conv" or "patch".
     config.net.name = "unet"
     # Channels at full resolution, and their multiples level by level; each level halves the image.
     config.net.base_channels = 64
     config.net.multipliers = (1, 2)
-    config.net.num_res_blocks = 2
-    # Side lengths in pixels at which there is self-attention; empty: none.
-    config.net.attention_resolutions = ()
-    # "softmax", "linear_softmax", "linear_elu" or "none": one kind, or one for each resolution.
+    # "softmax", "linear_softmax", "linear_elu" or "none": one kind, or one for each resolution of "unet".
     # "double_conv" and "patch" attend with the one kind at all levels but the first.
     config.net.attention = ("softmax",)
-    # The kind at the bottom of "unet".
-    config.net.middle_attention = "softmax"
     config.net.num_heads = 1
-    # Channels of a head of "unet"; 0: its share of the width.
-    config.net.head_channels = 0
-    config.net.dropout = 0.0
-    # How time and class act on a block of "unet": "add" or "film" (scale and shift).
-    config.net.conditioning = "add"
-    # "group" or "rms", of "unet"; how it changes resolution: "conv" or "pool".
-    config.net.norm = "group"
-    config.net.resampling = "conv"
-    # "sinusoidal", or "mlp" of t / T; the longest period of the sines. Not of "double_conv".
-    config.net.time_embedding = "sinusoidal"
-    config.net.max_period = 10_000.0
-    # Of "double_conv": "gelu" or "relu".
-    config.net.activation = "gelu"
-    # Of "patch": side of the patches between its levels, the smallest feature map, refining blocks.
-    config.net.patch_sizes = (2, 2, 2)
-    config.net.min_side = 2
-    config.net.num_refine_blocks = 2
-    # Groups that share a mean and a variance in GroupNorm; must divide every width.
-    config.net.num_groups = 32
-    # Side of the square of pixels that the network takes as one position (space-to-depth); 1: none.
-    config.net.patch_size = 1
     # Give the network the label; needed for guidance and for a labelled synthetic set of several classes.
     config.net.class_conditional = True
     # Compute dtype, "float32" or "bfloat16"; parameters and statistics are float32 in both.
     config.net.dtype = "float32"
+
+    config.net.unet = ConfigDict()
+    config.net.unet.num_res_blocks = 2
+    # Side lengths in pixels at which there is self-attention; empty: none.
+    config.net.unet.attention_resolutions = ()
+    # The kind of attention at the bottom.
+    config.net.unet.middle_attention = "softmax"
+    # Channels of a head; 0: its share of the width.
+    config.net.unet.head_channels = 0
+    config.net.unet.dropout = 0.0
+    # How time and class act on a block: "add" or "film" (scale and shift).
+    config.net.unet.conditioning = "add"
+    # "group" or "rms"; "group" has groups that share a mean and a variance, whose number divides every width.
+    config.net.unet.norm = "group"
+    config.net.unet.num_groups = 32
+    # How it changes resolution: "conv" or "pool".
+    config.net.unet.resampling = "conv"
+    # "sinusoidal", whose longest period is `max_period`, or "mlp" of t / T.
+    config.net.unet.time_embedding = "sinusoidal"
+    config.net.unet.max_period = 10_000.0
+    # Side of the square of pixels that the network takes as one position (space-to-depth); 1: none.
+    config.net.unet.patch_size = 1
+
+    config.net.double_conv = ConfigDict()
+    # "gelu" or "relu".
+    config.net.double_conv.activation = "gelu"
+
+    config.net.patch = ConfigDict()
+    # Side of the patches between the levels, the smallest feature map, refining blocks.
+    config.net.patch.patch_sizes = (2, 2, 2)
+    config.net.patch.min_side = 2
+    config.net.patch.num_refine_blocks = 2
+    # "sinusoidal", or "mlp" of t / T.
+    config.net.patch.time_embedding = "sinusoidal"
 
     config.loss = ConfigDict()
     # What the network predicts: "eps", "x0", "v" (Salimans & Ho 2022), or "edm" (Karras et al. 2022),

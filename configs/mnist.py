@@ -13,8 +13,8 @@ def get_config():
     config.data.source = "tfds:mnist"
     config.data.image_size = 28
     config.net.multipliers = (1, 2, 2)
-    config.net.attention_resolutions = (7,)
-    config.net.dropout = 0.1
+    config.net.unet.attention_resolutions = (7,)
+    config.net.unet.dropout = 0.1
     config.optim.learning_rate = 5e-4
     config.optim.warmup_steps = 500
     config.training.num_steps = 30_000

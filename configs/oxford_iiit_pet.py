@@ -16,9 +16,9 @@ def get_config():
     config.augment.flip = True
     config.net.base_channels = 128
     config.net.multipliers = (1, 2, 2, 2)
-    config.net.attention_resolutions = (16, 8)
+    config.net.unet.attention_resolutions = (16, 8)
     config.net.num_heads = 4
-    config.net.dropout = 0.1
+    config.net.unet.dropout = 0.1
     config.optim.learning_rate = 2e-4
     config.optim.warmup_steps = 2_000
     config.optim.ema_decay = 0.9999

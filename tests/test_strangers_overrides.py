@@ -15,6 +15,7 @@ from absl import flags
 ROOT = pathlib.Path(__file__).parents[1]
 FIELDS = (
     "seed", "data.source", "data.classes", "data.image_size", "net.multipliers", "net.dropout",
+    "net.unet.dropout",
     "training.num_steps", "training.skip_nonfinite", "optim.learning_rate", "sampling", "net",
     "nett.x", "", ".", "seed.seed", "net.multipliers[0]", "data.groups.cat",
 )  # fmt: skip

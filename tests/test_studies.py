@@ -29,11 +29,11 @@ SPLITS = {
 }
 FEW = {
     "net.base_channels": 8,
-    "net.num_groups": 4,
-    "net.num_res_blocks": 1,
+    "net.unet.num_groups": 4,
+    "net.unet.num_res_blocks": 1,
     "net.num_heads": 2,
-    "net.head_channels": 0,
-    "net.num_refine_blocks": 1,
+    "net.unet.head_channels": 0,
+    "net.patch.num_refine_blocks": 1,
     "training.batch_size": 4,
     "training.num_steps": 2,
     "training.log_every": 1,

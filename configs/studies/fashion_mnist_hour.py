@@ -15,13 +15,13 @@ from configs import fashion_mnist
 
 def get_config():
     config = fashion_mnist.get_config()
-    config.net.patch_size = 2
+    config.net.unet.patch_size = 2
     config.net.base_channels = 48
     config.net.multipliers = (1, 2)
-    config.net.num_res_blocks = 1
-    config.net.num_groups = 16
-    config.net.attention_resolutions = (7,)
-    config.net.dropout = 0.0
+    config.net.unet.num_res_blocks = 1
+    config.net.unet.num_groups = 16
+    config.net.unet.attention_resolutions = (7,)
+    config.net.unet.dropout = 0.0
     config.optim.learning_rate = 1.5e-3
     config.optim.warmup_steps = 200
     config.optim.ema_decay = 0.999

@@ -15,7 +15,7 @@ def get_config():
     config.data.label = "attributes/Smiling"
     config.data.image_size = 128
     config.net.multipliers = (1, 2, 4, 8, 8)
-    config.net.attention_resolutions = (64, 32, 16, 8)
+    config.net.unet.attention_resolutions = (64, 32, 16, 8)
     config.training.batch_size = 64
     config.training.accumulate = 4
     config.sampling.batch_size = 64

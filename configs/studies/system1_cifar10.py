@@ -19,12 +19,12 @@ def get_config():
     config.data.channels = 3
     config.augment.flip = True
     config.net.multipliers = (1, 2, 4, 8)
-    config.net.attention_resolutions = (32, 16, 8, 4)
+    config.net.unet.attention_resolutions = (32, 16, 8, 4)
     config.net.attention = ("linear_softmax", "linear_softmax", "linear_softmax", "softmax")
     config.net.num_heads = 4
-    config.net.head_channels = 32
-    config.net.conditioning = "film"
-    config.net.norm = "rms"
+    config.net.unet.head_channels = 32
+    config.net.unet.conditioning = "film"
+    config.net.unet.norm = "rms"
     config.loss.prediction = "v"
     config.loss.weight = "min_snr"
     config.optim.name = "adam"

@@ -17,5 +17,5 @@ def get_config():
     config.data.image_size = 64
     config.augment.crop_scale = 0.8
     config.augment.crop_ratio = 4 / 3
-    config.net.attention_resolutions = (64, 32, 16, 8)
+    config.net.unet.attention_resolutions = (64, 32, 16, 8)
     return config

@@ -21,7 +21,7 @@ def get_config():
     config.schedule.beta_end = 0.04
     config.net.base_channels = 32
     config.net.multipliers = (1, 2, 4, 16)
-    config.net.attention_resolutions = (8, 4)
+    config.net.unet.attention_resolutions = (8, 4)
     config.loss.prediction = "eps"
     config.optim.learning_rate = 2e-4
     config.optim.schedule = "constant"

@@ -2,7 +2,7 @@ r"""MNIST, guided by a classifier or without one; schedule and attention to comp
 
 for schedule in linear cosine; do for attention in "(28, 14, 7)" "()"; do
   python -m ddpm_jax.main --config=configs/studies/system3_mnist.py --config.schedule.name=$schedule \
-    --config.net.attention_resolutions="$attention" --workdir="runs/system3/$schedule $attention"
+    --config.net.unet.attention_resolutions="$attention" --workdir="runs/system3/$schedule $attention"
 done; done
 python -m ddpm_jax.main --config=configs/studies/system3_mnist.py --mode=train_guide
 python -m ddpm_jax.main --config=configs/studies/system3_mnist.py --mode=sample \
@@ -22,7 +22,7 @@ def get_config():
     config = mnist.get_config()
     config.schedule.name = "linear"
     config.net.multipliers = (1, 2, 4)
-    config.net.attention_resolutions = (28, 14, 7)
+    config.net.unet.attention_resolutions = (28, 14, 7)
     config.loss.prediction = "eps"
     config.loss.kind = "squared_norm"
     config.loss.label_dropout = 1 / 11

@@ -15,10 +15,10 @@ def get_config():
     config = digits.get_config()
     config.net.name = "patch"
     config.net.multipliers = (1, 2)
-    config.net.patch_sizes = (2,)
+    config.net.patch.patch_sizes = (2,)
     config.net.attention = ("linear_elu",)
     config.net.num_heads = 8
-    config.net.time_embedding = "mlp"
+    config.net.patch.time_embedding = "mlp"
     config.loss.prediction = "x0"
     config.loss.kind = "combined"
     config.sampling.solver = "dpm_solver_pp_2m"

@@ -1,5 +1,6 @@
 """From a config to the network that denoises, and to the function that a loss or a solver asks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -16,67 +17,55 @@ from ddpm_jax.types import Images, Labels, Params
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
+def _unet(attention: tuple[str, ...], max_t: float, **fields: Any) -> nn.Module:
+    kinds = attention[0] if len(attention) == 1 else attention
+    return unet.UNet(attention=kinds, max_t=max_t, **fields)
+
+
+def _double_conv(attention: tuple[str, ...], max_t: float, **fields: Any) -> nn.Module:
+    return double_conv_unet.DoubleConvUNet(attention=_one_kind("double_conv", attention), **fields)
+
+
+def _patch(attention: tuple[str, ...], max_t: float, **fields: Any) -> nn.Module:
+    return patches.PatchUNet(attention=_one_kind("patch", attention), max_t=max_t, **fields)
+
+
+def _one_kind(name: str, attention: tuple[str, ...]) -> str:
+    if len(attention) != 1:
+        raise ValueError(f"net.attention is {attention}; {name!r} takes one kind")
+    return attention[0]
+
+
+NETS: dict[str, Callable[..., nn.Module]] = {
+    "unet": _unet,
+    "double_conv": _double_conv,
+    "patch": _patch,
+}
+"""Each takes what `build_net` gives to all of them, and the fields of its own section, `net.NAME`."""
+
+
 def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
     """`config` is the whole of it: time is counted by the schedule, a variance asked for by the loss."""
-    channels = config.data.channels * (2 if learns_variance(config) else 1)
-    # EDM's network sees log(sigma) / 4, which is of the order of 1, in the place of t.
-    max_t = 1.0 if config.loss.prediction == "edm" else float(config.schedule.num_steps)
     net = config.net
-    shared = {
-        "out_channels": channels,
-        "base_channels": net.base_channels,
-        "multipliers": net.multipliers,
-        "num_heads": net.num_heads,
-        "num_classes": num_classes if net.class_conditional else 0,
-        "dtype": choose("net.dtype", net.dtype, DTYPES),
-    }
-    known = {
-        "unet": lambda: unet.UNet(**shared, **_unet_fields(net, max_t)),
-        "double_conv": lambda: double_conv_unet.DoubleConvUNet(
-            **shared, attention=_one_kind(net), activation=net.activation
-        ),
-        "patch": lambda: patches.PatchUNet(
-            **shared,
-            attention=_one_kind(net),
-            patch_sizes=net.patch_sizes,
-            min_side=net.min_side,
-            time_embedding=net.time_embedding,
-            max_t=max_t,
-            num_refine_blocks=net.num_refine_blocks,
-        ),
-    }
-    return choose("net.name", net.name, known)()
-
-
-def _unet_fields(net: ConfigDict, max_t: float) -> dict[str, Any]:
-    return {
-        "num_res_blocks": net.num_res_blocks,
-        "attention_resolutions": net.attention_resolutions,
-        "attention": net.attention[0] if len(net.attention) == 1 else net.attention,
-        "middle_attention": net.middle_attention,
-        "head_channels": net.head_channels or None,
-        "dropout": net.dropout,
-        "conditioning": net.conditioning,
-        "norm": net.norm,
-        "num_groups": net.num_groups,
-        "resampling": net.resampling,
-        "time_embedding": net.time_embedding,
-        "max_period": net.max_period,
-        "max_t": max_t,
-        "patch_size": net.patch_size,
-    }
-
-
-def _one_kind(net: ConfigDict) -> str:
-    if len(net.attention) != 1:
-        raise ValueError(f"net.attention is {net.attention}; {net.name!r} takes one kind")
-    return net.attention[0]
+    build = choose("net.name", net.name, NETS)
+    return build(
+        out_channels=config.data.channels * (2 if learns_variance(config) else 1),
+        base_channels=net.base_channels,
+        multipliers=net.multipliers,
+        attention=net.attention,
+        num_heads=net.num_heads,
+        num_classes=num_classes if net.class_conditional else 0,
+        # EDM's network sees log(sigma) / 4, which is of the order of 1, in the place of t.
+        max_t=1.0 if config.loss.prediction == "edm" else float(config.schedule.num_steps),
+        dtype=choose("net.dtype", net.dtype, DTYPES),
+        **net[net.name],
+    )
 
 
 def finest_features(config: ConfigDict) -> int:
     """Values of one image's features where they have the most places."""
     net = config.net
-    patch_size = net.patch_size if net.name == "unet" else 1
+    patch_size = net.unet.patch_size if net.name == "unet" else 1
     return (config.data.image_size // patch_size) ** 2 * net.base_channels
 
 

@@ -30,6 +30,7 @@ class UNet(nn.Module):
     attention_resolutions: rows of the feature maps that attend; each must be a level's.
     attention: the kind at all of them, or one kind for each; `none` is also a kind.
     middle_attention: the kind between the two blocks at the bottom.
+    head_channels: width of one head; 0 divides the channels among the heads.
     num_classes: K; labels are then wanted, 0..K-1 or K, the null class. 0 is unconditional.
     time_embedding: `sinusoidal` of t, or `mlp` of t / max_t (max_t: the number of steps).
     patch_size: side of the pixel blocks folded into channels before the net, and unfolded after it.
@@ -44,7 +45,7 @@ class UNet(nn.Module):
     attention: str | tuple[str, ...] = "softmax"
     middle_attention: str = "softmax"
     num_heads: int = 1
-    head_channels: int | None = None
+    head_channels: int = 0
     dropout: float = 0.1
     num_classes: int = 0
     conditioning: str = "add"
@@ -109,7 +110,7 @@ class UNet(nn.Module):
         if kind == "none":
             return h
         return SelfAttention(
-            kind, self.num_heads, self.head_channels, self._norm(), self.dtype, name=name
+            kind, self.num_heads, self.head_channels or None, self._norm(), self.dtype, name=name
         )(h)
 
     def _block(self, multiplier: int, name: str) -> nn.Module:

@@ -152,7 +152,7 @@ def test_how_many_images_are_drawn_at_once(
     config, monkeypatch, platform, side, patch_size, given, on_each
 ):
     """Of 64 channels: 8 images of 32 x 32 are 2 MiB."""
-    config.net.update(base_channels=64, patch_size=patch_size)
+    config.net.base_channels, config.net.unet.patch_size = 64, patch_size
     config.data.image_size, config.sampling.batch_size = side, given
     monkeypatch.setattr(trained.devices.Placement, "platform", platform)
     num = trained.devices.place().num_devices

@@ -12,8 +12,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 TINY = {
     "net.base_channels": 8,
     "net.multipliers": (1,),
-    "net.num_groups": 4,
-    "net.num_res_blocks": 1,
+    "net.unet.num_groups": 4,
+    "net.unet.num_res_blocks": 1,
     "schedule.num_steps": 20,
     "optim.warmup_steps": 2,
     "training.batch_size": 32,

@@ -39,8 +39,8 @@ def config():
     config = digits.get_config()
     config.net.base_channels = 8
     config.net.multipliers = (1,)
-    config.net.num_groups = 4
-    config.net.num_res_blocks = 1
+    config.net.unet.num_groups = 4
+    config.net.unet.num_res_blocks = 1
     return config
 
 
