@@ -23,11 +23,13 @@ flags.adopt_module_key_flags(command_line)
 
 
 def main() -> int:
+    from ddpm_jax.assembly import options
     from ddpm_jax.jobs import classify, compare
 
     config, workdir = command_line.config(), command_line.workdir()
     if REAL.value:
         config.data.source = REAL.value
+    options.check(config, command_line.settings())
     synthetic = pathlib.Path(SYNTHETIC.value) if SYNTHETIC.value else None
     classify.run.on(config, workdir, synthetic)
     compare.run(config, workdir)

@@ -4,8 +4,10 @@ import contextlib
 import os
 import pathlib
 import runpy
+import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -22,6 +24,27 @@ TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an 
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError, ImportError)
 EXIT_ERROR = 2
 REPOSITORY = pathlib.Path(__file__).parents[1]
+MOVED = {
+    "net.num_res_blocks": "net.unet.num_res_blocks",
+    "net.attention_resolutions": "net.unet.attention_resolutions",
+    "net.middle_attention": "net.unet.middle_attention",
+    "net.head_channels": "net.unet.head_channels",
+    "net.dropout": "net.unet.dropout",
+    "net.conditioning": "net.unet.conditioning",
+    "net.norm": "net.unet.norm",
+    "net.num_groups": "net.unet.num_groups",
+    "net.resampling": "net.unet.resampling",
+    "net.time_embedding": "net.unet.time_embedding or net.patch.time_embedding",
+    "net.max_period": "net.unet.max_period",
+    "net.patch_size": "net.unet.patch_size",
+    "net.activation": "net.double_conv.activation",
+    "net.patch_sizes": "net.patch.patch_sizes",
+    "net.min_side": "net.patch.min_side",
+    "net.num_refine_blocks": "net.patch.num_refine_blocks",
+}
+"""Fields of earlier versions, and their names now."""
+FREE_FORM = "data.groups."
+"""What the fields of this section are called is up to the user."""
 CACHE_LIMIT = 4 << 30
 """Bytes of compiled programs that are kept: those of some thousand launches."""
 
@@ -100,6 +123,39 @@ def config() -> ConfigDict:
     return CONFIG.value
 
 
+def settings() -> dict[str, str]:
+    """Dotted names of the fields that are set, each with the flag that takes it back, if it takes one.
+
+    Those that the command line names, and those that the config file has otherwise than
+    configs/default.py. A flag that gives back the value there takes back what the file sets.
+    """
+    flag = flags.FLAGS["config"]
+    default = dict(_fields(_load(REPOSITORY / "configs" / "default.py")))
+    file = dict(_fields(_load(config_flags.get_config_filename(flag))))
+    now = dict(_fields(config()))
+    differs = {name for name in file if name not in default or file[name] != default[name]}
+    named = {name.partition("[")[0] for name in config_flags.get_override_values(flag)}
+    back = {name for name in named & differs if name in default and now[name] == default[name]}
+    return {
+        name: shlex.quote(f"--config.{name}={default[name]}")
+        if name not in named and name in default
+        else ""
+        for name in (named | differs) - back
+    }
+
+
+def _load(path: str | pathlib.Path) -> ConfigDict:
+    return runpy.run_path(str(path))["get_config"]()
+
+
+def _fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _fields(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 def workdir() -> pathlib.Path:
     """--workdir, or runs/ and the config file's name."""
     if WORKDIR.value:
@@ -132,7 +188,8 @@ def _check_overrides(argv: Sequence[str]) -> None:
         return
     if not pathlib.Path(files[-1]).is_file():
         raise ValueError(f"--config: there is no file {files[-1]}")
-    known = runpy.run_path(files[-1])["get_config"]()
+    known = _load(files[-1])
+    _check_file(files[-1], known)
     for arg in argv:
         if not arg.startswith(("--config.", "-config.")):
             continue
@@ -140,6 +197,7 @@ def _check_overrides(argv: Sequence[str]) -> None:
         section = known
         for part in name.split("."):
             if not isinstance(section, ConfigDict) or part not in section:
+                _check_moved(arg, name)
                 fields = (
                     ", ".join(sorted(section))
                     if isinstance(section, ConfigDict)
@@ -147,3 +205,17 @@ def _check_overrides(argv: Sequence[str]) -> None:
                 )
                 raise ValueError(f"{arg}: no field {part!r} in {name!r}; there are: {fields}")
             section = section[part]
+
+
+def _check_moved(where: str, name: str) -> None:
+    if (moved := name.partition("[")[0]) in MOVED:
+        raise ValueError(f"{where}: {moved} is now {MOVED[moved]}")
+
+
+def _check_file(path: str, config: ConfigDict) -> None:
+    """Raises ValueError where the file has a field that configs/default.py lacks: nothing reads it."""
+    known = dict(_fields(_load(REPOSITORY / "configs" / "default.py")))
+    for name, _ in _fields(config):
+        if name not in known and not name.startswith(FREE_FORM):
+            _check_moved(path, name)
+            raise ValueError(f"{path}: no field {name!r}; configs/default.py has all there are")

@@ -59,7 +59,10 @@ def main() -> int:
 
 
 def run_modes() -> None:
+    from ddpm_jax.assembly import options
+
     config, workdir = command_line.config(), command_line.workdir()
+    options.check(config, command_line.settings(), MODE.value)
     modes = rundir.CHAIN if MODE.value == "all" else [MODE.value]
     if EXPLAIN.value:
         from ddpm_jax import stages

@@ -54,17 +54,17 @@ class View(ConfigDict):
         self._note_all()
         return super().keys()
 
-    def items(self, preserve_field_references: bool = False) -> Any:
-        self._note_all()
-        return self._of.items(preserve_field_references)
+    def items(self, preserve_field_references: bool = False) -> list[tuple[str, Any]]:
+        return [(name, self[name]) for name in self.keys()]
 
-    def values(self, preserve_field_references: bool = False) -> Any:
-        self._note_all()
-        return self._of.values(preserve_field_references)
+    def values(self, preserve_field_references: bool = False) -> list[Any]:
+        return [value for _, value in self.items()]
 
-    def to_dict(self, *arguments: Any, **options: Any) -> dict[str, Any]:
-        self._note_all()
-        return self._of.to_dict(*arguments, **options)
+    def to_dict(self, visit_map: Any = None, preserve_field_references: bool = False) -> Any:
+        return {
+            name: value.to_dict() if isinstance(value, View) else value
+            for name, value in self.items()
+        }
 
     def _note_all(self) -> None:
         if self._path:

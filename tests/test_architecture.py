@@ -11,8 +11,8 @@ ISLANDS = {"data", "nets", "diffusion", "training", "evaluation", "viz"}
 ROOMS = {"reporting", "measuring", "planning", "models", "assembly"}
 GROUND = {"pixels", "types", "whole_file", "zipped_arrays"}
 ALLOWED = {
-    "main": {"jobs", "stages", "command_line", "rundir", "training"},
-    "classify": {"jobs", "command_line"},
+    "main": {"jobs", "stages", "command_line", "rundir", "assembly", "training"},
+    "classify": {"jobs", "command_line", "assembly"},
     "command_line": set(),
     "stages": {"run_files", "view", "rundir", "training"},
     "run_files": {"view", "rundir", "models", "training"},

@@ -12,20 +12,25 @@ from jaxtyping import Array, Float, Int32, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels
-from ddpm_jax.assembly.choice import choose, key_for
+from ddpm_jax.assembly.choice import Option, build, key_for
 from ddpm_jax.data import order, source
 from ddpm_jax.nets import classifier
 from ddpm_jax.training import devices, loop, optim, state, step
 from ddpm_jax.types import Batch, LossFn, Params, Pixels, Scalars, Trainer
 
 
+def _resnet(num_classes: int, dropout: float, width: int) -> nn.Module:
+    return classifier.resnet(num_classes, widths=(width, 2 * width, 4 * width), dropout=dropout)
+
+
+NETS = {
+    "conv4": Option(lambda num, dropout: classifier.four_conv(num, dropout=dropout)),
+    "resnet": Option(_resnet, ("width",)),
+}
+
+
 def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
-    widths = (config.width, 2 * config.width, 4 * config.width)
-    known = {
-        "conv4": lambda: classifier.four_conv(num_classes, dropout=config.dropout),
-        "resnet": lambda: classifier.resnet(num_classes, widths=widths, dropout=config.dropout),
-    }
-    return choose("classifier.net", config.net, known)()
+    return build("classifier.net", config.net, NETS, config, num_classes, config.dropout)
 
 
 def build_loss(net: nn.Module) -> LossFn:

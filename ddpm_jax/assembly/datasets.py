@@ -2,12 +2,15 @@
 
 import functools
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly.choice import choose
+from ddpm_jax.assembly.choice import Option, choose
 from ddpm_jax.data import digits, folder, npz, source, tfds
+
+Shares = dict[str, Any]
+"""Of the validation and the test images, and the seed that they are drawn with."""
 
 
 def build_splits(config: ConfigDict, seed: int) -> source.Splits:
@@ -17,72 +20,78 @@ def build_splits(config: ConfigDict, seed: int) -> source.Splits:
     have changed: 70,000 images take half a minute on two slow cores.
     """
     kind, _, where = config.source.partition(":")
-    tfds_fields = (config.data_dir, config.manual_dir, config.label) if kind == "tfds" else ()
+    option = choose("data.source", kind, SOURCES)
+    own = tuple(config[name] for name in option.reads)
+    shares = (config.validation_fraction, config.test_fraction, seed)
     if config.classes and config.groups:
         raise ValueError("data.classes and data.groups are both given; give one of them")
     groups = tuple((name, tuple(members)) for name, members in config.groups.items())
-    shares = (config.validation_fraction, config.test_fraction)
-    read = (kind, where, tfds_fields, *shares, seed)
-    form = (tuple(config.classes), groups, config.image_size, config.channels)
-    return _prepared(read, form, config.memory_mib << 20, _stamp(kind, where))
+    form = Form(tuple(config.classes), groups, config.image_size, config.channels)
+    stamp = _stamp(where) if kind in ("npz", "folder") else 0
+    return _prepared(option, where, own, shares, form, config.memory_mib << 20, stamp)
+
+
+class Form(NamedTuple):
+    """Which classes images are of, and their size in pixels."""
+
+    classes: tuple[str | int, ...]
+    groups: tuple[tuple[str, tuple[str | int, ...]], ...]
+    image_size: int
+    channels: int
 
 
 @functools.lru_cache(maxsize=1)
-def _prepared(read: tuple, form: tuple, memory: int, stamp: int) -> source.Splits:
-    classes, groups, image_size, channels = form
-
-    def prepare(split: source.Source) -> source.Source:
-        if classes:
-            split = source.keep_classes(split, classes)
-        if groups:
-            split = source.group_classes(split, dict(groups))
-        split = source.resize(split, image_size, channels)
-        return source.in_memory(split) if source.fits(split, memory) else split
-
-    return source.Splits(*map(prepare, _read(*read)))
-
-
-def _read(
-    kind: str,
+def _prepared(
+    option: Option,
     where: str,
-    tfds_fields: tuple[str, ...],
-    validation_fraction: float,
-    test_fraction: float,
-    seed: int,
+    own: tuple[Any, ...],
+    shares: tuple[float, float, int],
+    form: Form,
+    memory: int,
+    stamp: int,
 ) -> source.Splits:
-    shares: dict[str, Any] = {
-        "validation": validation_fraction,
-        "test": test_fraction,
-        "seed": seed,
-    }
-
-    def whole(read: source.Source) -> source.Splits:
-        fractions = (1 - validation_fraction - test_fraction, validation_fraction, test_fraction)
-        return source.Splits(*source.split(read, fractions, seed))
-
-    def prepared() -> source.Splits:
-        data_dir, manual_dir, label = tfds_fields
-        return tfds.load(
-            where, data_dir=data_dir or None, manual_dir=manual_dir or None, label=label, **shares
-        )
-
-    loaders = {
-        "digits": lambda: digits.load(**shares),
-        "tfds": prepared,
-        "npz": lambda: whole(npz.load(where)),
-        "folder": lambda: whole(folder.load(where)),
-    }
-    return choose("data.source", kind, loaders)()
+    """`own` are the fields that the option reads; `stamp` is another number when files have changed."""
+    read = option.build(where, dict(zip(("validation", "test", "seed"), shares, strict=True)), *own)
+    return source.Splits(*(_prepare(split, form, memory) for split in read))
 
 
-def _stamp(kind: str, where: str) -> int:
-    """Another number when the user's files have changed, by their names, sizes and times."""
-    if kind not in ("npz", "folder"):
-        return 0
+def _prepare(split: source.Source, form: Form, memory: int) -> source.Source:
+    if form.classes:
+        split = source.keep_classes(split, form.classes)
+    if form.groups:
+        split = source.group_classes(split, dict(form.groups))
+    split = source.resize(split, form.image_size, form.channels)
+    return source.in_memory(split) if source.fits(split, memory) else split
+
+
+def _stamp(where: str) -> int:
+    """Of the names, sizes and times of the user's files."""
     path = pathlib.Path(where)
     found = sorted(path.rglob("*")) if path.is_dir() else [path] * path.exists()
     facts = ((str(file), file.lstat()) for file in found)
     return hash(tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in facts))
+
+
+def _tfds(name: str, shares: Shares, data_dir: str, manual_dir: str, label: str) -> source.Splits:
+    return tfds.load(
+        name, data_dir=data_dir or None, manual_dir=manual_dir or None, label=label, **shares
+    )
+
+
+def _whole(read: source.Source, shares: Shares) -> source.Splits:
+    """Of a source that has no splits of its own."""
+    validation, test = shares["validation"], shares["test"]
+    fractions = (1 - validation - test, validation, test)
+    return source.Splits(*source.split(read, fractions, shares["seed"]))
+
+
+SOURCES = {
+    "digits": Option(lambda where, shares: digits.load(**shares)),
+    "tfds": Option(_tfds, ("data_dir", "manual_dir", "label")),
+    "npz": Option(lambda where, shares: _whole(npz.load(where), shares)),
+    "folder": Option(lambda where, shares: _whole(folder.load(where), shares)),
+}
+"""By what stands before the colon of `data.source`."""
 
 
 def image_shape(config: ConfigDict) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import guides
-from ddpm_jax.assembly.choice import choose
+from ddpm_jax.assembly.choice import Option, build, choose
 from ddpm_jax.assembly.datasets import image_shape
 from ddpm_jax.assembly.networks import build_predict, build_reader
 from ddpm_jax.diffusion import guidance, predictions, process, schedules, solvers
@@ -33,18 +33,19 @@ class Weights(NamedTuple):
     guide: Params | None = None
 
 
+SCHEDULES = {
+    "linear": Option(schedules.linear, ("beta_start", "beta_end")),
+    "cosine": Option(schedules.cosine),
+    "sigmoid_beta": Option(schedules.sigmoid_beta, ("beta_start", "beta_end")),
+    "sigmoid_alpha_bar": Option(schedules.sigmoid_alpha_bar),
+    "blend": Option(schedules.blend, ("blend_reach",)),
+    "karras": Option(schedules.karras),
+}
+
+
 def build_levels(config: ConfigDict) -> schedules.Level:
     """The table of T+1 levels."""
-    num_steps, betas = config.num_steps, (config.beta_start, config.beta_end)
-    known = {
-        "linear": lambda: schedules.linear(num_steps, *betas),
-        "cosine": lambda: schedules.cosine(num_steps),
-        "sigmoid_beta": lambda: schedules.sigmoid_beta(num_steps, *betas),
-        "sigmoid_alpha_bar": lambda: schedules.sigmoid_alpha_bar(num_steps),
-        "blend": lambda: schedules.blend(num_steps, config.blend_reach),
-        "karras": lambda: schedules.karras(num_steps),
-    }
-    return choose("schedule.name", config.name, known)()
+    return build("schedule.name", config.name, SCHEDULES, config, config.num_steps)
 
 
 def signal_left(config: ConfigDict, table: schedules.Level) -> str | None:
@@ -119,18 +120,21 @@ def leaned_from(config: ConfigDict, label: Labels, num_classes: int) -> Labels:
     return choose("sampling.guidance_from", config.guidance_from, known)()
 
 
+SOLVERS = {
+    "ancestral": Option(lambda table, variance: solvers.ancestral(variance), ("variance",)),
+    "ddim": Option(lambda table, eta: solvers.ddim(eta), ("eta",)),
+    "dpm_solver_pp_2m": Option(lambda table: solvers.dpm_solver_pp_2m()),
+    "heun": Option(lambda table: solvers.heun()),
+    "edm_stochastic": Option(solvers.edm_stochastic, ("churn",)),
+    "iterative_x0": Option(
+        lambda table, noise, above: solvers.iterative_x0(noise, above * table.num_steps),
+        ("iterative_noise", "iterative_above"),
+    ),
+}
+
+
 def build_solver(config: ConfigDict, table: schedules.Level) -> solvers.Solver:
-    known = {
-        "ancestral": lambda: solvers.ancestral(config.variance),
-        "ddim": lambda: solvers.ddim(config.eta),
-        "dpm_solver_pp_2m": solvers.dpm_solver_pp_2m,
-        "heun": solvers.heun,
-        "edm_stochastic": lambda: solvers.edm_stochastic(table, config.churn),
-        "iterative_x0": lambda: solvers.iterative_x0(
-            config.iterative_noise, config.iterative_above * table.num_steps
-        ),
-    }
-    return choose("sampling.solver", config.solver, known)()
+    return build("sampling.solver", config.solver, SOLVERS, config, table)
 
 
 def build_steps(config: ConfigDict, table: schedules.Level) -> schedules.Level:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import pixels
 from ddpm_jax.assembly.augmentation import build_augmentation
-from ddpm_jax.assembly.choice import choose
+from ddpm_jax.assembly.choice import Option, build
 from ddpm_jax.assembly.networks import build_predict, build_reader, learns_variance
 from ddpm_jax.diffusion import edm, losses, predictions, process, schedules, timesteps, weights
 from ddpm_jax.training import state
@@ -116,6 +116,16 @@ def build_validation_loss(config: ConfigDict, net: nn.Module, table: schedules.L
     return loss_fn
 
 
+DRAWS = {
+    "uniform": Option(lambda: timesteps.uniform),
+    "stratified": Option(lambda: timesteps.stratified),
+    "beta": Option(lambda ends: partial(timesteps.beta, a=ends[0], b=ends[1]), ("beta",)),
+    # These two have no t for a key alone: see `build_level_sampler`.
+    "second_moment": Option(lambda: None),
+    "log_normal": Option(lambda: None),
+}
+
+
 def build_level_sampler(
     config: ConfigDict, table: schedules.Level, validation: bool = False
 ) -> SampleLevels:
@@ -132,14 +142,7 @@ def build_level_sampler(
             return SampledLevels(sigma, sigma)
 
         return sample_sigma
-    a, b = config.beta
-    known = {
-        "uniform": timesteps.uniform,
-        "stratified": timesteps.stratified,
-        "beta": partial(timesteps.beta, a=a, b=b),
-        "second_moment": None,
-    }
-    sample_t = choose("loss.draw", config.draw, known)
+    sample_t = build("loss.draw", config.draw, DRAWS, config)
     if validation:
         sample_t = timesteps.uniform
 
@@ -165,7 +168,7 @@ def build_comparison(config: ConfigDict, table: schedules.Level) -> Compare:
             )
         return partial(_own_loss, config, table.num_steps)
 
-    distance = None if config.loss.kind == "scheduled" else build_distance(config.loss)
+    distance = build_distance(config.loss)
 
     def compare(predict, x0, levels, eps, done, past):
         if distance is not None:
@@ -191,31 +194,38 @@ def _own_loss(config, num_steps, predict, x0, levels, eps, done, past):
     return losses.hybrid(denoise, x0, eps, *between, config.loss.prediction), {}
 
 
-def build_distance(config: ConfigDict) -> losses.Distance:
-    mse_weight, l1_weight, cosine_weight = config.combined_weights
-    known = {
-        "mse": losses.mse,
-        "squared_norm": losses.squared_norm,
-        "l1": losses.l1,
-        "huber": partial(losses.huber, delta=config.huber_delta),
-        "combined": partial(
-            losses.combined,
-            mse_weight=mse_weight,
-            l1_weight=l1_weight,
-            cosine_weight=cosine_weight,
-        ),
-    }
-    # These are chosen elsewhere; naming them here makes the error list them.
-    elsewhere = dict.fromkeys(("scheduled", "hybrid", "variational"))
-    return choose("loss.kind", config.kind, known | elsewhere)
+def _combined(shares: tuple[float, float, float]) -> losses.Distance:
+    mse_weight, l1_weight, cosine_weight = shares
+    return partial(
+        losses.combined, mse_weight=mse_weight, l1_weight=l1_weight, cosine_weight=cosine_weight
+    )
+
+
+KINDS = {
+    "mse": Option(lambda: losses.mse),
+    "squared_norm": Option(lambda: losses.squared_norm),
+    "l1": Option(lambda: losses.l1),
+    "huber": Option(lambda delta: partial(losses.huber, delta=delta), ("huber_delta",)),
+    "combined": Option(_combined, ("combined_weights",)),
+    # These three are more than a distance: see `build_comparison`.
+    "scheduled": Option(lambda: None),
+    "hybrid": Option(lambda: None),
+    "variational": Option(lambda: None),
+}
+
+
+def build_distance(config: ConfigDict) -> losses.Distance | None:
+    return build("loss.kind", config.kind, KINDS, config)
+
+
+WEIGHTS = {
+    "none": Option(lambda: weights.none),
+    "snr": Option(lambda: weights.snr),
+    "truncated_snr": Option(lambda: weights.truncated_snr),
+    "min_snr": Option(lambda gamma: partial(weights.min_snr, gamma=gamma), ("min_snr_gamma",)),
+    "p2": Option(lambda gamma: partial(weights.p2, gamma=gamma), ("p2_gamma",)),
+}
 
 
 def build_weight(config: ConfigDict) -> Callable[[schedules.Level, str], Float[Array, "B"]]:
-    known = {
-        "none": weights.none,
-        "snr": weights.snr,
-        "truncated_snr": weights.truncated_snr,
-        "min_snr": partial(weights.min_snr, gamma=config.min_snr_gamma),
-        "p2": partial(weights.p2, gamma=config.p2_gamma),
-    }
-    return choose("loss.weight", config.weight, known)
+    return build("loss.weight", config.weight, WEIGHTS, config)

@@ -3,26 +3,29 @@
 import optax
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly.choice import choose
+from ddpm_jax.assembly.choice import Option, build
 from ddpm_jax.training import optim
+
+RATES = {
+    "constant": Option(lambda peak, warmup, num: optim.constant(peak, warmup_steps=warmup)),
+    "cosine": Option(
+        lambda peak, warmup, num: optim.warmup_cosine(peak, num_steps=num, warmup_steps=warmup)
+    ),
+    "one_cycle": Option(
+        lambda peak, warmup, num: optim.one_cycle(peak, num_steps=num, warmup_fraction=warmup / num)
+    ),
+}
+OPTIMIZERS = {
+    "adam": Option(lambda rate, shared: optim.adam(rate, **shared)),
+    "adamw": Option(
+        lambda rate, shared, decay: optim.adamw(rate, weight_decay=decay, **shared),
+        ("weight_decay",),
+    ),
+}
 
 
 def build_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
-    rates = {
-        "constant": lambda: optim.constant(config.learning_rate, warmup_steps=config.warmup_steps),
-        "cosine": lambda: optim.warmup_cosine(
-            config.learning_rate, num_steps=num_steps, warmup_steps=config.warmup_steps
-        ),
-        "one_cycle": lambda: optim.one_cycle(
-            config.learning_rate,
-            num_steps=num_steps,
-            warmup_fraction=config.warmup_steps / num_steps,
-        ),
-    }
-    rate = choose("optim.schedule", config.schedule, rates)()
+    peak, warmup = config.learning_rate, config.warmup_steps
+    rate = build("optim.schedule", config.schedule, RATES, config, peak, warmup, num_steps)
     shared = {"b1": config.beta1, "b2": config.beta2, "clip_norm": config.clip_norm or None}
-    known = {
-        "adam": lambda: optim.adam(rate, **shared),
-        "adamw": lambda: optim.adamw(rate, weight_decay=config.weight_decay, **shared),
-    }
-    return choose("optim.name", config.name, known)()
+    return build("optim.name", config.name, OPTIMIZERS, config, rate, shared)

@@ -3,7 +3,7 @@
 import pathlib
 
 import pytest
-from ml_collections import ConfigDict
+from reads import Reads
 
 from ddpm_jax import run_files, rundir, stages, view
 from ddpm_jax.assembly import datasets
@@ -38,46 +38,6 @@ STANDS_ALWAYS = {"plan": plan, "compare": compare, "report": report, "replay": r
 """Modes that are no stages: they are made anew each time."""
 # Grids on the way of a training are not its result, and notes are compared with the config as it is.
 READ_UNSEEN = {"train.py", "train_guide.py", "run_files.py", "view.py"}
-
-
-class Reads:
-    """Dotted names of the fields that are read through a view: a witness that does not ask the view.
-
-    A view shares its fields with the config behind it: the dictionary that holds them says where it stands.
-    """
-
-    def __init__(self, monkeypatch):
-        self.names = set()
-        self._paths, self._set, self._alive = {}, {}, []
-        get, put = ConfigDict.__getitem__, ConfigDict.__setitem__
-        copy = ConfigDict.copy_and_resolve_references
-
-        def watched_get(config, key):
-            value = get(config, key)
-            path = (*self._paths.get(id(config._fields), ()), key)
-            if isinstance(value, ConfigDict):
-                self._remember(value, path)
-            elif isinstance(config, view.View) and key not in self._set.get(id(config._fields), ()):
-                self.names.add(".".join(path))
-            return value
-
-        def watched_put(config, key, value):
-            put(config, key, value)
-            if isinstance(config, view.View):
-                self._set.setdefault(id(config._fields), set()).add(key)
-
-        def watched_copy(config, visit_map=None):
-            made = copy(config, visit_map)
-            self._remember(made, self._paths.get(id(config._fields), ()))
-            return made
-
-        monkeypatch.setattr(ConfigDict, "__getitem__", watched_get)
-        monkeypatch.setattr(ConfigDict, "__setitem__", watched_put)
-        monkeypatch.setattr(ConfigDict, "copy_and_resolve_references", watched_copy)
-
-    def _remember(self, config, path):
-        self._paths[id(config._fields)] = path
-        self._alive.append(config._fields)  # so that no other object gets its id
 
 
 def another(value):
@@ -140,7 +100,7 @@ def small(config):
 
 @pytest.fixture
 def reads(monkeypatch):
-    return Reads(monkeypatch)
+    return Reads(monkeypatch, view.View)
 
 
 def test_every_mode_is_of_one_kind():
@@ -151,8 +111,8 @@ def check_reads(reads, mode, config, workdir):
     """The stage runs again exactly for the fields that it read, but for those that change nothing."""
     stage = stages.of_mode(mode)
     rundir.result_path(workdir, mode).unlink(missing_ok=True)
-    reads.names.clear()
-    stage(config, workdir)
+    with reads.on():
+        stage(config, workdir)
     read = set(reads.names)
     assert len(read) > 5  # or it was not looked at
     matter = fields_that_matter(stage, config, workdir)
