@@ -2,7 +2,6 @@
 
 import importlib
 import pathlib
-import types
 
 import flax.linen as nn
 import jax
@@ -27,6 +26,7 @@ from ddpm_jax.assembly import (
 from ddpm_jax.data import digits, folder, npz, tfds
 from ddpm_jax.jobs import classify, export
 from ddpm_jax.measuring.labelled import Labelled
+from ddpm_jax.models import trained
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 PATHS = sorted(CONFIGS.rglob("*.py"))
@@ -95,8 +95,8 @@ PARTS = {
     "loss.draw": lambda config: traced_loss(config, silent(config)),
     "loss.kind": lambda config: traced_loss(config, silent(config)),
     "loss.weight": lambda config: traced_loss(config, silent(config)),
-    "optim.name": lambda config: optimizers.build_optimizer(config.optim, 10),
-    "optim.schedule": lambda config: optimizers.build_optimizer(config.optim, 10),
+    "optim.name": lambda config: optimizers.build_optimizer(config.optim, 100),
+    "optim.schedule": lambda config: optimizers.build_optimizer(config.optim, 100),
     "sampling.solver": traced_sampler,
     "schedule.name": levels,
 }
@@ -173,9 +173,9 @@ def arms(config):
 
 
 def exported(config):
-    model = types.SimpleNamespace(
-        class_names=("a", "b"), knows_labels=True, facts={"extra": {"num_images": 6}}
-    )
+    facts = {"extra": {"num_images": 6}}
+    weights = denoising.Weights({})
+    model = trained.Model(Silent(1, 2), weights, levels(config), ("a", "b"), facts)
     return export.choose_labels(config, model).tolist()
 
 

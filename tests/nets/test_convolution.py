@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from ddpm_jax.nets import convolution
 from ddpm_jax.nets.convolution import Conv, convolve, convolve_doubled, product
 from ddpm_jax.nets.resampling import nearest
 
@@ -139,3 +140,27 @@ def test_gradients_in_a_loop_compile_to_the_convolutions_that_are_fast_there():
         if "dim_labels" in line
     ]
     assert set(layouts) == {"b01f_01io->b01f", "b0f_0io->b0f"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "kernel"),
+    [
+        (convolution.convolve, (3, 3, 64, 64)),  # Winograd's, without a gradient
+        (convolution.convolve, (3, 3, 8, 4)),
+        (convolution.convolve_strided, (3, 3, 8, 4)),
+        (convolution.convolve_doubled, (3, 3, 8, 4)),
+        (convolution.product, (8, 4)),
+    ],
+)
+def test_networks_that_are_stacked_have_the_gradients_of_each(operation, kernel):
+    """As the stacked classifiers are trained, from one on."""
+    x = jax.random.normal(jax.random.key(0), (1, 128, 4, 4, kernel[-2]))
+    kernels = jax.random.normal(jax.random.key(1), (1, *kernel))
+
+    def loss(kernels, x, apply):
+        return (apply(x, kernels) ** 2).sum()
+
+    stacked = jax.grad(loss, (0, 1))(kernels, x, jax.vmap(operation))
+    alone = jax.grad(loss, (0, 1))(kernels[0], x[0], operation)
+    for several, one in zip(stacked, alone, strict=True):
+        np.testing.assert_allclose(several[0], one, rtol=1e-3, atol=1e-2 * np.abs(one).max())

@@ -47,7 +47,13 @@ def _with_gradient(x: Array, kernel: Array) -> Array:
 
 
 def _plain(x: Array, kernel: Array) -> Array:
-    return _convolve(x, kernel, ("NHWC", "HWIO", "NHWC"))
+    """Under `vmap` a convolution has the new axis beside the features, and a reshape brings it to the front.
+
+    JAX wants it where `winograd.convolve` has it: a function and its derivative, in the branch of a
+    platform, must agree on the place.
+    """
+    out = _convolve(x, kernel, ("NHWC", "HWIO", "NHWC"))
+    return out.reshape(*out.shape[:2], -1).reshape(out.shape)
 
 
 def _convolve(x: Array, kernel: Array, layout: tuple[str, str, str]) -> Array:
