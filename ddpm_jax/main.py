@@ -20,6 +20,8 @@ from ddpm_jax import command_line, rundir
 from ddpm_jax.training import signals
 
 RENAMED = {"train_classifier": "train_guide"}
+SECTIONS_OF_OTHERS = ("editing", "guide", "sweep", "worth")
+"""What only modes outside the chain read, unless samples are guided."""
 
 MODE = flags.DEFINE_enum(
     "mode", "all", ["all", *rundir.CHAIN, *rundir.OTHERS, *RENAMED], "What to do."
@@ -89,6 +91,21 @@ def run_modes() -> None:
             print(f"[{mode}] left out: {why}", flush=True)
         if distributed:
             devices.barrier(mode)  # what the next one reads is there
+    if MODE.value == "all":
+        say_what_was_not_read(workdir)
+
+
+def say_what_was_not_read(workdir: pathlib.Path) -> None:
+    """Fields of the command line, and those of the config file that are not another mode's."""
+    from ddpm_jax import stages
+
+    asked = [
+        name
+        for name, flag in command_line.settings().items()
+        if not flag or name.partition(".")[0] not in SECTIONS_OF_OTHERS
+    ]
+    if unread := stages.never_read(workdir, asked):
+        print(f"[all] set, and read by no stage: {', '.join(sorted(unread))}", flush=True)
 
 
 def compare_runs(workdir: pathlib.Path) -> int:

@@ -9,7 +9,7 @@ Systems à la Carte", 2018).
 import importlib
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -101,6 +101,14 @@ def reasons(files: Files) -> Iterator[str]:
 def because(why: list[str]) -> str:
     more = f" and {len(why) - 3} more" if len(why) > 3 else ""
     return f" ({'; '.join(why[:3])}{more})"
+
+
+def never_read(workdir: pathlib.Path, names: Iterable[str]) -> list[str]:
+    """Those of the fields that no stage of the chain has read to make what is in `workdir`."""
+    paths = (rundir.result_path(workdir, mode) for mode in rundir.CHAIN)
+    results = [rundir.read_json(path) for path in paths if path.exists()]
+    read = {name for result in results for name in result.get("reads", {}).get("fields", ())}
+    return [name for name in names if name not in read | run_files.CHANGE_NOTHING]
 
 
 def of_mode(mode: str) -> Stage | None:

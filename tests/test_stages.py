@@ -194,3 +194,10 @@ def test_notes_are_what_json_gives_back(config, tmp_path):
     kept = json.loads(rundir.result_path(tmp_path, "toy").read_text())
     files = run_files.open_for("toy", config, tmp_path)
     assert not list(run_files.changes(kept["reads"], files))
+
+
+def test_what_no_stage_has_read_is_named(config, tmp_path):
+    train = stages.stage("train")(reads_x)
+    train(config, tmp_path)
+    names = ("a.x", "a.unread", "training.log_every")
+    assert stages.never_read(tmp_path, names) == ["a.unread"]

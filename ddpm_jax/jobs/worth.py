@@ -86,8 +86,15 @@ def measure_all(
 
     num_real, num_made: images of the smallest class. `train` adds a known outcome, of one point and seed.
     """
-    chosen = {name: config[name] for name in ("sizes", "multiples", "controls")}
-    points = list(subsets.points(num_real, num_made, **chosen))
+    points = list(
+        subsets.points(
+            num_real,
+            num_made,
+            sizes=config.sizes,
+            multiples=config.multiples,
+            controls=config.controls,
+        )
+    )
     train_missing(points, config.num_seeds, train, known)
     for _ in range(config.extra_sizes):
         several = by_point(points, known, config.num_seeds)
