@@ -1,10 +1,8 @@
 """What a run will take of its machine, before it is begun: memory, work, disk, and what would fit."""
 
-import math
 import pathlib
 import shutil
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -18,8 +16,6 @@ from ddpm_jax.models import trained
 from ddpm_jax.training import devices, footprint
 from ddpm_jax.training import state as states
 
-MOST_COMPILED = 5
-"""Programs that are compiled in search of one that fits."""
 NAMES_AND_META = 64 << 10
 """Bytes for the names of the classes and for where the images come from."""
 
@@ -154,110 +150,3 @@ def disk(
         fields["features"] = 4 * num_features * num_compared(config, parts.splits, sizes)
     there = next(folder for folder in (workdir, *workdir.absolute().parents) if folder.exists())
     return fields | {"free": shutil.disk_usage(there).free}
-
-
-def training_shortage(
-    config: ConfigDict, placement: devices.Placement, programs: training.Programs, limit: int
-) -> str:
-    """What would fit in the place of a training step that does not; every figure is compiled."""
-
-    def takes(**fields: int) -> int:
-        other = config.copy_and_resolve_references()
-        other.training.update(fields)
-        made = training.build_programs(
-            other, placement, programs.num_classes, programs.num_resident
-        )
-        return compile_training(placement, made).takes.total
-
-    batch, parts = config.training.batch_size, config.training.accumulate
-    known: dict[int, int] = {}
-    largest = largest_that_fits(
-        lambda n: takes(batch_size=n), batch, placement.num_devices * parts, limit, known
-    )
-    ways = [f"largest that fits is {largest}"] if largest else []
-    (n0, b0), (n1, b1) = sorted(known.items())[0], sorted(known.items())[-1]
-    if n1 > n0:
-        each = (b1 - b0) / (n1 - n0)  # of an image of the batch, all parts of it together
-        several = accumulation_that_fits(
-            lambda n: takes(accumulate=n), batch // placement.num_devices, parts, limit,
-            (b1 - each * n1, each * placement.num_devices * parts),
-        )  # fmt: skip
-        ways += [f"accumulate {several}"] if several else []
-    return shortage(f"batch {batch}", known[batch], limit, ways)
-
-
-def sampling_shortage(
-    config: ConfigDict, programs: training.Programs, what: str, num: int, beside: int, limit: int
-) -> str:
-    """The same of a program that draws `num` images at once, with `beside` bytes of other things."""
-    known: dict[int, int] = {}
-    largest = largest_that_fits(
-        lambda n: beside + compile_sampling(config, programs, n).takes.total,
-        num, devices.place().num_devices, limit, known,
-    )  # fmt: skip
-    ways = [f"largest that fits is {largest}"] if largest else []
-    return shortage(what, known[num], limit, ways)
-
-
-def largest_that_fits(
-    takes: Callable[[int], int], size: int, unit: int, limit: int, known: dict[int, int]
-) -> int | None:
-    """The largest multiple of `unit` below `size`, which does not fit, whose program does.
-
-    On the line through the bytes of two sizes, and then of those around the limit; `takes(n)` compiles,
-    and what it said is left in `known`.
-    """
-    known[size] = takes(size)
-    wanted = max(unit, size // 2 // unit * unit)
-    while wanted not in known and len(known) < MOST_COMPILED:
-        known[wanted] = takes(wanted)
-        fits = sorted(n for n, taken in known.items() if taken <= limit)
-        too_large = sorted(n for n, taken in known.items() if taken > limit)
-        low, high = [*fits[-1:], *too_large][:2]
-        each = (known[high] - known[low]) / (high - low)
-        if each <= 0:
-            break  # not a line
-        wanted = math.floor(low + (limit - known[low]) / each) // unit * unit
-        wanted = min(max(wanted, unit), size - unit)
-    return max((n for n, taken in known.items() if taken <= limit), default=None)
-
-
-def accumulation_that_fits(
-    takes: Callable[[int], int], rows: int, now: int, limit: int, line: tuple[float, float]
-) -> int | None:
-    """The fewest parts of a batch of `rows` (of one device), more than there are `now`, that fit.
-
-    `line` is (bytes without a row, bytes of a row that is in work), by which those are passed over
-    that cannot fit; `takes(parts)` compiles.
-    """
-    without, each = line
-    likely = [
-        parts
-        for parts in range(now + 1, rows + 1)
-        if rows % parts == 0 and without + each * rows / parts <= limit
-    ]
-    return next((parts for parts in likely[:MOST_COMPILED] if takes(parts) <= limit), None)
-
-
-def shortage(what: str, needs: int, limit: int, ways: list[str]) -> str:
-    """One line: what does not fit, and what does."""
-    does = ", or ".join(ways) or "nothing smaller was found that fits"
-    return f"will not fit: {what} needs {in_words(needs)} of {in_words(limit)}; {does}"
-
-
-def in_words(number: float) -> str:
-    """Bytes in words."""
-    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if number >= 1024**power:
-            return f"{number / 1024**power:.3g} {unit}"
-    return f"{number:.0f} B"
-
-
-def duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours < 100 else f"{hours / 24:,.0f} days"

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddpm_jax import units
 from ddpm_jax.assembly import choice, classifiers, feature_networks, training
 from ddpm_jax.data import source
 from ddpm_jax.models import in_training
 from ddpm_jax.planning import requirements
-from ddpm_jax.planning.requirements import duration, in_words
 from ddpm_jax.training import checkpoints, devices, footprint, loop
 from ddpm_jax.training import state as states
 
@@ -110,15 +110,15 @@ def foresee(
     limit = footprint.capacity(parts.placement, held)
 
     def lines() -> Iterator[str]:
-        needs = in_words(step.takes.total)
+        needs = units.num_bytes(step.takes.total)
         yield (
             f"{requirements.gflop_an_image(config, parts.placement, step.takes):.3g} GFLOP an image, "
-            f"{needs} a device of {in_words(limit)}, checkpoints of {in_words(held)}"
+            f"{needs} a device of {units.num_bytes(limit)}, checkpoints of {units.num_bytes(held)}"
         )
         if step.takes.total > limit:
             yield (
                 f"warning: may not fit: batch {config.training.batch_size} needs {needs} of "
-                f"{in_words(limit)}; --mode=plan finds what does"
+                f"{units.num_bytes(limit)}; --mode=plan finds what does"
             )
         left = config.training.num_steps - int(begin.step)
         # The steps that are timed are on a copy, and come on top of the training.
@@ -128,7 +128,7 @@ def foresee(
             each, _ = step_seconds(config, parts, step.program, begin, SECONDS_IN_SHORT)
             yield (
                 f"{config.training.batch_size / each:,.4g} images/s: {left:,} steps in "
-                f"{duration(left * each)}, without evaluations, grids and checkpoints"
+                f"{units.duration(left * each)}, without evaluations, grids and checkpoints"
             )
 
     return parts._replace(train_step=training.with_program(parts.programs, step.program)), lines()

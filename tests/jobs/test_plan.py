@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from tiny_run import tiny
 
+from ddpm_jax import units
 from ddpm_jax.assembly import denoising, training
 from ddpm_jax.jobs import plan
 from ddpm_jax.models import trained
-from ddpm_jax.planning import requirements, timings
+from ddpm_jax.planning import fits, requirements, timings
+from ddpm_jax.reporting import plans
 from ddpm_jax.training import devices, footprint
 
 
@@ -62,7 +64,7 @@ def test_parameters_optimizer_and_disk_are_those_counted_by_hand(planned):
 
 def test_its_lines_name_what_the_fields_hold(planned):
     fields = planned[0] | {"images_per_second": 1234.0}
-    text = "\n".join(plan.describe(tiny(), fields))
+    text = "\n".join(plans.describe(fields, 4, "ddim"))
     assert text.startswith("10,945 parameters; GFLOP an image: 0.00")
     assert "parameters 42.8 KiB, average 42.8 KiB, optimizer 85.5 KiB" in text
     assert "1,234 images/s trained" in text and "in 4 steps of ddim" in text
@@ -156,10 +158,10 @@ def test_what_does_not_fit_is_said_in_one_line_with_what_does(monkeypatch):
         return requirements.Compiled(None, footprint.Footprint(1.0, 1000, in_work), 0.0)
 
     monkeypatch.setattr(training, "build_programs", lambda config, *_: config.training)
-    monkeypatch.setattr(requirements, "compile_training", compile_training)
+    monkeypatch.setattr(fits, "compile_training", compile_training)
 
     def line(limit):
-        return requirements.training_shortage(config, placement, programs, limit)
+        return fits.training_shortage(config, placement, programs, limit)
 
     start = "will not fit: batch 32 needs 4.1 KiB of "
     # 20 images are 3,000 bytes; of four devices each has 8 images, in 2 parts 16 are in work at once.
@@ -180,10 +182,10 @@ def test_the_largest_that_fits_is_found_though_the_bytes_are_not_quite_a_line(li
     def takes(num):
         return 60 + 9 * num + num // 7
 
-    found = requirements.largest_that_fits(takes, 100, 4, limit, known := {})
+    found = fits.largest_that_fits(takes, 100, 4, limit, known := {})
     below = (num for num in range(96, 0, -4) if takes(num) <= limit)
     assert found == next(below, None)
-    assert len(known) <= requirements.MOST_COMPILED
+    assert len(known) <= fits.MOST_COMPILED
 
 
 def test_parts_that_the_line_promises_are_compiled_before_they_are_named():
@@ -193,7 +195,7 @@ def test_parts_that_the_line_promises_are_compiled_before_they_are_named():
         asked.append(parts)
         return 1000 if parts < 8 else 10
 
-    assert requirements.accumulation_that_fits(takes, 24, 1, 100, (0, 10)) == 8
+    assert fits.accumulation_that_fits(takes, 24, 1, 100, (0, 10)) == 8
     assert asked == [3, 4, 6, 8]  # 2 parts of 12 rows are 120 bytes, which is past the line
 
 
@@ -217,7 +219,7 @@ def test_actions_are_counted_as_the_loop_takes_them(first):
      (86400 * 12, "12 days")],
 )  # fmt: skip
 def test_durations_are_said_in_words(seconds, text):
-    assert requirements.duration(seconds) == text
+    assert units.duration(seconds) == text
 
 
 def test_several_processes_are_told_to_plan_in_one(monkeypatch, tmp_path):
