@@ -21,7 +21,8 @@ def describe(fields: Mapping[str, Any], num_steps: int, solver: str) -> Iterator
     yield (
         f"memory of each of {fields['num_devices']} {fields['platform']} device(s), compiled: training "
         f"{units.num_bytes(memory['training'])}, a grid of samples meanwhile "
-        f"{units.num_bytes(memory['grid'])}, export {units.num_bytes(memory['export'])}; there is {units.num_bytes(memory['limit'])}"
+        f"{units.num_bytes(memory['grid'])}, export {units.num_bytes(memory['export'])}; "
+        f"there is {units.num_bytes(memory['limit'])}"
     )
     parts = ("parameters", "average", "optimizer", "batch, gradients, activations")
     yield "  of training: " + ", ".join(f"{part} {units.num_bytes(memory[part])}" for part in parts)
