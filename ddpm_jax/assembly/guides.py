@@ -12,8 +12,10 @@ from ml_collections import ConfigDict
 from ddpm_jax import pixels
 from ddpm_jax.assembly.augmentation import build_augmentation
 from ddpm_jax.assembly.choice import choose
+from ddpm_jax.assembly.datasets import image_shape
 from ddpm_jax.diffusion import guidance, predictions, process, schedules
 from ddpm_jax.nets import classifier
+from ddpm_jax.training import devices, optim, state, step
 from ddpm_jax.types import Batch, Images, Labels, LossFn, Params, Scalars
 
 
@@ -67,3 +69,26 @@ def build_log_prob(
         return of_label(net.apply(params, xt, predictions.per_image_t(xt, level)))
 
     return log_prob
+
+
+def build_step(
+    config: ConfigDict,
+    net: Any,
+    table: schedules.Level,
+    placement: devices.Placement,
+    key: Key[Array, ""],
+    size: int,
+) -> tuple[step.TrainStep, state.TrainState]:
+    """One step of the training, and the state before the first."""
+    section = config.guide
+    params = init_net(net, section, key, image_shape(config))
+    rate = optim.warmup_cosine(section.learning_rate, num_steps=section.num_steps)
+    optimizer = optim.adamw(rate, weight_decay=0.01)
+    loss_fn = build_loss(config, net, table)
+    shapes = {
+        "image": jax.ShapeDtypeStruct((size, *image_shape(config)), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((size,), jnp.int32),
+    }
+    begin = state.create(params, optimizer, loss_fn, shapes)
+    train_step = step.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.99))
+    return train_step, devices.replicate(placement, begin)

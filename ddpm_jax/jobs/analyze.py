@@ -9,17 +9,18 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels, run_files, stages
-from ddpm_jax.assembly import augmentation, choice, datasets, denoising, networks
+from ddpm_jax.assembly import augmentation, choice, datasets, denoising
 from ddpm_jax.data import source
-from ddpm_jax.diffusion import losses, process, schedules
-from ddpm_jax.models import trained
+from ddpm_jax.diffusion import schedules
+from ddpm_jax.measuring import forward_chain
+from ddpm_jax.models import loss_by_level, trained
 from ddpm_jax.training import devices
 from ddpm_jax.viz import pictures, plots
 
 NUM_SHOWN = 16
 NUM_AUGMENTED, NUM_COPIES = 6, 6
 NUM_FRAMES = 9
-NUM_LEVELS, LOSS_IMAGES = 20, 256
+LOSS_IMAGES = 256
 
 
 @stages.stage("analyze")
@@ -113,29 +114,13 @@ def save_schedule(path: pathlib.Path, config: ConfigDict, table: schedules.Level
 def save_forward_chain(
     path: pathlib.Path, config: ConfigDict, splits: source.Splits, table: schedules.Level
 ) -> dict[str, dict[str, float]]:
-    """Noise added step by step, against all at once: one image shown, mean and spread of all."""
+    """Noise added step by step, against all at once: one image drawn, mean and spread of all."""
     num = min(64, len(splits.validation.labels))
     shown = source.stratified(splits.validation, num, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
+    rows = np.linspace(0, table.num_steps, NUM_FRAMES).astype(int).tolist()
     key = choice.key_for(config.seed, "forward chain")
-    rows = np.linspace(0, table.num_steps, NUM_FRAMES).astype(int)
-
-    @jax.jit
-    def walk(x0):
-        def one(x, step):
-            now, nxt, number = step
-            ratio, variance = process.transition(now, nxt)
-            noise = jax.random.normal(jax.random.fold_in(key, number), x.shape)
-            x = ratio * x + jnp.sqrt(variance) * noise
-            return x, x
-
-        steps = table[1:], table[:-1], jnp.arange(table.num_steps)
-        _, states = jax.lax.scan(one, x0, steps)
-        return jnp.concatenate([x0[None], states])[rows]
-
-    chain = walk(x0)
-    eps = jax.random.normal(jax.random.fold_in(key, table.num_steps), x0.shape)
-    at_once = jnp.stack([process.noise(x0, table[int(row)], eps) for row in rows])
+    chain, at_once = forward_chain.walk(x0, table, rows, key)
     if devices.is_writer():
         picture = pictures.strip(
             np.asarray(pixels.to_uint8(jnp.stack([chain[:, 0], at_once[:, 0]]))),
@@ -144,15 +129,7 @@ def save_forward_chain(
             title="Two ways to x_t: two noises, one distribution",
         )
         pictures.save(path, picture)
-    return {
-        str(row): {
-            "mean_by_steps": float(chain[i].mean()),
-            "mean_at_once": float(table.alpha[int(row)] * x0.mean()),
-            "std_by_steps": float(jnp.std(chain[i] - table.alpha[int(row)] * x0)),
-            "std_at_once": float(table.sigma[int(row)]),
-        }
-        for i, row in enumerate(rows)
-    }
+    return forward_chain.moments(chain, x0, table, rows)
 
 
 def save_losses(
@@ -161,41 +138,20 @@ def save_losses(
     """Mean squared error of the estimated noise and image at some t, with 95 % normal intervals."""
     num = min(LOSS_IMAGES, len(splits.validation.labels))
     held_out = source.stratified(splits.validation, num, config.seed)
-    x0, label = pixels.to_float(jnp.asarray(source.decode(held_out))), jnp.asarray(held_out.labels)
-    eps = jax.random.normal(choice.key_for(config.seed, "loss by level"), x0.shape)
-
-    @jax.jit
-    def errors(params, level):
-        denoise = networks.build_reader(config, networks.build_predict(model.net, params, label))
-        estimate = denoise(process.noise(x0, level, eps), level)
-        return losses.mse(estimate.eps, eps), losses.mse(estimate.x0, x0)
-
-    # The middles of equal parts: at T itself the error of the noise is next to nothing.
-    shares = (np.arange(NUM_LEVELS) + 0.5) / NUM_LEVELS
-    rows = np.unique(np.ceil(shares * model.table.num_steps).astype(int))
-    each = np.array(
-        [errors(model.weights.net, model.table[int(row)]) for row in rows]
-    )  # [rows, 2, images]
-    mean, half_width = each.mean(axis=2), 1.96 * each.std(axis=2, ddof=1) / np.sqrt(num)
+    rows, mean, half_width = loss_by_level.measure(config, model, held_out)
     if devices.is_writer():
+        title = f"Error by noise level, {num} images of {held_out.name}"
         curves = {
             name: plots.Curve(rows, mean[:, i], half_width[:, i])
             for i, name in enumerate(("noise", "clean image"))
         }
         figure = plots.lines(
-            curves,
-            x_label="t",
-            y_label="mean squared error",
-            title=f"Error by noise level, {num} images of {held_out.name}",
-            log_y=True,
+            curves, x_label="t", y_label="mean squared error", title=title, log_y=True
         )
         plots.save(path, figure)
+    names = ("eps", "x0")
     return {
-        str(row): {
-            "eps": float(mean[i, 0]),
-            "eps_ci95": float(half_width[i, 0]),
-            "x0": float(mean[i, 1]),
-            "x0_ci95": float(half_width[i, 1]),
-        }
+        str(row): {name: float(mean[i, j]) for j, name in enumerate(names)}
+        | {f"{name}_ci95": float(half_width[i, j]) for j, name in enumerate(names)}
         for i, row in enumerate(rows)
     }

@@ -5,39 +5,29 @@ It sees training images only, noised to every level as the generator sees them, 
 
 import contextlib
 import pathlib
-import shutil
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
-from ddpm_jax import pixels, progress, run_files, rundir, stages, view
+from ddpm_jax import progress, run_files, rundir, stages, view
 from ddpm_jax.assembly import choice, datasets, denoising, guides
 from ddpm_jax.data import order, source
-from ddpm_jax.diffusion import process, schedules
-from ddpm_jax.models import trained
+from ddpm_jax.diffusion import schedules
+from ddpm_jax.models import guide, trained
 from ddpm_jax.training import (
     checkpoints,
     devices,
     fingerprint,
     loop,
     manifest,
-    optim,
-    retention,
     signals,
     state,
-    step,
 )
-from ddpm_jax.types import Params
 from ddpm_jax.viz import plots
-
-NUM_LEVELS = 11
-MOST_TESTED = 1024
 
 
 def folder(workdir: pathlib.Path) -> pathlib.Path:
@@ -52,7 +42,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     directory = folder(files.workdir)
     params = fit(config, net, table, splits.train, directory, files)
     files.output(directory / str(config.guide.num_steps) / manifest.NAME)
-    accuracies = by_level(config, net, params.ema_params, table, splits.validation)
+    accuracies = guide.accuracy_by_level(config, net, params.ema_params, table, splits.validation)
     if config.guide.noised and devices.is_writer():
         t = np.array(list(accuracies), np.float64)
         curve = plots.Curve(t, 100 * np.array(list(accuracies.values())))
@@ -68,7 +58,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "step": config.guide.num_steps,
         "accuracy_by_t": accuracies,
         "measured_on": splits.validation.name,
-        "n": min(len(splits.validation.labels), MOST_TESTED),
+        "n": min(len(splits.validation.labels), guide.MOST_TESTED),
         "seed": config.seed,
     }
 
@@ -86,18 +76,22 @@ def fit(
     A signal ends the program with status `signals.STOPPED`, the state saved.
     """
     placement = devices.place()
-    guide = config.guide
+    section = config.guide
     key = choice.key_for(config.seed, "guide")
-    size = placement.rounded_up(guide.batch_size)
-    train_step, begin = build_step(config, net, table, placement, key, size)
+    size = placement.rounded_up(section.batch_size)
+    train_step, begin = guides.build_step(config, net, table, placement, key, size)
     facts = {"class_names": train.class_names, "data_sha256": source.fingerprint(train)}
-    begin = restore(directory, placement, begin, view.unseen(config), facts)
+
+    def still(reads: Mapping[str, Any]) -> bool:
+        return not any(run_files.changed_fields(reads, view.unseen(config)))
+
+    begin = guide.restore(directory, placement, begin, still, facts)
     first = int(begin.step)
     rows = devices.local_rows(placement, size)
     read = order.batches(train, size, config.seed, first, rows)
     with contextlib.ExitStack() as stack:
         received = stack.enter_context(signals.deferred())
-        show = stack.enter_context(progress.bar("guide", guide.num_steps, "steps", first))
+        show = stack.enter_context(progress.bar("guide", section.num_steps, "steps", first))
         write = stack.enter_context(checkpoints.saver(directory, keep=1))
 
         def save(at: int, now: state.TrainState) -> None:
@@ -109,85 +103,19 @@ def fit(
             begin,
             (devices.put_batch(placement, batch) for batch in read),
             key=jax.random.fold_in(key, 1),
-            num_steps=guide.num_steps,
-            log_every=max(1, guide.num_steps // 10),
+            num_steps=section.num_steps,
+            log_every=max(1, section.num_steps // 10),
             on_log=lambda done, values: show(done, loss=values["loss"]),
             actions=[loop.Action(config.training.save_every, save)],
             stop=devices.agreed(placement, received),
         )
         save(int(end.step), end)
-    if int(end.step) < guide.num_steps:
+    if int(end.step) < section.num_steps:
         why = received() or "another process was asked to end"
         print(
-            f"{why}: stopped and saved at step {int(end.step)} of {guide.num_steps}; "
+            f"{why}: stopped and saved at step {int(end.step)} of {section.num_steps}; "
             "run the same command to go on",
             file=sys.stderr,
         )
         sys.exit(signals.STOPPED)
     return end
-
-
-def build_step(
-    config: ConfigDict,
-    net: Any,
-    table: schedules.Level,
-    placement: devices.Placement,
-    key: Key[Array, ""],
-    size: int,
-) -> tuple[step.TrainStep, state.TrainState]:
-    """One step of the training, and the state before the first."""
-    guide = config.guide
-    params = guides.init_net(net, guide, key, datasets.image_shape(config))
-    rate = optim.warmup_cosine(guide.learning_rate, num_steps=guide.num_steps)
-    optimizer = optim.adamw(rate, weight_decay=0.01)
-    loss_fn = guides.build_loss(config, net, table)
-    shapes = {
-        "image": jax.ShapeDtypeStruct((size, *datasets.image_shape(config)), jnp.uint8),
-        "label": jax.ShapeDtypeStruct((size,), jnp.int32),
-    }
-    begin = state.create(params, optimizer, loss_fn, shapes)
-    train_step = step.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.99))
-    return train_step, devices.replicate(placement, begin)
-
-
-def restore(
-    directory: pathlib.Path,
-    placement: devices.Placement,
-    begin: state.TrainState,
-    config: ConfigDict,
-    facts: Mapping[str, Any],
-) -> state.TrainState:
-    """Where to begin. What was made from other fields or images is removed."""
-    sound = retention.sound(directory)
-    if any(
-        any(run_files.changed_fields(found["extra"]["reads"], config))
-        or found["extra"]["data_sha256"] != facts["data_sha256"]
-        for found in sound.values()
-    ):
-        if devices.is_writer():
-            for at in sound:
-                shutil.rmtree(directory / str(at))
-        devices.barrier("guide")
-        return begin
-    restored = checkpoints.restore(directory, devices.abstract(placement, begin))
-    return restored.state if restored else begin
-
-
-def by_level(
-    config: ConfigDict, net: Any, params: Params, table: schedules.Level, held_out: source.Source
-) -> dict[str, float]:
-    """Accuracy at some t, on validation images; only at t = 0 for a classifier of clean images."""
-    num = min(len(held_out.labels), MOST_TESTED)
-    held_out = source.stratified(held_out, num, config.seed)
-    x0 = pixels.to_float(jnp.asarray(source.decode(held_out)))
-    eps = jax.random.normal(choice.key_for(config.seed, "guide accuracy"), x0.shape)
-
-    @jax.jit
-    def accuracy(params, level):
-        t = jnp.broadcast_to(level.t, x0.shape[:1]) if config.guide.noised else None
-        logits = net.apply(params, process.noise(x0, level, eps), t)
-        return jnp.mean(jnp.argmax(logits, -1) == held_out.labels)
-
-    last = table.num_steps if config.guide.noised else 0
-    rows = np.unique(np.linspace(0, last, NUM_LEVELS).astype(int))
-    return {str(row): float(accuracy(params, table[int(row)])) for row in rows}

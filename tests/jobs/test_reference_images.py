@@ -11,7 +11,7 @@ from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import features, frechet
 from ddpm_jax.jobs import classify, compare, evaluate, export, report, sweep, train_guide
 from ddpm_jax.measuring import distances, metrics
-from ddpm_jax.models import in_training, trained
+from ddpm_jax.models import guide, in_training, trained
 
 
 @pytest.fixture
@@ -102,13 +102,11 @@ def test_bits_per_dim_and_the_guide_are_of_every_class_also_where_files_are_sort
     assert evaluate.likelihood_fields(config, found, splits.test)["n"] == 20
     assert np.bincount(held["labels"], minlength=10).tolist() == [2] * 10
     monkeypatch.setattr(train_guide, "MOST_TESTED", 40)
-    seen = classes_seen(monkeypatch, train_guide.source, "decode")
+    seen = classes_seen(monkeypatch, guide.source, "decode")
     config.guide.noised = False
     net = train_guide.guides.build_net(config.guide, 10)
-    params = train_guide.guides.init_net(
-        net, config.guide, train_guide.jax.random.key(0), (8, 8, 1)
-    )
-    train_guide.by_level(config, net, params, found.table, splits.validation)
+    params = train_guide.guides.init_net(net, config.guide, guide.jax.random.key(0), (8, 8, 1))
+    guide.accuracy_by_level(config, net, params, found.table, splits.validation)
     assert seen[0].sum() == 40 and seen[0].min() >= 3
 
 
