@@ -1,4 +1,4 @@
-"""Arrays in, arrays out: this package knows no network, no file and no device.
+"""Arrays in, arrays out: this island knows no network, no file and no device.
 
     schedules <- process <- predictions <- losses, solvers, guidance <- editing, likelihood
 

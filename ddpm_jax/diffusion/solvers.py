@@ -119,7 +119,7 @@ def ddim(eta: float = 0.0) -> Solver:
 
 
 def heun() -> Solver:
-    """The probability-flow ODE by Heun's method, two calls a step (Karras et al. 2022, alg. 1).
+    """The probability-flow ODE by Heun's method, two calls per step (Karras et al. 2022, alg. 1).
 
     It is second order in sigma / alpha, so levels should be close in it: `spacing="karras"`. With few
     steps, evenly spaced t diverge: sigma / alpha falls a hundredfold in the first step.
@@ -164,7 +164,7 @@ def edm_stochastic(
 
 
 def dpm_solver_pp_2m() -> Solver:
-    """DPM-Solver++(2M), one call a step (Lu et al. 2022b, alg. 2).
+    """DPM-Solver++(2M), one call per step (Lu et al. 2022b, alg. 2).
 
     Two steps are first order, the same as DDIM's: the first, which has none before it, and a last one
     to a clean image, whose log-SNR is infinite.

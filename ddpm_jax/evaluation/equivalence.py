@@ -9,7 +9,7 @@ noise depends on the size.
 A learning curve a - b n^-c bends between two sizes, and c is not known. Its chord in log n (c = 0)
 overstates the answer; the chord in 1/n (c = 1) understates it for every c < 1. The answer is read off with
 c = 1/2; the ends of the interval allow for c from 0 to 1. Over half a decade the two differ by at
-most 18 %. Over more they differ too much: there the result is a bound, by measured sizes alone.
+most 18 %. Over wider gaps they differ too much: there the result is a bound, from measured sizes alone.
 """
 
 import functools
@@ -136,7 +136,7 @@ def _place(
 
 
 def _crossing(differences: Float[np.ndarray, "M"]) -> float:
-    """Where differences that do not fall cross zero; the last such place if they touch it."""
+    """Where non-decreasing differences cross zero; the last such place if they touch it."""
     # Accuracies can be equal, such as 100 %; round-off in the means must not make one the higher.
     if differences[0] > ROUND_OFF:
         return BELOW

@@ -15,7 +15,7 @@ from ddpm_jax.types import Pixels
 
 
 class Nearest(NamedTuple):
-    """For each image the nearest one of the other set, and how far it is (Euclidean)."""
+    """The nearest image of the other set for each image, and its Euclidean distance."""
 
     indices: Int[np.ndarray, "N"]
     distance: Float[np.ndarray, "N"]
@@ -100,7 +100,7 @@ def more_often(samples: Bool[np.ndarray, "N"], real: Bool[np.ndarray, "M"]) -> f
 
 
 def equal_to(images: Pixels, others: UInt8[np.ndarray, "M H W C"]) -> Int[np.ndarray, "N"]:
-    """For each image the first of `others` with the same pixels; -1 where there is none."""
+    """Index of the first of `others` with the same pixels, for each image; -1 if there is none."""
     wanted = {image.tobytes() for image in images}
     first: dict[bytes, int] = {}
     for index, other in enumerate(others):

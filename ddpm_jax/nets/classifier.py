@@ -42,7 +42,7 @@ class Classifier(nn.Module):
     def features(
         self, x: Features, t: Float[Array, "B"] | None = None, *, train: bool = False
     ) -> Float[Array, "B D"]:
-        """What the linear head sees."""
+        """The input of the linear head."""
         if self.noise_level != (t is not None):
             wanted, got = ("a", "none") if self.noise_level else ("no", "one")
             raise ValueError(f"this classifier wants {wanted} noise level t, got {got}")

@@ -44,7 +44,7 @@ def publish(folder: pathlib.Path, step: int) -> None:
 
 
 def _put_aside(folder: pathlib.Path, name: str) -> None:
-    """A run resumed from an older checkpoint reaches the damaged one again; keep that as evidence."""
+    """Keep a damaged checkpoint as evidence when a run resumed from an older one saves the step again."""
     try:
         manifest.verify(folder / name)
         aside = "replaced"
