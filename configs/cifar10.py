@@ -3,7 +3,7 @@
 python -m ddpm_jax.main --config=configs/cifar10.py
 
 Time: not measured; made for GPUs. The paper's network has 35,746,307 parameters; the class table (10 classes
-and the null class, 512 numbers each) adds 5,632, and `--config.net.class_conditional=False` takes it away.
+and the null class, 512 numbers each) adds 5,632. `--config.net.class_conditional=False` removes it.
 """
 
 from configs import default

@@ -1,7 +1,7 @@
-"""Every field there is, with its meaning. The other configs start from here and change a few.
+"""Every field, with its meaning. The other configs start from here and change a few fields.
 
-A field is set on the command line by its dotted name: `--config.training.num_steps=500`. A name that does
-not exist is an error. Lists of choices are held to by `ddpm_jax/assembly/`.
+Set a field on the command line by its dotted name: `--config.training.num_steps=500`. A name that does
+not exist is an error. `ddpm_jax/assembly/` enforces the lists of choices.
 """
 
 from ml_collections import ConfigDict
@@ -16,35 +16,35 @@ def get_config() -> ConfigDict:
     config.data = ConfigDict()
     # "digits" (bundled with scikit-learn), "tfds:NAME", "npz:PATH" or "folder:PATH" (class = sub-folder).
     config.data.source = "digits"
-    # Where TFDS keeps prepared datasets; empty: its own default.
+    # Where TFDS keeps prepared datasets; empty: TFDS's default.
     config.data.data_dir = ""
-    # Archives that you already have, for TFDS to prepare a dataset from without a network.
+    # Folder of archives that you already have, from which TFDS prepares a dataset without a network.
     config.data.manual_dir = ""
-    # What a TFDS dataset is classified by, such as "species" or "attributes/Smiling".
+    # TFDS feature that gives the class, such as "species" or "attributes/Smiling".
     config.data.label = "label"
     # Classes to keep, by name or index, relabelled 0.. in this order; empty: all.
     config.data.classes = ()
-    # Classes made of several, instead: `config.data.groups.cat = ("Bengal", "Birman")`; empty: none.
+    # Or classes merged from several: `config.data.groups.cat = ("Bengal", "Birman")`; empty: none.
     config.data.groups = ConfigDict()
-    # Side in pixels: the shorter side is resized to it, the middle of the longer one kept.
+    # Side in pixels: the shorter side is resized to it, the longer one cropped to its middle.
     config.data.image_size = 8
     # 1 (grayscale) or 3 (RGB); images are converted.
     config.data.channels = 1
-    # Shares of each class, taken from the training split where a dataset has no such split of its own.
+    # Shares of each class to take from the training split if a dataset has no such split of its own.
     config.data.validation_fraction = 0.1
     config.data.test_fraction = 0.2
-    # Decoded images are kept in memory up to this many MiB, and streamed from disk above.
+    # Decoded images up to this many MiB are kept in memory; above, they are streamed from disk.
     config.data.memory_mib = 4096
 
     # Augmentation of the generator's training images, on the device, in each step.
     config.augment = ConfigDict()
     # Mirror half of the images; wrong for digits and letters.
     config.augment.flip = False
-    # Smallest area of a random crop, as a share of the image's, brought back to its size; 1: no crop.
+    # Smallest area of a random crop, as a share of the image's; the crop is resized back. 1: no crop.
     config.augment.crop_scale = 1.0
-    # The crop's width to height, from 1 / crop_ratio to crop_ratio.
+    # The crop's width / height is drawn from 1 / crop_ratio to crop_ratio.
     config.augment.crop_ratio = 1.0
-    # Rotated by up to so many degrees, and shifted by up to so many pixels, either way.
+    # Largest random rotation in degrees, and largest random shift in pixels, either way.
     config.augment.rotation = 0.0
     config.augment.shift = 0
 
@@ -57,21 +57,21 @@ def get_config() -> ConfigDict:
     # First and last beta of "linear" and "sigmoid_beta".
     config.schedule.beta_start = 1e-4
     config.schedule.beta_end = 0.02
-    # How far "blend" goes: 1 is noise.
+    # How far "blend" goes towards noise: 1 is pure noise.
     config.schedule.blend_reach = 1.0
 
-    # What all networks read; each has a section of its own besides, by its name.
+    # Fields that all networks read; each network also has a section of its own name.
     config.net = ConfigDict()
     # "unet" (Ho et al. 2020), "double_conv" or "patch".
     config.net.name = "unet"
-    # Channels at full resolution, and their multiples level by level; each level halves the image.
+    # Channels at full resolution, and their multiplier at each level; each level halves the image.
     config.net.base_channels = 64
     config.net.multipliers = (1, 2)
     # "softmax", "linear_softmax", "linear_elu" or "none": one kind, or one for each resolution of "unet".
-    # "double_conv" and "patch" attend with the one kind at all levels but the first.
+    # "double_conv" and "patch" take one kind, and attend at all levels but the first.
     config.net.attention = ("softmax",)
     config.net.num_heads = 1
-    # Give the network the label; needed for guidance and for a labelled synthetic set of several classes.
+    # Give the network the label; guidance needs it, and so does a labelled synthetic set of several classes.
     config.net.class_conditional = True
     # Compute dtype, "float32" or "bfloat16"; parameters and statistics are float32 in both.
     config.net.dtype = "float32"
@@ -80,22 +80,22 @@ def get_config() -> ConfigDict:
     config.net.unet.num_res_blocks = 2
     # Side lengths in pixels at which there is self-attention; empty: none.
     config.net.unet.attention_resolutions = ()
-    # The kind of attention at the bottom.
+    # The kind of attention between the two blocks at the lowest resolution.
     config.net.unet.middle_attention = "softmax"
-    # Channels of a head; 0: its share of the width.
+    # Channels of an attention head; 0: the width divided among the heads.
     config.net.unet.head_channels = 0
     config.net.unet.dropout = 0.0
-    # How time and class act on a block: "add" or "film" (scale and shift).
+    # How time and class condition a block: "add" or "film" (scale and shift).
     config.net.unet.conditioning = "add"
-    # "group" or "rms"; "group" has groups that share a mean and a variance, whose number divides every width.
+    # "group" or "rms". Channels of a group share a mean and a variance; `num_groups` must divide every width.
     config.net.unet.norm = "group"
     config.net.unet.num_groups = 32
-    # How it changes resolution: "conv" or "pool".
+    # How the resolution changes: "conv" or "pool".
     config.net.unet.resampling = "conv"
     # "sinusoidal", whose longest period is `max_period`, or "mlp" of t / T.
     config.net.unet.time_embedding = "sinusoidal"
     config.net.unet.max_period = 10_000.0
-    # Side of the square of pixels that the network takes as one position (space-to-depth); 1: none.
+    # Side of the square of pixels that the network treats as one position (space-to-depth); 1: none.
     config.net.unet.patch_size = 1
 
     config.net.double_conv = ConfigDict()
@@ -103,7 +103,7 @@ def get_config() -> ConfigDict:
     config.net.double_conv.activation = "gelu"
 
     config.net.patch = ConfigDict()
-    # Side of the patches between the levels, the smallest feature map, refining blocks.
+    # Side of the patches between levels, side of the smallest feature map, number of refining blocks.
     config.net.patch.patch_sizes = (2, 2, 2)
     config.net.patch.min_side = 2
     config.net.patch.num_refine_blocks = 2
@@ -112,11 +112,11 @@ def get_config() -> ConfigDict:
 
     config.loss = ConfigDict()
     # What the network predicts: "eps", "x0", "v" (Salimans & Ho 2022), or "edm" (Karras et al. 2022),
-    # which is preconditioned and has a weight of its own.
+    # which is preconditioned and has its own weight.
     config.loss.prediction = "v"
     # "mse", "squared_norm" (the sum over an image), "l1", "huber", "combined" (MSE, L1 and cosine),
-    # "scheduled" (MSE giving way to L1), or with a learned variance "hybrid" or "variational"
-    # (Nichol & Dhariwal 2021), which "ancestral" with `variance="learned"` samples from.
+    # "scheduled" (MSE giving way to L1), or, with a learned variance, "hybrid" or "variational"
+    # (Nichol & Dhariwal 2021). To sample with that variance: "ancestral" with `variance="learned"`.
     config.loss.kind = "mse"
     config.loss.huber_delta = 1.0
     config.loss.combined_weights = (0.7, 0.15, 0.15)
@@ -124,11 +124,11 @@ def get_config() -> ConfigDict:
     config.loss.weight = "none"
     config.loss.min_snr_gamma = 5.0
     config.loss.p2_gamma = 1.0
-    # How noise levels are drawn: "uniform", "stratified", "beta" (Beta(a, b) of t / T), "second_moment"
-    # (by the size of the loss there, Nichol & Dhariwal 2021), or, for "edm" only, "log_normal".
+    # How noise levels are drawn: "uniform", "stratified", "beta" (t / T ~ Beta(a, b)), "second_moment"
+    # (by the size of the loss at each level, Nichol & Dhariwal 2021) or, for "edm" only, "log_normal".
     config.loss.draw = "uniform"
     config.loss.beta = (0.5, 0.5)
-    # Strength of noise that is one number a channel and image; 0.1 is usual.
+    # Strength of offset noise, which is one number per channel and image; 0.1 is usual.
     config.loss.offset_noise = 0.0
     # Share of training examples whose label is replaced by the null class (Ho & Salimans 2022).
     config.loss.label_dropout = 0.1
@@ -136,60 +136,60 @@ def get_config() -> ConfigDict:
     config.optim = ConfigDict()
     # "adam" or "adamw".
     config.optim.name = "adamw"
-    # Peak learning rate, and its course after the warm-up: "constant", "cosine" (to zero), or
+    # Peak learning rate, and its schedule after the warm-up: "constant", "cosine" (to zero), or
     # "one_cycle" (Smith & Topin 2018), whose own warm-up takes `warmup_steps`.
     config.optim.learning_rate = 1e-3
     config.optim.schedule = "cosine"
-    # Steps in which the learning rate rises from zero.
+    # Steps of the warm-up, in which the learning rate rises from zero.
     config.optim.warmup_steps = 50
     config.optim.beta1 = 0.9
     config.optim.beta2 = 0.99
-    # Decoupled, AdamW only.
+    # Decoupled weight decay, AdamW only.
     config.optim.weight_decay = 0.0
-    # Largest global norm of the gradient; 0: no clipping.
+    # Clip the gradient to this global norm; 0: no clipping.
     config.optim.clip_norm = 1.0
-    # Decay of the averaged weights per step, reached by way of (1 + step) / (10 + step).
+    # Decay per step of the averaged weights, at most (1 + step) / (10 + step) early in the training.
     config.optim.ema_decay = 0.999
 
     config.training = ConfigDict()
-    # Images a step, over all devices and hosts.
+    # Images per step, over all devices and hosts.
     config.training.batch_size = 128
     # Steps of the optimizer.
     config.training.num_steps = 1000
-    # Micro-batches that a batch is cut into, to fit into memory.
+    # Micro-batches that a batch is split into, to fit into memory.
     config.training.accumulate = 1
-    # Steps in one call of the compiled program (fewer where a line or a checkpoint comes before), for
-    # devices that are done with a step before the next one is asked for.
+    # Steps per call of the compiled program (fewer if a line of metrics or a checkpoint is due before).
+    # More than 1 helps devices that finish a step before the next one is dispatched.
     config.training.steps_per_call = 1
-    # Training images that take up to this many MiB, decoded, stay on each device, where every step
-    # gathers its own; 0, and more images than that: each batch is sent.
+    # Decoded training images of up to this many MiB stay on each device, and every step gathers its
+    # batch there. If they take more, or with 0, each batch is sent.
     config.training.resident_mib = 0
-    # Compiled by "jit" over shardings, or by "pmap" over replicas.
+    # Parallelize with "jit" over shardings, or with "pmap" over replicas.
     config.training.parallel = "jit"
-    # In steps: a line of metrics, the validation loss, a checkpoint, a grid of samples.
+    # Steps between: lines of metrics, validation losses, checkpoints, grids of samples.
     config.training.log_every = 50
     config.training.eval_every = 250
     config.training.save_every = 250
     config.training.sample_every = 500
-    # Newest checkpoints to keep; the best by validation loss is kept besides.
+    # Newest checkpoints to keep; the best by validation loss is kept as well.
     config.training.keep = 2
-    # Images (at most) that the validation loss is measured on.
+    # Most images to measure the validation loss on.
     config.training.eval_images = 1024
-    # Leave out a step whose loss or gradient is not finite and count it, instead of stopping there.
+    # Skip and count a step whose loss or gradient is not finite, instead of stopping there.
     config.training.skip_nonfinite = False
-    # Seconds after which the other processes end: not heard from one, or no step done (0: no limit).
-    # The second must be longer than compiling, a validation or a grid of samples takes.
+    # Seconds after which the other processes end: without a heartbeat from one, or without a finished
+    # step (0: no limit). The second limit must exceed the time of compiling, a validation or a grid.
     config.training.heartbeat_seconds = 100
     config.training.stall_seconds = 1800
 
     config.sampling = ConfigDict()
-    # The checkpoint that is drawn from: "newest", "best" (by validation loss) or a step, such as "5000".
+    # The checkpoint to sample from: "newest", "best" (by validation loss) or a step, such as "5000".
     config.sampling.checkpoint = "newest"
     # "ancestral" (Ho et al. 2020), "ddim" (Song et al. 2021), "dpm_solver_pp_2m" (Lu et al. 2022),
-    # "heun" and "edm_stochastic" (Karras et al. 2022; two calls a step; they want the spacing "karras"),
+    # "heun" and "edm_stochastic" (Karras et al. 2022; two network calls per step; use spacing "karras"),
     # or "iterative_x0".
     config.sampling.solver = "ddim"
-    # Steps of the solver, at most `schedule.num_steps`, and how they are laid over 0..T: "uniform",
+    # Steps of the solver, at most `schedule.num_steps`, and how they are spaced over 0..T: "uniform",
     # "quadratic", "karras" or "log_snr".
     config.sampling.num_steps = 50
     config.sampling.spacing = "uniform"
@@ -199,12 +199,12 @@ def get_config() -> ConfigDict:
     config.sampling.variance = "posterior"
     # Share by which edm_stochastic raises the noise before each step, at most 0.41.
     config.sampling.churn = 0.1
-    # Noise that iterative_x0 adds, and above which share of T.
+    # Noise that iterative_x0 adds, and the share of T above which it adds noise.
     config.sampling.iterative_noise = 0.05
     config.sampling.iterative_above = 0.7
     # Classifier-free guidance: 1 is the plain conditional model, 0 the unconditional one.
     config.sampling.guidance_scale = 1.0
-    # What guidance leans away from: "unlabelled", or "next_class", of two classes the other one.
+    # What guidance leans away from: "unlabelled" or "next_class" (with two classes, the other one).
     config.sampling.guidance_from = "unlabelled"
     # Guide only where sigma / alpha lies in (low, high] (Kynkaanniemi et al. 2024); empty: everywhere.
     config.sampling.guidance_interval = ()
@@ -212,7 +212,7 @@ def get_config() -> ConfigDict:
     config.sampling.classifier_scale = 0.0
     # Clip the estimate of x0 (never x_t) to [-1, 1].
     config.sampling.clip = True
-    # Images denoised at once; 0: 250, on a CPU fewer of large ones, as many as its caches hold.
+    # Images denoised at once. 0: 250; on a CPU fewer if they are large, as many as its caches hold.
     config.sampling.batch_size = 0
     # Images of each class in grids, strips and GIFs.
     config.sampling.images_per_class = 10
@@ -220,34 +220,35 @@ def get_config() -> ConfigDict:
     config.export = ConfigDict()
     # Images in `synthetic.npz`, spread evenly over the classes; 0: as many as real training images.
     config.export.num_images = 0
-    # Images of each class instead, one count a class; empty: evenly.
+    # Images of each class instead, one count per class; empty: spread evenly.
     config.export.class_counts = ()
-    # Also write OpenAI's evaluator's keys, `arr_0` and `arr_1`.
+    # Also write the keys that OpenAI's evaluator reads, `arr_0` and `arr_1`.
     config.export.openai_keys = False
 
     config.evaluation = ConfigDict()
-    # Real images that synthetic ones are compared with: "test", "validation", "train" or "train+validation",
-    # which is CIFAR-10's protocol (all 50,000 training images). Names of distances say it: fid_to_train.
+    # Real images to compare synthetic ones with: "test", "validation", "train" or "train+validation",
+    # which is CIFAR-10's protocol (all 50,000 training images). Names of distances say so: fid_to_train.
     config.evaluation.reference = "test"
-    # Synthetic images compared with them; 0: as many as these.
+    # Synthetic images to compare with them; 0: as many as there are real ones.
     config.evaluation.num_images = 0
-    # File with the Inception weights of FID: pytorch-fid's .pth, its tensors as .safetensors, or this
-    # project's .npz; empty: the project's own classifier, trained on the real training split, gives
-    # the features.
+    # File with the Inception weights for FID: pytorch-fid's .pth, its tensors as .safetensors, or this
+    # project's .npz. Empty: the features are those of the project's own classifier, trained on the real
+    # training split.
     config.evaluation.inception_weights = ""
-    # Features by a function of yours, "package.module:function", uint8 [B, H, W, C] -> [B, D].
+    # Your own function for the features, "package.module:function", uint8 [B, H, W, C] -> [B, D].
     config.evaluation.features = ""
-    # Where features are kept, by content; empty: in the work directory.
+    # Where features are cached, by content; empty: in the work directory.
     config.evaluation.cache_dir = ""
-    # Test images whose bits/dim is measured, 0: none; over so many steps, 0: all of `schedule.num_steps`.
+    # Test images to measure bits/dim on (0: none), and the steps to use (0: all of `schedule.num_steps`).
     config.evaluation.likelihood_images = 64
     config.evaluation.likelihood_steps = 100
 
-    # The classifier that samples are guided by.
+    # The classifier that guides samples.
     config.guide = ConfigDict()
     # "conv4" or "resnet".
     config.guide.net = "conv4"
-    # Trained on noised images with t as an input; else on clean ones, and it judges the estimate of x0.
+    # True: train it on noised images, with t as an input. False: on clean images; it then judges the
+    # estimate of x0.
     config.guide.noised = True
     config.guide.num_steps = 1000
     config.guide.batch_size = 128
@@ -255,41 +256,41 @@ def get_config() -> ConfigDict:
 
     # The modes that begin with real images: denoise, interpolate, inpaint, reconstruct.
     config.editing = ConfigDict()
-    # Images edited, taken class by class, and the split they are from: "validation" or "test".
+    # Images to edit, the classes taking turns, and the split they are from: "validation" or "test".
     config.editing.num_images = 8
     config.editing.split = "validation"
-    # Shares of T to which denoise noises an image, and to which interpolate does.
+    # Shares of T to which denoise noises an image, and the share to which interpolate does.
     config.editing.starts = (0.2, 0.4, 0.6, 0.8)
     config.editing.mix_at = 0.5
-    # Images in a row from the one to the other, both included.
+    # Mixes in a row from one image to the other, both ends included.
     config.editing.num_mixes = 7
-    # The part to paint anew: "center", "right" or "bottom"; and how often each step is taken.
+    # The part to inpaint: "center", "right" or "bottom"; and how often each step is taken.
     config.editing.hole = "center"
     config.editing.num_resamples = 5
 
-    # --mode=sweep: a row of images for every pair of these. A sampler is SOLVER:STEPS, or
-    # SOLVER:STEPS:SPACING where the spacing is another than the sampling section's.
+    # --mode=sweep: a row of images for every pair of scale and sampler. A sampler is SOLVER:STEPS, or
+    # SOLVER:STEPS:SPACING if the spacing differs from the sampling section's.
     config.sweep = ConfigDict()
     config.sweep.guidance_scales = (1.0, 2.0, 4.0)
     config.sweep.samplers = ("ddim:5", "ddim:10", "ddim:20", "ddim:50")
-    # Images that each pair is measured on, 0: none; and the seeds, 0 or at least 2, of a classifier that
-    # is trained on them.
+    # Images to measure each pair on; 0: none.
     config.sweep.num_images = 0
-    # Real images that the distances and accuracies are on: "validation" or "test". Who chooses a sampler by a
-    # sweep chooses on validation images.
+    # Split of real images for distances and accuracies: "validation" or "test". To choose a sampler by a
+    # sweep, use validation images.
     config.sweep.split = "validation"
+    # Seeds of a classifier trained on the images of each pair: 0 (none) or at least 2.
     config.sweep.num_seeds = 0
 
     # --mode=worth: accuracy over the number of real images, with and without synthetic ones.
     config.worth = ConfigDict()
-    # Real images of each class; all there are is always the last size.
+    # Numbers of real images per class; all there are is always the last size.
     config.worth.sizes = (10, 30, 90, 270, 800)
-    # At most so many further real sizes, added until those around the answer are half a decade apart.
-    # 0 adds none; the answer is then a bound where the sizes around it lie further apart.
+    # Most further real sizes to add, until those around the answer are half a decade apart. 0 adds none;
+    # the answer is then a bound if the sizes around it lie further apart.
     config.worth.extra_sizes = 6
-    # Synthetic images for each real one, where there are as many.
+    # Synthetic images per real one, if there are enough.
     config.worth.multiples = (1, 2, 5, 10)
-    # What else is added in the same number, to compare with: "duplicated" and "augmented" real images.
+    # Controls, which add as many images of another kind: "duplicated" and "augmented" real images.
     config.worth.controls = ("duplicated", "augmented")
     # Independent trainings, each with its own real subset.
     config.worth.num_seeds = 5
@@ -305,7 +306,7 @@ def classifier() -> ConfigDict:
     config = ConfigDict()
     # "conv4" (four convolutions, the first system's) or "resnet".
     config.net = "conv4"
-    # Channels of the first stage of "resnet", which double twice; "conv4" has 32 and 64.
+    # Channels of the first stage of "resnet", doubled twice; "conv4" has 32 and 64.
     config.width = 32
     config.dropout = 0.0
     # Every arm takes the same number of steps, whatever the size of its training set.
@@ -314,15 +315,15 @@ def classifier() -> ConfigDict:
     config.learning_rate = 2e-3
     config.warmup_steps = 50
     config.weight_decay = 1e-2
-    # Independent trainings an arm: other weights, other order.
+    # Independent trainings per arm, each with its own initial weights and data order.
     config.num_seeds = 5
     # Train the seeds of an arm at once under vmap (on CPUs slower: grouped convolutions).
     config.vmap_seeds = False
-    # What to train on.
+    # Training sets to compare.
     config.arms = ("real", "synthetic", "real+synthetic", "real+duplicated", "real+augmented")
-    # Copies of each real image in real+duplicated and real+augmented; 0: as many more as synthetic images.
+    # Copies of each real image in real+duplicated and real+augmented; 0: as many in all as synthetic images.
     config.copies = 0
-    # What is done to the copies of real+augmented: the fields of the section `augment`.
+    # What is done to the copies of real+augmented; same fields as the section `augment`.
     config.augment = ConfigDict()
     config.augment.flip = False
     config.augment.crop_scale = 1.0

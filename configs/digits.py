@@ -16,7 +16,7 @@ def get_config():
     config.sampling.num_steps = 25
     config.export.num_images = 2000
     config.classifier.num_steps = 250
-    # Compiling the likelihood takes longer than all the rest of the evaluation.
+    # Compiling the likelihood takes longer than the rest of the evaluation.
     config.evaluation.likelihood_images = 0
     config.worth.num_steps = 150
     return config

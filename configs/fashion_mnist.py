@@ -2,7 +2,7 @@
 
 python -m ddpm_jax.main --config=configs/fashion_mnist.py
 
-Nothing is mirrored: the shoes all point to the left, in the test set too. Without a network: see
+Nothing is mirrored, because all shoes point to the left, in the test set too. Without a network: see
 launch/fashion_mnist_offline.py. Time: not measured.
 """
 

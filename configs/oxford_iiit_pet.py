@@ -2,7 +2,7 @@
 
 python -m ddpm_jax.main --config=configs/oxford_iiit_pet.py
 
-`--config.data.label=species` has cats and dogs only as its classes. Time: not measured; made for GPUs.
+With `--config.data.label=species` the classes are cat and dog. Time: not measured; made for GPUs.
 """
 
 from configs import default

@@ -1,4 +1,4 @@
-"""What the two programs share: a config from a file, overrides by name, one-line errors, a compile cache."""
+"""Shared by the two programs: config from a file, overrides by name, one-line errors, compile cache."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ WORKDIR = flags.DEFINE_string(
 )
 TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an error arose.")
 
-# What a user's input or machine can bring about; anything else is a bug and shows its traceback.
+# Errors that a user's input or machine can cause; anything else is a bug and shows its traceback.
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError, ImportError)
 EXIT_ERROR = 2
 REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -42,15 +42,15 @@ MOVED = {
     "net.min_side": "net.patch.min_side",
     "net.num_refine_blocks": "net.patch.num_refine_blocks",
 }
-"""Fields of earlier versions, and their names now."""
+"""Renamed fields: earlier name to current name."""
 FREE_FORM = "data.groups."
-"""What the fields of this section are called is up to the user."""
+"""The user names the fields of this section."""
 CACHE_LIMIT = 4 << 30
-"""Bytes of compiled programs that are kept: those of some thousand launches."""
+"""Bytes of compiled programs to keep: enough for about a thousand launches."""
 
 
 def run(main: Callable[[], int | None], config_default: str | None = None) -> None:
-    """Parse the flags, call `main`, leave with its status; expected errors become one line and status 2."""
+    """Parse the flags, call `main`, exit with its status; an expected error gives one line and status 2."""
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:
@@ -64,7 +64,7 @@ def run(main: Callable[[], int | None], config_default: str | None = None) -> No
                 raise
             status = _explain(str(error))
         except RuntimeError as error:
-            # JAX's own error, in the words of its allocator.
+            # JAX raises this with its allocator's message.
             if "RESOURCE_EXHAUSTED" not in str(error) or TRACEBACK.value:
                 raise
             status = _explain(
@@ -82,28 +82,28 @@ def run(main: Callable[[], int | None], config_default: str | None = None) -> No
 
 
 def keep_compiled_programs() -> None:
-    """Let JAX find in the user's cache directory what an earlier launch has compiled.
+    """Let JAX reuse programs compiled by earlier launches, from the user's cache directory.
 
-    JAX's own variables come first: `JAX_COMPILATION_CACHE_DIR` moves the programs, and
-    `JAX_ENABLE_COMPILATION_CACHE=0` keeps none. Call it before JAX is imported, which reads them then.
+    JAX's own variables take precedence: `JAX_COMPILATION_CACHE_DIR` moves the cache, and
+    `JAX_ENABLE_COMPILATION_CACHE=0` disables it. JAX reads them on import, so call this before.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         directory = pathlib.Path(home).expanduser() / "ddpm_jax" / "compiled"
         try:
-            # What is in there is run: nobody else may write to it.
+            # The programs in it are executed, so nobody else may write to it.
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:
-            return  # no such place on this machine, so nothing is kept
+            return  # the directory cannot be made here: no cache
         drop_oldest(directory, CACHE_LIMIT)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(directory)
-    # The many small programs of a start take seconds together, none of them one.
+    # A start compiles many small programs: each takes less than a second, together they take several.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 def drop_oldest(directory: pathlib.Path, limit: int) -> None:
     """Remove the oldest files until at most `limit` bytes are left; JAX itself removes none."""
-    with contextlib.suppress(OSError):  # another process removes them at the same time
+    with contextlib.suppress(OSError):  # another process may be removing them
         files = sorted((file.stat().st_mtime, file) for file in directory.iterdir())
         size = sum(file.stat().st_size for _, file in files)
         for _, file in files:
@@ -124,10 +124,10 @@ def config() -> ConfigDict:
 
 
 def settings() -> dict[str, str]:
-    """Dotted names of the fields that are set, each with the flag that takes it back, if it takes one.
+    """Dotted names of the fields that are set, each with the flag that undoes it, or "" if none does.
 
-    Those that the command line names, and those that the config file has otherwise than
-    configs/default.py. A flag that gives back the value there takes back what the file sets.
+    A field is set if the command line names it, or if the config file gives it another value than
+    configs/default.py. A flag that restores the default undoes what the file sets.
     """
     flag = flags.FLAGS["config"]
     default = dict(_fields(_load(REPOSITORY / "configs" / "default.py")))
@@ -182,7 +182,7 @@ def _parse(argv: Sequence[str], config_default: str | None) -> list[str]:
 
 
 def _check_overrides(argv: Sequence[str]) -> None:
-    """Raises ValueError listing the fields there are, where an override names one that is not there."""
+    """Raises ValueError if an override names a field that does not exist; lists those that do."""
     files = [arg.partition("=")[2] for arg in argv if arg.startswith(("--config=", "-config="))]
     if not files:
         return
@@ -213,7 +213,7 @@ def _check_moved(where: str, name: str) -> None:
 
 
 def _check_file(path: str, config: ConfigDict) -> None:
-    """Raises ValueError where the file has a field that configs/default.py lacks: nothing reads it."""
+    """Raises ValueError if the file sets a field that configs/default.py lacks: nothing would read it."""
     known = dict(_fields(_load(REPOSITORY / "configs" / "default.py")))
     for name, _ in _fields(config):
         if name not in known and not name.startswith(FREE_FORM):

@@ -21,7 +21,7 @@ from ddpm_jax.training import signals
 
 RENAMED = {"train_classifier": "train_guide"}
 SECTIONS_OF_OTHERS = ("editing", "guide", "sweep", "worth")
-"""What only modes outside the chain read, unless samples are guided."""
+"""Sections that only modes outside the chain read, unless samples are guided."""
 
 MODE = flags.DEFINE_enum(
     "mode", "all", ["all", *rundir.CHAIN, *rundir.OTHERS, *RENAMED], "What to do."
@@ -90,13 +90,16 @@ def run_modes() -> None:
                 raise
             print(f"[{mode}] left out: {why}", flush=True)
         if distributed:
-            devices.barrier(mode)  # what the next one reads is there
+            devices.barrier(mode)  # the files that the next mode reads exist
     if MODE.value == "all":
         say_what_was_not_read(workdir)
 
 
 def say_what_was_not_read(workdir: pathlib.Path) -> None:
-    """Fields of the command line, and those of the config file that are not another mode's."""
+    """Print the fields that were set but never read.
+
+    These are fields of the command line, and fields of the config file that belong to no other mode.
+    """
     from ddpm_jax import stages
 
     asked = [

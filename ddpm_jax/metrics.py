@@ -1,7 +1,7 @@
 """Scalars and pictures of a run: to TensorBoard through clu, and the scalars to `metrics.jsonl`.
 
-clu's writer needs TensorFlow, whose import takes seconds, so it happens in the thread that writes; where
-TensorFlow is missing, a writer with the same methods puts the same events into the same kind of file.
+clu's writer needs TensorFlow. Its import takes seconds, so it runs in the writing thread. Without
+TensorFlow, a writer with the same methods writes the same events to the same kind of file.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ from ddpm_jax.whole_file import replacing
 
 
 class Writer(NamedTuple):
-    """`speeds` are scalars that depend on the clock: they stay out of `metrics.jsonl`, which does not."""
+    """`speeds` are scalars that depend on the clock; `metrics.jsonl` does not, so they stay out of it."""
 
     scalars: Callable[[int, Mapping[str, float]], None]
     speeds: Callable[[int, Mapping[str, float]], None]
@@ -31,7 +31,7 @@ class Writer(NamedTuple):
 
 
 def open_writer(workdir: pathlib.Path, step: int) -> Writer:
-    """Continue the run's metrics after `step`: lines of later steps, which a lost process wrote, go."""
+    """Continue the run's metrics after `step`. Drop later lines, which a lost process wrote."""
     lines = workdir / "metrics.jsonl"
     keep_until(lines, step)
     thread = ThreadPoolExecutor(1, thread_name_prefix="metrics")
@@ -45,7 +45,7 @@ def open_writer(workdir: pathlib.Path, step: int) -> Writer:
             call(made[0])
 
         while pending and pending[0].done():
-            pending.pop(0).result()  # an error of the writing thread is the run's error
+            pending.pop(0).result()  # raises what the writing thread raised
         pending.append(thread.submit(work))
 
     def scalars(step: int, values: Mapping[str, float]) -> None:
@@ -70,7 +70,7 @@ def open_writer(workdir: pathlib.Path, step: int) -> Writer:
 
 
 def no_writer() -> Writer:
-    """For the processes of a run that leave the files to another."""
+    """A writer that does nothing, for processes that leave the files to another."""
     return Writer(
         lambda step, values: None,
         lambda step, values: None,
@@ -99,7 +99,7 @@ def _event_writer(directory: str) -> Any:
     if importlib.util.find_spec("tensorflow") is None:
         return EventWriter(directory)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # or it says on stderr that they are on
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow reports them on stderr
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")

@@ -10,6 +10,6 @@ def to_float(pixels: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def to_uint8(images: Float[Array, "*shape"]) -> UInt8[Array, "*shape"]:
-    """The nearest of the 256 values; what lies outside [-1, 1] is clipped. Inverse of `to_float`."""
+    """Round to the nearest of the 256 values; clip values outside [-1, 1]. Inverse of `to_float`."""
     scaled = (images.astype(jnp.float32) + 1.0) * 127.5
     return jnp.clip(jnp.round(scaled), 0, 255).astype(jnp.uint8)

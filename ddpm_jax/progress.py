@@ -1,4 +1,4 @@
-"""How far a long stage is: a bar on a terminal, now and then a plain line elsewhere."""
+"""Progress of a long stage: a bar on a terminal, elsewhere a plain line now and then."""
 
 import contextlib
 import sys
@@ -12,7 +12,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextlib.contextmanager
 def bar(what: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
-    """Yields `show(done, **numbers)`; `done` of `total` were there before, and count for no speed."""
+    """Yields `show(done, **numbers)`. The first `done` of `total` exist already and count for no speed."""
     if sys.stderr.isatty():
         with tqdm(
             desc=what, total=total, unit=f" {unit}", initial=done, dynamic_ncols=True

@@ -1,4 +1,4 @@
-"""The files of a run as a stage sees them: what is read from them and from the config is noted."""
+"""The files of a run as a stage sees them: notes what is read from them and from the config."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ CHANGE_NOTHING = frozenset(
         "data.memory_mib",
         "evaluation.cache_dir",
         "sampling.batch_size",
-        "sampling.checkpoint",  # the checkpoint that it names is noted as a file
+        "sampling.checkpoint",  # the checkpoint it names is noted as a file
         "training.eval_every",
         "training.eval_images",
         "training.heartbeat_seconds",
@@ -35,7 +35,7 @@ CHANGE_NOTHING = frozenset(
         "training.steps_per_call",
     }
 )
-"""Fields that say how a result is made, not what comes out; they may change under a run."""
+"""Fields that affect how a result is computed, not its value; they may change during a run."""
 SYNTHETIC, CHECKPOINT, GUIDE, FILE = "synthetic set", "checkpoint", "guide", "file "
 
 
@@ -47,43 +47,43 @@ class Notes(NamedTuple):
 
 
 class Files(NamedTuple):
-    """The files of a run as a stage sees them: what it reads is noted, what it makes is listed."""
+    """The files of a run as a stage sees them: notes what it reads, lists what it writes."""
 
     stage: str
     config: ConfigDict
     workdir: pathlib.Path
     synthetic_set: pathlib.Path | None
-    """Where the synthetic images are; None: only real ones are looked at."""
+    """Path of the synthetic images; None: only real ones are used."""
     notes: Notes
     outputs: list[pathlib.Path]
 
     def figure(self, name: str) -> pathlib.Path:
-        """The path of a figure that this stage makes."""
+        """The path of a figure that this stage writes."""
         return self.output(rundir.figures(self.workdir) / name)
 
     def output(self, path: pathlib.Path) -> pathlib.Path:
-        """`path`, without which the result does not stand."""
+        """List `path` as an output, without which the result does not stand, and return it."""
         if path not in self.outputs:
             self.outputs.append(path)
         return path
 
     def read(self, path: str) -> str:
-        """`path`, whose content is noted."""
+        """Note the content of the file at `path`, and return `path`."""
         self._note(FILE + path)
         return path
 
     def synthetic(self) -> pathlib.Path | None:
-        """The synthetic set; raises FileNotFoundError where it is not there yet."""
+        """The synthetic set; raises FileNotFoundError if it does not exist yet."""
         if self.synthetic_set and not self.synthetic_set.exists():
             raise FileNotFoundError(f"{self.synthetic_set} is missing; run --mode=export first")
         self._note(SYNTHETIC)
         return self.synthetic_set
 
     def checkpoints(self, *, guided: bool = True) -> pathlib.Path:
-        """The folder of checkpoints. The one that `sampling.checkpoint` names is noted.
+        """The folder of checkpoints; notes the one that `sampling.checkpoint` names.
 
-        With `guided`, the guide that `sampling.classifier_scale` asks for is noted as well. Raises
-        FileNotFoundError where one of them is not there yet, and ValueError where other fields made it.
+        With `guided`, also notes the guide that `sampling.classifier_scale` asks for. Raises
+        FileNotFoundError if either is missing, and ValueError if either was made with other fields.
         """
         directory = rundir.checkpoints(self.workdir)
         trained.chosen_step(self.config, directory)
@@ -95,12 +95,12 @@ class Files(NamedTuple):
         return directory
 
     def has_checkpoint(self) -> bool:
-        """Whether there is one yet; the answer is noted."""
+        """Whether a checkpoint exists; notes the answer."""
         self._note(CHECKPOINT)
         return self.notes.files[CHECKPOINT] is not None
 
     def unfinished(self) -> Any:
-        """What an interrupted call of this stage kept; None if there is nothing that still stands."""
+        """What an interrupted call of this stage kept; None if nothing of it still stands."""
         path = self.partial()
         if not path.exists():
             return None
@@ -114,11 +114,11 @@ class Files(NamedTuple):
             rundir.write_json(self.partial(), kept)
 
     def partial(self) -> pathlib.Path:
-        """What an interrupted call keeps."""
+        """Where an interrupted call keeps its work."""
         return self.workdir / "results" / f"{self.stage}.partial.json"
 
     def claim(self) -> None:
-        """Write `config.json`, unless this directory holds a model that was trained with other fields."""
+        """Write `config.json`; raises ValueError if a model here was trained with other fields."""
         check_model(self.config, self.workdir)
         if devices.is_writer():
             rundir.write_config(self.workdir, self.config.to_dict())
@@ -138,7 +138,7 @@ def open_for(
 
 
 def changes(reads: Mapping[str, Any], files: Files) -> Iterator[str]:
-    """Each field and file that is not as it was read, in words."""
+    """Each field and file that has changed since it was read, in words."""
     yield from changed_fields(reads["fields"], files.config)
     for name, before in reads["files"].items():
         now = digest_of(name, files)
@@ -156,12 +156,12 @@ def changed_fields(before: Mapping[str, Any], config: ConfigDict) -> Iterator[st
 
 
 def plain(value: Any) -> Any:
-    """As it comes back from a JSON file."""
+    """`value` as it comes back from a JSON file."""
     return json.loads(json.dumps(value, default=rundir.as_json))
 
 
 def digest_of(name: str, files: Files) -> str | None:
-    """SHA-256 of what a note calls by this name; None where it is not there."""
+    """SHA-256 of the file that a note calls `name`; None if it does not exist."""
     try:
         path: pathlib.Path | None
         if name == SYNTHETIC:
@@ -182,7 +182,7 @@ def digest_of(name: str, files: Files) -> str | None:
 
 
 def check_model(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Raises ValueError listing the fields that differ, where a model was trained with other ones."""
+    """Raises ValueError listing the fields that differ from those the model was trained with."""
     sound = retention.sound(rundir.checkpoints(workdir))
     if not sound:
         return
@@ -200,7 +200,7 @@ def check_model(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 
 def check_guide(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Raises FileNotFoundError where there is no guide yet, ValueError where other fields made it."""
+    """Raises FileNotFoundError if there is no guide yet, ValueError if other fields made it."""
     directory = trained.guide_directory(rundir.checkpoints(workdir))
     reads = trained.guide_facts(config, directory)["extra"].get("reads", {"": None})
     differing = list(changed_fields(reads, view.unseen(config)))

@@ -1,6 +1,6 @@
 """The files of a run: where each one lies, and how results are written.
 
-Everything is written beside its final name and moved, so that half a file is never seen.
+Everything is written under a temporary name and then renamed, so nobody sees half a file.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any
 from ddpm_jax.whole_file import replacing
 
 CHAIN = ("train", "sample", "export", "evaluate", "classify", "compare", "report")
-"""The modes of --mode=all, in turn."""
+"""The modes of --mode=all, in order."""
 OTHERS = (
     "plan",
     "worth",
@@ -29,12 +29,12 @@ OTHERS = (
     "train_guide",
     "replay",
 )
-"""What else there is to do with a run."""
+"""The other modes."""
 VERSIONS_OF = ("ddpm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
 
 
 class Inapplicable(ValueError):
-    """A stage does not apply to what the stages before it made; the chain leaves it out."""
+    """A stage does not apply to the results of earlier stages; the chain skips it."""
 
 
 def checkpoints(workdir: pathlib.Path) -> pathlib.Path:
@@ -46,7 +46,7 @@ def figures(workdir: pathlib.Path) -> pathlib.Path:
 
 
 def nonfinite(workdir: pathlib.Path) -> pathlib.Path:
-    """What a step that was not finite left, for --mode=replay."""
+    """Where a step that was not finite is kept, for --mode=replay."""
     return workdir / "nonfinite"
 
 
@@ -80,7 +80,7 @@ def digest(content: Any) -> str:
 
 
 def write_config(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
-    """`config.json`: the config of the last stage that trained or drew, and where it ran."""
+    """`config.json`: the config of the last stage that trained or sampled, and what it ran on."""
     write_json(
         workdir / "config.json",
         {
@@ -94,7 +94,7 @@ def write_config(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
 
 
 def result(workdir: pathlib.Path, mode: str) -> dict[str, Any]:
-    """What an earlier stage left; raises FileNotFoundError saying which command makes it."""
+    """The result of an earlier stage; raises FileNotFoundError naming the command that makes it."""
     path = result_path(workdir, mode)
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing; run --mode={mode} with this --workdir first")
@@ -110,7 +110,7 @@ def versions() -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """The commit the program was started from; None outside a git checkout."""
+    """The git commit of this program; None outside a git checkout."""
     here = pathlib.Path(__file__).parent
     try:
         asked = subprocess.run(
@@ -123,14 +123,14 @@ def git_revision() -> str | None:
 
 
 def command() -> str:
-    """How this program was started, in a form that can be typed again."""
+    """The command line of this program, in a form that can be typed again."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
     program = f"python -m {module.name}" if module else pathlib.Path(sys.argv[0]).name
     return " ".join([program, *sys.argv[1:]])
 
 
 def as_json(value: Any) -> Any:
-    """NumPy scalars, arrays and paths as JSON knows them."""
+    """NumPy scalars, arrays and paths as types that JSON has."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, pathlib.PurePath):

@@ -1,9 +1,9 @@
-"""When the result of a stage still stands: what the stage read, by value and by SHA-256.
+"""Whether the result of a stage still stands, by what the stage read: fields by value, files by SHA-256.
 
-A stage is a name, the stages whose files it needs, and a function of a config and the files of a run.
-Both note what is read from them. The notes are written with the result, which stands as long as every
-field and every file in them is the same: a verifying trace (Mokhov, Mitchell & Peyton Jones, "Build
-Systems à la Carte", 2018).
+A stage has a name, the stages whose files it needs, and a function of a config and the files of a run.
+The config and the files note what is read from them. The notes are saved with the result, which stands
+as long as every field and file in them is unchanged: a verifying trace (Mokhov, Mitchell & Peyton Jones,
+"Build Systems à la Carte", 2018).
 """
 
 import importlib
@@ -24,16 +24,16 @@ class Stage(NamedTuple):
     needs: tuple[str, ...]
     work: Callable[[ConfigDict, Files], Mapping[str, Any]]
     owns: Callable[[pathlib.Path], pathlib.Path] | None = None
-    """The folder, of the work directory, that one process at a time may change; None: none."""
+    """Work directory to the folder that only one process at a time may change; None: no such folder."""
 
     def __call__(self, config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-        """The fields of `results/NAME.json`: as they stand, or made anew."""
+        """The fields of `results/NAME.json`: read if they still stand, else made again."""
         return self.on(config, workdir, rundir.synthetic(workdir))
 
     def on(
         self, config: ConfigDict, workdir: pathlib.Path, synthetic_set: pathlib.Path | None
     ) -> dict[str, Any]:
-        """The same with another synthetic set than the run's, or with none."""
+        """Like a call, but with another synthetic set than the run's, or with none."""
         if self.owns and devices.is_writer():
             with lock.owned(self.owns(workdir)):
                 return self._run(config, workdir, synthetic_set)
@@ -62,12 +62,12 @@ class Stage(NamedTuple):
 def stage(
     name: str, *needs: str, owns: Callable[[pathlib.Path], pathlib.Path] | None = None
 ) -> Callable[[Callable[..., Mapping[str, Any]]], Stage]:
-    """Makes `work(config, files)`, which returns the fields of its result, a stage."""
+    """A decorator: turns `work(config, files)`, which returns the fields of its result, into a stage."""
     return lambda work: Stage(name, needs, work, owns)
 
 
 def made_from(files: Files) -> dict[str, Any]:
-    """What stands in every result beside its own fields."""
+    """What every result holds besides its own fields."""
     reads = files.notes._asdict()
     sizes = {str(p.relative_to(files.workdir)): p.stat().st_size for p in files.outputs}
     return {
@@ -80,7 +80,7 @@ def made_from(files: Files) -> dict[str, Any]:
 
 
 def reasons(files: Files) -> Iterator[str]:
-    """Why the stage has to run; nothing where its result stands."""
+    """Why the stage has to run; empty if its result stands."""
     path = rundir.result_path(files.workdir, files.stage)
     if not path.exists():
         yield "not made yet"
@@ -104,7 +104,7 @@ def because(why: list[str]) -> str:
 
 
 def never_read(workdir: pathlib.Path, names: Iterable[str]) -> list[str]:
-    """Those of the fields that no stage of the chain has read to make what is in `workdir`."""
+    """Those of `names` that no stage of the chain has read to make what is in `workdir`."""
     paths = (rundir.result_path(workdir, mode) for mode in rundir.CHAIN)
     results = [rundir.read_json(path) for path in paths if path.exists()]
     read = {name for result in results for name in result.get("reads", {}).get("fields", ())}
@@ -112,13 +112,13 @@ def never_read(workdir: pathlib.Path, names: Iterable[str]) -> list[str]:
 
 
 def of_mode(mode: str) -> Stage | None:
-    """The stage that a mode runs; None for those that are made anew each time."""
+    """The stage that a mode runs; None for modes that always run again."""
     module = importlib.import_module(f"ddpm_jax.jobs.{mode}")
     return next((value for value in vars(module).values() if isinstance(value, Stage)), None)
 
 
 def explain(config: ConfigDict, workdir: pathlib.Path, modes: Sequence[str]) -> Iterator[str]:
-    """For each mode in turn whether its result stands, or what changed. Nothing is run."""
+    """For each mode in turn, whether its result stands or what changed. Runs nothing."""
     again: set[str] = set()
     for mode in modes:
         found = of_mode(mode)

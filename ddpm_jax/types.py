@@ -1,4 +1,4 @@
-"""Array types that more than one island speaks of. Axes: B H W C for images, N D for features."""
+"""Array types that several islands use. Axes: B H W C for images, N D for features."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ Labels = Int[Array, "B"]
 """Class indices, 0 to K-1; K, one past the last, is the null class."""
 
 Keys = Key[Array, "B"]
-"""One PRNG key an image, so that image i does not depend on the batch it was drawn in."""
+"""One PRNG key per image, so that image i does not depend on the batch it is drawn in."""
 
 Params = Mapping[str, Any]
 """Parameters: arrays by name, nested, as Flax's `init` returns them; or their shapes."""
@@ -27,14 +27,14 @@ Batch = Mapping[str, Array]
 Scalars = dict[str, Float[Array, ""]]
 
 LossFn = Callable[[Params, Batch, Key[Array, ""]], tuple[Float[Array, ""], Scalars]]
-"""`loss_fn(params, batch, key) -> (loss, metrics)`: all that the training island knows of a model."""
+"""`loss_fn(params, batch, key) -> (loss, metrics)`: all that the training island knows about a model."""
 
 
 class Trainer(NamedTuple):
     """Trains classifiers on arrays: one compiled program for all arms of a study.
 
-    `fit(images, labels, seeds, num_steps=None) -> params` with a leading axis for the seeds; fewer
-    `num_steps` than the section's break it off;
+    `fit(images, labels, seeds, num_steps=None) -> params` with a leading axis for the seeds; a smaller
+    `num_steps` than the section's stops it early;
     `predict(params, images) -> probabilities [S, N, K]`; `features(params, images) -> [S, N, D]`.
     """
 

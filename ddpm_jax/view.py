@@ -11,12 +11,12 @@ Note = Callable[[str, Any], None]
 class View(ConfigDict):
     """A config like `of`; `note(dotted name, value)` is called for each field that is read.
 
-    Who enumerates a section has read all of it. A field that is set in a copy is not noted from then on:
-    its value comes from the program.
+    Enumerating a section reads all of it. A field that is set in a copy is not noted from then on,
+    because its value comes from the program.
     """
 
     def __init__(self, of: ConfigDict, note: Note, path: str = "") -> None:
-        # ConfigDict's own attributes stand beside its fields; setting one as usual would set a field.
+        # ConfigDict has attributes besides its fields; plain assignment would set a field.
         for name, value in vars(of).items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "_of", of)
@@ -25,7 +25,7 @@ class View(ConfigDict):
 
     def __getitem__(self, key: str) -> Any:
         value, name = super().__getitem__(key), self._path + str(key)
-        if isinstance(value, View):  # of a dotted key, noted on the way
+        if isinstance(value, View):  # the key is dotted, and was noted on the way
             return value
         if isinstance(value, ConfigDict):
             return View(value, self._note, f"{name}.")
@@ -39,7 +39,7 @@ class View(ConfigDict):
         self._note.own.add(self._path + key)
 
     def copy_and_resolve_references(self, visit_map: Any = None) -> "View":
-        """A copy whose fields can be set; what is read from it is noted as from this one."""
+        """A copy whose fields can be set; reads from it are noted like reads from this one."""
         return View(self._of.copy_and_resolve_references(), _ButSet(self._note), self._path)
 
     def __iter__(self) -> Iterator[str]:
@@ -74,7 +74,7 @@ class View(ConfigDict):
 
 
 class _ButSet:
-    """Passes notes on, but for fields that were set."""
+    """Passes notes on, except those of fields that were set."""
 
     def __init__(self, note: Note) -> None:
         self.note, self.own = note, set[str]()
@@ -85,7 +85,7 @@ class _ButSet:
 
 
 def leaves(config: ConfigDict, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, value) of each field below."""
+    """(dotted name, value) of each field, those of nested sections included."""
     for key, value in config.items():
         if isinstance(value, ConfigDict):
             yield from leaves(value, f"{path}{key}.")
@@ -94,12 +94,12 @@ def leaves(config: ConfigDict, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def names(config: ConfigDict) -> list[str]:
-    """The names in a section: what is noted of a section that is enumerated, beside its fields."""
+    """The names in a section: noted, besides its fields, when the section is enumerated."""
     return sorted(map(str, config.keys()))
 
 
 def field(config: ConfigDict, name: str) -> Any:
-    """What a view of `config` notes under this dotted name; None where there is no such field."""
+    """What a view of `config` notes under this dotted name; None if there is no such field."""
     value: Any = config
     for part in name.split("."):
         if not isinstance(value, ConfigDict) or part not in value:
@@ -109,5 +109,5 @@ def field(config: ConfigDict, name: str) -> Any:
 
 
 def unseen(config: ConfigDict) -> ConfigDict:
-    """The config behind a view: what is read from it is not noted."""
+    """The config behind a view; reads from it are not noted."""
     return config._of if isinstance(config, View) else config

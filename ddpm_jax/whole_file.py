@@ -1,4 +1,4 @@
-"""A file that is seen whole or not at all, whatever ends the program that writes it."""
+"""A file that is seen whole or not at all, however the program that writes it ends."""
 
 import contextlib
 import os
@@ -8,18 +8,17 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """A path to write to; it becomes `path` when the block ends well, and is removed when it does not.
+    """A path to write to; it becomes `path` if the block succeeds, and is removed if it does not.
 
-    Its name does not end as that of `path` does, so that nobody who looks for such files finds it.
+    Its name has another ending than that of `path`, so that a search for such files does not find it.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
-        with temporary.open(
-            "r+b"
-        ) as file:  # or a machine that fails leaves the new name without bytes
+        # Without fsync, a machine that fails could leave the new name without bytes.
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:

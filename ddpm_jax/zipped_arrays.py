@@ -1,8 +1,8 @@
-"""The arrays of an `.npz` that anyone may have written.
+"""Read the arrays of an `.npz` from an untrusted source.
 
-`numpy.load` makes an array of whatever size the header claims before it reads a byte. Here every
-claim is checked first: type, rank, size, and that the archive means to hold as many bytes. All that
-is wrong in a file raises a ValueError of one line; a file that cannot be opened, the usual OSError.
+`numpy.load` allocates whatever size the header claims before it reads a byte. Here every claim is
+checked first: dtype, rank, size, and that the archive declares as many bytes. Anything wrong in a file
+raises a one-line ValueError; a file that cannot be opened raises the usual OSError.
 """
 
 import contextlib
@@ -51,8 +51,8 @@ def read(
         held = archive.getinfo(f"{key}.npy").file_size - file.tell()
         if held != num_bytes:
             raise ValueError(f"{held} bytes are held; wanted {num_bytes} for {shape} of {dtype}")
-        # Pages of an empty array cost nothing until they are written to, so that an archive which
-        # lies about what it holds takes no more memory than it delivers.
+        # Pages of an empty array take no memory until they are written to, so an archive that lies
+        # about its size takes no more memory than it delivers.
         data = np.empty(num_bytes, np.uint8)
         filled = 0
         while block := file.read(BLOCK):  # to the end of the file, where its CRC is checked
@@ -69,8 +69,7 @@ def _archive(path: str | os.PathLike, what: str) -> Iterator[zipfile.ZipFile]:
         try:
             with zipfile.ZipFile(file) as archive:
                 yield archive
-        except (
-            Exception
-        ) as error:  # a damaged archive raises from zipfile, zlib, ast, tokenize, ...
+        except Exception as error:
+            # A damaged archive raises from zipfile, zlib, ast, tokenize, ...
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise ValueError(f"{path}: {what}: {reason}") from error

@@ -3,11 +3,11 @@
 python -m ddpm_jax.main --config=configs/studies/fashion_mnist_hour.py
 python -m ddpm_jax.main --config=configs/studies/fashion_mnist_hour.py --mode=worth
 
-The network, of 1.6 M parameters, takes squares of 2x2 pixels as one position, so that most of its work is
-done at 14x14. Time: on two cores 49 minutes of training at the 165 images/s of one that is alone, 18 of
-export, 3 of evaluation. Result: a classifier is right on 87.9 +- 0.3 % of the real test images by the 40,000
-synthetic images alone, on 91.6 +- 0.1 % by the 54,000 real ones; docs/evaluation.md has the tables. Without a
-network: launch/fashion_mnist_offline.py.
+The network has 1.6 M parameters. It treats squares of 2x2 pixels as one position, so most of its work is
+done at 14x14. Time: on two cores, 49 minutes of training (165 images/s if nothing else runs), 18 of export,
+3 of evaluation. Result: classifiers trained on the 40,000 synthetic images alone are right on 87.9 +- 0.3 %
+of the real test images, those trained on the 54,000 real ones on 91.6 +- 0.1 %; docs/evaluation.md has the
+tables. Without a network: launch/fashion_mnist_offline.py.
 """
 
 from configs import fashion_mnist
@@ -38,7 +38,7 @@ def get_config():
     config.classifier.arms = ("real", "synthetic", "real+synthetic")
     config.classifier.num_steps = 1_500
     config.classifier.batch_size = 64
-    # 50 classifiers.
+    # --mode=worth trains 50 classifiers.
     config.worth.sizes = (30, 300)  # of each of the ten classes
     config.worth.multiples = (1, 10)
     config.worth.controls = ()

@@ -1,13 +1,13 @@
-"""Shirt or T-shirt, Fashion-MNIST: the pair that is confused most, in the place of system 0's car and truck.
+"""Shirt or T-shirt, Fashion-MNIST: the pair confused most often, instead of system 0's car and truck.
 
 python -m ddpm_jax.main --config=configs/studies/fashion_shirts.py
 python -m ddpm_jax.main --config=configs/studies/fashion_shirts.py --mode=worth
 
 Time: 37 minutes of training on two busy cores, 26 of processor time for the 75 classifiers of worth.
-Result: 12,000 synthetic images alone 84.1 +- 1.3 %, all 10,800 real ones 86.3 +- 0.3 %; added to 100, 1,000
-or all real images, neither they nor duplicates nor augmented copies were shown to help (the table is in
-docs/evaluation.md). Without a network: see launch/fashion_mnist_offline.py. It mends what
-system0_car_truck.py does, and has the controls of equal size.
+Result: 12,000 synthetic images alone give 84.1 +- 1.3 %, all 10,800 real ones 86.3 +- 0.3 %. Added to 100,
+1,000 or all real images, neither synthetic images nor duplicates nor augmented copies were shown to help
+(the table is in docs/evaluation.md). Without a network: see launch/fashion_mnist_offline.py. It fixes what
+system0_car_truck.py fixes, and has the controls of equal size.
 """
 
 from configs.studies import fashion_mnist_hour
@@ -26,6 +26,6 @@ def get_config():
         "real", "synthetic", "real+synthetic", "real+duplicated", "real+augmented"
     )  # fmt: skip
     config.classifier.num_steps = 500
-    # 75 classifiers.
+    # --mode=worth trains 75 classifiers.
     config.worth.num_steps = 250
     return config

@@ -4,9 +4,9 @@ python -m ddpm_jax.main --config=configs/studies/system0_car_truck.py
 python -m ddpm_jax.main --config=configs/studies/system0_car_truck.py --mode=denoise
 
 Time: not measured; made for GPUs. Result: not measured; results/classify.json would hold it. The original:
-87.95 % with real images, 88.55 % with 1,000 synthetic ones besides, one seed each. It mends: no control of
-equal size and no seeds (both arms are here, five times); the test set chosen on (it is seen once, at the
-end); x_t clamped in every step (here the estimate of x0 is); BatchNorm on batches of one (GroupNorm).
+87.95 % with real images, 88.55 % with 1,000 synthetic ones added, one seed each. It fixes: no control of
+equal size and one seed (here both controls, five seeds); model selection on the test set (here seen once, at
+the end); x_t clamped in every step (here the estimate of x0 is); BatchNorm on batches of one (GroupNorm).
 """
 
 from configs import default

@@ -3,8 +3,8 @@
 python -m ddpm_jax.main --config=configs/studies/system0_dog_cat.py
 
 Time: not measured; made for GPUs. Result: not measured; results/classify.json would hold it. The original:
-73.60 % with real images, 79.44 % with 100 synthetic dogs besides, one seed each. It mends what
-system0_car_truck.py does, and test images in the generator's training, which the original's loader seems to
+73.60 % with real images, 79.44 % with 100 synthetic dogs added, one seed each. It fixes what
+system0_car_truck.py fixes, and test images in the generator's training, which the original's loader seems to
 have let in.
 """
 

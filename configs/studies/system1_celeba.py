@@ -1,9 +1,9 @@
-"""CelebA at 128x128, smiling or not, with system1_cifar10.py's network and one level more.
+"""CelebA at 128x128, smiling or not, with system1_cifar10.py's network and one more level.
 
 python -m ddpm_jax.main --config=configs/studies/system1_celeba.py --config.data.manual_dir=DIR
 
-Time: not measured; made for GPUs. Result: not measured. It mends: paths of one person's home in the
-program.
+Time: not measured; made for GPUs. Result: not measured. It fixes: paths into one person's home
+directory in the program.
 """
 
 from configs.studies import system1_cifar10

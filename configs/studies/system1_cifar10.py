@@ -3,9 +3,9 @@
 python -m ddpm_jax.main --config=configs/studies/system1_cifar10.py
 python -m ddpm_jax.main --config=configs/studies/system1_cifar10.py --mode=interpolate
 
-Time: not measured; made for GPUs. Result: not measured. The original: FID 77.1, of real images in [-1, 1]
-against samples in [0, 1]. It mends: images normalized twice (pixels.py alone does it); settings of the
-network kept in two files (checkpoints are refused by another config); FID every 1,000 steps in training.
+Time: not measured; made for GPUs. Result: not measured. The original: FID 77.1, of real images in
+[-1, 1] against samples in [0, 1]. It fixes: images normalized twice (here only pixels.py does it); network
+settings kept in two files (here a checkpoint refuses another config); FID every 1,000 steps in training.
 `--config.loss.offset_noise=0.1` and `--config.loss.weight=snr` are the other options that the original had.
 """
 

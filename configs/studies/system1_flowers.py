@@ -3,8 +3,8 @@
 python -m ddpm_jax.main --config=configs/studies/system1_flowers.py
 python -m ddpm_jax.main --config=configs/studies/system1_flowers.py --mode=analyze
 
-Time: not measured; made for GPUs. Result: not measured. It mends: ImageNet's mean and deviation, put on and
-never taken off again. --mode=analyze has the original's class table and its grids of originals and
+Time: not measured; made for GPUs. Result: not measured. It fixes: ImageNet's mean and deviation, applied and
+never undone. --mode=analyze has the original's class table and its grids of originals and
 augmented images.
 """
 

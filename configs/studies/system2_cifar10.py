@@ -3,9 +3,9 @@
 python -m ddpm_jax.main --config=configs/studies/system2_cifar10.py
 python -m ddpm_jax.main --config=configs/studies/system2_cifar10.py --mode=analyze
 
-Time: not measured; made for GPUs. Result: not measured. The original: FID 138.86 of 3,000 samples. It
-mends: softmax over the queries; noise on the last step; images in [0, 1] shown as if in [-1, 1]; the best
-checkpoint by training loss (by validation loss here). --mode=analyze shows the forward chain step by step
+Time: not measured; made for GPUs. Result: not measured. The original: FID 138.86 on 3,000 samples. It
+fixes: softmax over the queries; noise on the last step; images in [0, 1] shown as if in [-1, 1]; the best
+checkpoint by training loss (here by validation loss). --mode=analyze shows the forward chain step by step
 beside the closed form.
 """
 

@@ -5,8 +5,8 @@ python -m ddpm_jax.main --config=configs/studies/system3_cifar10.py \
   --config.net.unet.attention_resolutions="()" --workdir=runs/system3_cifar10_none
 
 Time: not measured; made for GPUs. Result: not measured. The original's numbers are on gray, 28x28 versions
-of its samples and comparable to no others. It mends what system3_mnist.py does, and a network with one
-output channel for three colors.
+of its samples, and cannot be compared with others. It fixes what system3_mnist.py fixes, and a network with
+one output channel for three colors.
 """
 
 from configs.studies import system3_mnist

@@ -1,4 +1,4 @@
-r"""MNIST, guided by a classifier or without one; schedule and attention to compare, four runs in all.
+r"""MNIST, with or without classifier guidance; four runs compare schedules and attention.
 
 for schedule in linear cosine; do for attention in "(28, 14, 7)" "()"; do
   python -m ddpm_jax.main --config=configs/studies/system3_mnist.py --config.schedule.name=$schedule \
@@ -8,11 +8,11 @@ python -m ddpm_jax.main --config=configs/studies/system3_mnist.py --mode=train_g
 python -m ddpm_jax.main --config=configs/studies/system3_mnist.py --mode=sample \
   --config.sampling.classifier_scale=2
 
-Time: not measured; made for GPUs. Result: not measured. The original, in the Frechet distance of a
-classifier of MNIST to its test images: 2.80 and 3.49 (linear, without and with attention), 2.72 and 2.39
-(cosine). It mends: alpha_bar one step off; 1 - alpha_bar taken for a standard deviation; attention on a
+Time: not measured; made for GPUs. Result: not measured. The original, in Frechet distance to MNIST's test
+images on a classifier's features: 2.80 and 3.49 (linear, without and with attention), 2.72 and 2.39
+(cosine). It fixes: alpha_bar one step off; 1 - alpha_bar taken for a standard deviation; attention on a
 scrambled layout; the label dropped per batch and while sampling; guidance that depended on the batch size;
-the best checkpoint that was the last one.
+a best checkpoint that was the last one.
 """
 
 from configs import mnist

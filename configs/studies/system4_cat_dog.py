@@ -3,10 +3,10 @@
 python -m ddpm_jax.main --config=configs/studies/system4_cat_dog.py
 
 Time: not measured; made for GPUs. Result: not measured. The original reported none, and its pictures show
-none: see system4_cat_dog_faithful.py, which keeps its process, and for both side by side, on the digits,
-docs/images/system4_digits_beside_faithful.png. It mends: at most 19 % noise in training and
-100 % in sampling (here the cosine schedule, which ends in noise); one t a batch (one an image); a
-bottleneck of one pixel (patches of 2); attention without its input (a residual); no validation.
+none: system4_cat_dog_faithful.py keeps its process, and docs/images/system4_digits_beside_faithful.png
+shows both side by side, on the digits. It fixes: at most 19 % noise in training and 100 % in sampling (here
+the cosine schedule, which ends in noise); one t per batch (here one per image); a bottleneck of one pixel
+(here patches of 2); attention without its input (here a residual); no validation.
 """
 
 from configs import default

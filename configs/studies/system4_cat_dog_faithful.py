@@ -2,7 +2,7 @@
 
 python -m ddpm_jax.main --config=configs/studies/system4_cat_dog_faithful.py
 
-Time: not measured; made for GPUs. Result: not measured. It mends nothing, to be looked at beside
+Time: not measured; made for GPUs. Result: not measured. It fixes nothing, and is for comparison with
 system4_cat_dog.py: sampled from noise that it was never trained on, it gives textures.
 """
 

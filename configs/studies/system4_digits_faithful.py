@@ -1,9 +1,9 @@
-"""System 4 with its own process on the digits, to be looked at beside system4_digits.py.
+"""System 4 with its own process on the digits, for comparison with system4_digits.py.
 
 python -m ddpm_jax.main --config=configs/studies/system4_digits_faithful.py
 
 Time: 10 min beside other work. Result: synthetic-only 46.9 +- 2.0 % where system4_digits.py has 96.5 +-
-0.7; the picture is docs/images/system4_digits_beside_faithful.png. It mends nothing: see
+0.7; the picture is docs/images/system4_digits_beside_faithful.png. It fixes nothing: see
 system4_cat_dog_faithful.py.
 """
 

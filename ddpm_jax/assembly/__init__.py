@@ -1,4 +1,4 @@
-"""From a config to the parts: the only place, besides the jobs, that reads one.
+"""From a config to the parts. Besides the jobs, this is the only place that reads a config.
 
-One `build_*` for each thing. A choice by name is a plain dict; an unknown name is an error that lists it.
+There is one `build_*` for each thing. A choice by name is a plain dict; an unknown name raises an error.
 """

@@ -16,7 +16,7 @@ COPIES_AT_ONCE = 1024  # of one shape, compiled once
 
 
 def build_augmentation(config: ConfigDict) -> augment.Augmentation:
-    """Crop, rotate, shift, flip, in this order; what is off costs nothing."""
+    """Crop, rotate, shift and flip, in this order; a step that is off costs nothing."""
     steps: list[augment.Augmentation] = []
     if config.crop_scale != 1.0:
         ratio = (1.0 / config.crop_ratio, config.crop_ratio)

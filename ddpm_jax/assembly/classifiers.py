@@ -34,9 +34,9 @@ def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
 
 
 def build_loss(net: nn.Module) -> LossFn:
-    """Cross-entropy, summed over the seeds, whose gradients do not touch each other.
+    """Cross-entropy, summed over the seeds, whose gradients are independent of each other.
 
-    Parameters have a leading axis [S], a batch is `image` [B, S, H, W, C] and `label` [B, S].
+    Parameters have a leading axis [S]; a batch is `image` [B, S, H, W, C] and `label` [B, S].
     """
 
     def one(params: Params, image: Array, label: Array, key: Key[Array, ""]) -> tuple[Array, Array]:
@@ -56,7 +56,7 @@ def build_loss(net: nn.Module) -> LossFn:
 def build_trainer(
     config: ConfigDict, seed: int, image_shape: tuple[int, int, int], num_classes: int
 ) -> Trainer:
-    """`config` is the classifier section; `seed` the run's, into which each training's is folded."""
+    """`config` is the classifier section; `seed` is the run's, and each training folds in its own."""
     placement = devices.place()
     net = build_net(config, num_classes)
     loss_fn = build_loss(net)
@@ -125,7 +125,7 @@ def _build_readers(
 
 
 def _batches(placement, batch_size, images, labels, seeds):
-    """Each seed in an order of its own, side by side on axis 1."""
+    """Batches of all seeds side by side on axis 1, each seed in its own order."""
     whole = source.from_arrays(images, labels, [str(i) for i in range(labels.max() + 1)], "arrays")
     rows = devices.local_rows(placement, batch_size)
     orders = [order.batches(whole, batch_size, seed, rows=rows) for seed in seeds]
@@ -136,7 +136,7 @@ def _batches(placement, batch_size, images, labels, seeds):
 def over_batches(
     placement: devices.Placement, function: Callable[[Params, Batch], Array], batch_size: int
 ) -> Callable[[Params, Pixels], Float[np.ndarray, "N ..."]]:
-    """`function(params, batch)` over all images, the last batch filled up, on all devices."""
+    """`function(params, batch)` over all images, on all devices; the last batch is padded."""
     compiled = devices.spread(placement, function)
     size = placement.rounded_up(batch_size)
     mine = devices.local_rows(placement, size)

@@ -10,14 +10,14 @@ from ddpm_jax.assembly.choice import Option, choose
 from ddpm_jax.data import digits, folder, npz, source, tfds
 
 Shares = dict[str, Any]
-"""Of the validation and the test images, and the seed that they are drawn with."""
+"""Shares of validation and test images, and the seed to draw them with."""
 
 
 def build_splits(config: ConfigDict, seed: int) -> source.Splits:
     """Train, validation and test images in the config's size, channels and classes; disjoint.
 
-    Read and, where they fit into `memory_mib`, decoded once for all stages of a chain, unless their files
-    have changed: 70,000 images take half a minute on two slow cores.
+    They are read once for all stages of a chain, and decoded once if they fit into `memory_mib`, unless
+    their files have changed: 70,000 images take half a minute on two slow cores.
     """
     kind, _, where = config.source.partition(":")
     option = choose("data.source", kind, SOURCES)
@@ -32,7 +32,7 @@ def build_splits(config: ConfigDict, seed: int) -> source.Splits:
 
 
 class Form(NamedTuple):
-    """Which classes images are of, and their size in pixels."""
+    """The classes of the images, their size in pixels and their channels."""
 
     classes: tuple[str | int, ...]
     groups: tuple[tuple[str, tuple[str | int, ...]], ...]
@@ -50,7 +50,7 @@ def _prepared(
     memory: int,
     stamp: int,
 ) -> source.Splits:
-    """`own` are the fields that the option reads; `stamp` is another number when files have changed."""
+    """`own` holds the fields that the option reads; `stamp` differs when files have changed."""
     read = option.build(where, dict(zip(("validation", "test", "seed"), shares, strict=True)), *own)
     return source.Splits(*(_prepare(split, form, memory) for split in read))
 
@@ -65,7 +65,7 @@ def _prepare(split: source.Source, form: Form, memory: int) -> source.Source:
 
 
 def _stamp(where: str) -> int:
-    """Of the names, sizes and times of the user's files."""
+    """A hash of the names, sizes and times of the user's files."""
     path = pathlib.Path(where)
     found = sorted(path.rglob("*")) if path.is_dir() else [path] * path.exists()
     facts = ((str(file), file.lstat()) for file in found)
@@ -79,7 +79,7 @@ def _tfds(name: str, shares: Shares, data_dir: str, manual_dir: str, label: str)
 
 
 def _whole(read: source.Source, shares: Shares) -> source.Splits:
-    """Of a source that has no splits of its own."""
+    """Splits of a source that has none of its own."""
     validation, test = shares["validation"], shares["test"]
     fractions = (1 - validation - test, validation, test)
     return source.Splits(*source.split(read, fractions, shares["seed"]))
@@ -91,7 +91,7 @@ SOURCES = {
     "npz": Option(lambda where, shares: _whole(npz.load(where), shares)),
     "folder": Option(lambda where, shares: _whole(folder.load(where), shares)),
 }
-"""By what stands before the colon of `data.source`."""
+"""Keyed by what stands before the colon in `data.source`."""
 
 
 def image_shape(config: ConfigDict) -> tuple[int, int, int]:
@@ -104,7 +104,7 @@ def held_out(splits: source.Splits, field: str, name: str) -> source.Source:
 
 
 def examples(config: ConfigDict) -> source.Source:
-    """The real images that the editing section names, the classes taking turns."""
+    """The real images that the editing section asks for; the classes take turns."""
     splits = build_splits(config.data, config.seed)
     split = held_out(splits, "editing.split", config.editing.split)
     return source.in_turn(split, config.editing.num_images, config.seed)

@@ -17,11 +17,12 @@ from ddpm_jax.types import Images, Keys, Labels, Params
 Sampler = Callable[["Weights", Labels, Keys], Images]
 
 # Heun's method corrects a step by half of the step in sigma / alpha, times the change of the estimated
-# noise. As a share of the level it comes to, that is 789 for 20 even steps of t down from a cosine's
-# last row, and images end as black and white specks; 2.4 for 5 steps of Karras et al.'s levels.
+# noise. Relative to the level that the step ends at, this factor is 789 for 20 even steps of t from the
+# last row of a cosine schedule, and images end as black and white specks. For 5 steps of Karras et
+# al.'s levels it is 2.4.
 MOST_AMPLIFIED = 50.0
 
-# Largest alpha / sigma of a table's last row that passes for noise. Ho et al.'s linear schedule ends at
+# Largest alpha / sigma of a table's last row that counts as noise. Ho et al.'s linear schedule ends at
 # 0.006, a cosine at most at 0.03; Stable Diffusion's 0.068 shows in its images (Lin et al. 2024, table 1).
 MOST_SIGNAL_LEFT = 0.05
 
@@ -49,13 +50,13 @@ def build_levels(config: ConfigDict) -> schedules.Level:
 
 
 def signal_left(config: ConfigDict, table: schedules.Level) -> str | None:
-    """A warning where the schedule section's table does not end in noise, from which samples start."""
+    """A warning if the schedule section's table does not end in noise, from which samples start."""
     alpha, sigma, num_steps = float(table.alpha[-1]), float(table.sigma[-1]), table.num_steps
     if alpha <= MOST_SIGNAL_LEFT * sigma:
         return None
     advice = "take schedule.name=cosine"
     if config.name in ("linear", "sigmoid_beta"):
-        # The default ends, for T steps (Nichol & Dhariwal's code scales them so).
+        # The default first and last beta, scaled to T steps as in Nichol & Dhariwal's code.
         first, last = 1e-4 * 1000 / num_steps, 0.02 * 1000 / num_steps
         if last < 1.0:
             advice = f"set schedule.beta_start={first:.3g} and schedule.beta_end={last:.3g}"
@@ -68,7 +69,7 @@ def signal_left(config: ConfigDict, table: schedules.Level) -> str | None:
 
 
 def check_guidance(config: ConfigDict) -> None:
-    """Raises ValueError where classifier-free guidance asks the network what it was not trained for."""
+    """Raises ValueError if classifier-free guidance asks the network for what it was not trained for."""
     scale = config.sampling.guidance_scale
     if scale == 1.0:
         return
@@ -112,7 +113,7 @@ def leaned_from(config: ConfigDict, label: Labels, num_classes: int) -> Labels:
     """The labels that classifier-free guidance leans away from."""
     known = {
         "unlabelled": lambda: jnp.full_like(label, num_classes),
-        # The null class, which the mix of two images has, is next to no other one.
+        # The null class, which a mix of two images has, has no next class.
         "next_class": lambda: jnp.where(
             label == num_classes, num_classes, (label + 1) % num_classes
         ),
@@ -138,9 +139,9 @@ def build_solver(config: ConfigDict, table: schedules.Level) -> solvers.Solver:
 
 
 def build_steps(config: ConfigDict, table: schedules.Level) -> schedules.Level:
-    """The levels a sampler walks, noisiest first.
+    """The levels that a sampler walks, noisiest first.
 
-    Raises ValueError where Heun's method would leave the flow: see `MOST_AMPLIFIED`.
+    Raises ValueError if Heun's method would leave the flow: see `MOST_AMPLIFIED`.
     """
     levels = schedules.descending(table, config.num_steps, config.spacing)
     if config.solver in ("heun", "edm_stochastic"):
@@ -160,7 +161,7 @@ def build_steps(config: ConfigDict, table: schedules.Level) -> schedules.Level:
 def build_sampler(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Sampler:
     """`(weights, label, keys) -> images in [-1, 1]`; image i depends on label[i] and keys[i] alone.
 
-    What cannot be sampled is refused here, before a training or an export begins.
+    Refuses here what cannot be sampled, before a training or an export begins.
     """
     check_guidance(config)
     levels, solver = build_steps(config.sampling, table), build_solver(config.sampling, table)

@@ -1,4 +1,4 @@
-"""What images are compared by: the Inception of FID, a function of the user's, or our own classifier."""
+"""The network whose features compare images: FID's Inception, a user's function, or our own classifier."""
 
 import functools
 import hashlib
@@ -18,14 +18,14 @@ from ddpm_jax.evaluation.features import Network
 from ddpm_jax.training import devices, fingerprint
 from ddpm_jax.types import Pixels
 
-INCEPTION_BATCH = 64  # its first layers take 20 MiB an image
-FUNCTION_BATCH = 256  # images that a function of the user's is given at most
+INCEPTION_BATCH = 64  # its first layers take 20 MiB per image
+FUNCTION_BATCH = 256  # most images in one call of a user's function
 
 
 def build_network(
     config: ConfigDict, train: source.Source, image_shape: tuple[int, int, int]
 ) -> Network:
-    """As the evaluation section says; raises ValueError where it names two."""
+    """The network that the evaluation section names; raises ValueError if it names two."""
     weights, function = config.evaluation.inception_weights, config.evaluation.features
     if weights and function:
         raise ValueError(
@@ -40,7 +40,7 @@ def build_network(
 
 
 def inception_2015(path: str) -> Network:
-    """With the preprocessing of the original TensorFlow graph, which the papers used."""
+    """Inception with the preprocessing of the original TensorFlow graph, which the papers used."""
     weights = inception_weights.load(path)
     net = inception.Inception()
 
@@ -60,9 +60,9 @@ def inception_2015(path: str) -> Network:
 
 
 def named_function(where: str, image_shape: tuple[int, int, int]) -> Network:
-    """`package.module:function`, from uint8 [B, H, W, C] to [B, D], with rows that are independent.
+    """The function `package.module:function`, from uint8 [B, H, W, C] to [B, D] with independent rows.
 
-    It is known by what it makes of fixed noise, so that other weights are another network.
+    Its output for fixed noise identifies it, so that other weights count as another network.
     """
     module, _, name = where.partition(":")
     if not module or not name:
@@ -87,7 +87,7 @@ def named_function(where: str, image_shape: tuple[int, int, int]) -> Network:
 def own_classifier(config: ConfigDict, train: source.Source) -> Network:
     """The classifier of this project, trained on the real training split.
 
-    Of one class there is nothing to learn: its features are a random network's, and are called so.
+    With one class there is nothing to learn: the features are a random network's, and are named so.
     """
     if len(train.class_names) == 1:
         return random_classifier(config, train)
@@ -108,10 +108,10 @@ def own_classifier(config: ConfigDict, train: source.Source) -> Network:
 
 
 def random_classifier(config: ConfigDict, train: source.Source) -> Network:
-    """The same network as it is initialized; says on stderr that it has learned nothing."""
+    """The same network as initialized; warns on stderr that it has learned nothing."""
     images = source.decode(source.take(train, range(1)))
     trainer = classifiers.build_trainer(config.classifier, config.seed, images.shape[1:], 1)
-    # One step, of which there is no gradient: the probability of the only class is 1 whatever it sees.
+    # One step, without a gradient: the probability of the only class is always 1.
     params = jax.block_until_ready(trainer.fit(images, train.labels[:1], [0], 1))
     about = (
         f"{config.classifier.net} with random weights, because {train.name} has one class, from which a "

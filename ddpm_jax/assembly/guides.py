@@ -1,4 +1,4 @@
-"""From a config to the classifier that samples are guided by: its network, its loss, its verdict."""
+"""From a config to the classifier that guides samples: its network, its loss, its log-probability."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def init_net(
 
 
 def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:
-    """Cross-entropy on images noised to a random level, from clean to noise, or on clean ones."""
+    """Cross-entropy on images noised to a random level (from clean to noise), or on clean images."""
     change = build_augmentation(config.augment)
 
     def loss_fn(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Array, Scalars]:
@@ -56,7 +56,7 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
 def build_log_prob(
     config: ConfigDict, params: Params, label: Labels, denoise: predictions.Denoiser
 ) -> guidance.LogProb:
-    """log p(label | xt); a classifier of clean images is shown the denoiser's estimate."""
+    """log p(label | xt); a classifier of clean images gets the denoiser's estimate of x0."""
     net = build_net(config, params["params"]["head"]["bias"].size)
 
     def of_label(logits: Any) -> Float[Array, "B"]:
@@ -79,7 +79,7 @@ def build_step(
     key: Key[Array, ""],
     size: int,
 ) -> tuple[step.TrainStep, state.TrainState]:
-    """One step of the training, and the state before the first."""
+    """The training step, and the state before the first one."""
     section = config.guide
     params = init_net(net, section, key, image_shape(config))
     rate = optim.warmup_cosine(section.learning_rate, num_steps=section.num_steps)

@@ -1,4 +1,4 @@
-"""From a config to the network that denoises, and to the function that a loss or a solver asks."""
+"""From a config to the denoising network, and to the function that a loss or a solver calls."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,11 +41,11 @@ NETS: dict[str, Callable[..., nn.Module]] = {
     "double_conv": _double_conv,
     "patch": _patch,
 }
-"""Each takes what `build_net` gives to all of them, and the fields of its own section, `net.NAME`."""
+"""Each takes the arguments that `build_net` gives to all, and the fields of its section, `net.NAME`."""
 
 
 def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
-    """`config` is the whole of it: time is counted by the schedule, a variance asked for by the loss."""
+    """`config` is the whole config: the schedule sets the range of t, the loss may ask for a variance."""
     net = config.net
     build = choose("net.name", net.name, NETS)
     return build(
@@ -55,7 +55,7 @@ def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
         attention=net.attention,
         num_heads=net.num_heads,
         num_classes=num_classes if net.class_conditional else 0,
-        # EDM's network sees log(sigma) / 4, which is of the order of 1, in the place of t.
+        # EDM's network takes log(sigma) / 4, which is of order 1, instead of t.
         max_t=1.0 if config.loss.prediction == "edm" else float(config.schedule.num_steps),
         dtype=choose("net.dtype", net.dtype, DTYPES),
         **net[net.name],
@@ -63,14 +63,14 @@ def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
 
 
 def finest_features(config: ConfigDict) -> int:
-    """Values of one image's features where they have the most places."""
+    """Values of one image's features at the highest resolution."""
     net = config.net
     patch_size = net.unet.patch_size if net.name == "unet" else 1
     return (config.data.image_size // patch_size) ** 2 * net.base_channels
 
 
 def init_net(net: nn.Module, config: ConfigDict, key: Key[Array, ""]) -> Params:
-    """Parameters for images of the data section's size; raises where the levels do not divide it."""
+    """Parameters for images of the data section's size; raises if the levels do not divide it."""
     size, channels = config.image_size, config.channels
     label = jnp.zeros(1, jnp.int32) if net.num_classes else None
     return jax.jit(net.init)(key, jnp.zeros((1, size, size, channels)), jnp.zeros(1), label)
@@ -89,7 +89,7 @@ def build_predict(
 
 
 def build_reader(config: ConfigDict, predict: predictions.Predict) -> predictions.Denoiser:
-    """The denoiser that the network's output stands for."""
+    """The denoiser that reads its estimates from the network's output."""
     kind = config.loss.prediction
     if kind == "edm":
         return edm.denoiser(predict)

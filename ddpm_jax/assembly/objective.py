@@ -23,7 +23,7 @@ from ddpm_jax.types import Batch, Images, LossFn, Params, Scalars
 class SampledLevels(NamedTuple):
     """A level for each image, and the next cleaner one, which the variational loss needs.
 
-    importance: of each image in the mean, to make up for levels that are sampled more often.
+    importance: weight of each image in the mean, which corrects for levels sampled more often.
     """
 
     now: schedules.Level
@@ -31,11 +31,11 @@ class SampledLevels(NamedTuple):
     importance: Float[Array, "B"] | float = 1.0
 
 
-# What the loss keeps of earlier steps: `scales` for "scheduled", `moments` for "second_moment"; or
-# nothing.
+# What the loss keeps of earlier steps, if anything: `scales` for "scheduled", `moments` for
+# "second_moment".
 Kept = Mapping[str, Any]
 SampleLevels = Callable[[Key[Array, ""], int, Kept], SampledLevels]
-# The losses of the images, and what there is to remember of them; the array is the share of the
+# The losses of the images, and what to remember of them. The array argument is the share of the
 # training that is done.
 Compare = Callable[
     [predictions.Predict, Images, SampledLevels, Images, Array, Kept],
@@ -46,7 +46,7 @@ Compare = Callable[
 def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:
     """The training loss: noise an image to a random level, ask the network, compare.
 
-    Without a `step` it is that of the end of the training.
+    Without a `step`, it is the loss at the end of the training.
     """
     change = build_augmentation(config.augment)
     sample_levels = build_level_sampler(config.loss, table)
@@ -82,7 +82,7 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
 
 
 def build_past(config: ConfigDict, num_steps: int) -> state.Past | None:
-    """What `build_loss`'s loss keeps from step to step, if anything."""
+    """What the loss of `build_loss` keeps from step to step, if anything."""
     start: dict[str, Any] = {}
     if config.loss.kind == "scheduled":
         start["scales"] = losses.LossScales(jnp.ones(()), jnp.ones(()))
@@ -101,7 +101,7 @@ def build_past(config: ConfigDict, num_steps: int) -> state.Past | None:
 
 
 def build_validation_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:
-    """No augmentation, no dropout, no offset noise, every label kept, every level as likely."""
+    """The loss without augmentation, dropout or offset noise; keeps all labels, all levels equally likely."""
     sample_levels = build_level_sampler(config.loss, table, validation=True)
     compare = build_comparison(config, table)
 
@@ -120,7 +120,7 @@ DRAWS = {
     "uniform": Option(lambda: timesteps.uniform),
     "stratified": Option(lambda: timesteps.stratified),
     "beta": Option(lambda ends: partial(timesteps.beta, a=ends[0], b=ends[1]), ("beta",)),
-    # These two have no t for a key alone: see `build_level_sampler`.
+    # These two need more than a key to draw t: see `build_level_sampler`.
     "second_moment": Option(lambda: None),
     "log_normal": Option(lambda: None),
 }
@@ -129,7 +129,7 @@ DRAWS = {
 def build_level_sampler(
     config: ConfigDict, table: schedules.Level, validation: bool = False
 ) -> SampleLevels:
-    """How the levels of a batch are sampled."""
+    """The function that samples the levels of a batch."""
     if (config.draw == "log_normal") != (config.prediction == "edm"):
         raise ValueError(
             f"loss.draw is {config.draw!r} and loss.prediction {config.prediction!r}; "
@@ -157,7 +157,7 @@ def build_level_sampler(
 
 
 def build_comparison(config: ConfigDict, table: schedules.Level) -> Compare:
-    """The loss of each image, weighted by its level, and what is to be remembered of it."""
+    """The loss of each image, weighted by its level, and what to remember of it."""
     kind = config.loss.prediction
     weigh = build_weight(config.loss)
     if kind == "edm" or learns_variance(config):
@@ -184,7 +184,7 @@ def build_comparison(config: ConfigDict, table: schedules.Level) -> Compare:
 
 
 def _own_loss(config, num_steps, predict, x0, levels, eps, done, past):
-    """Losses that ask a denoiser instead of comparing the network's output."""
+    """Losses that call a denoiser instead of comparing the network's output."""
     denoise = build_reader(config, predict)
     if config.loss.prediction == "edm":
         return edm.loss(denoise, x0, levels.now, eps), {}

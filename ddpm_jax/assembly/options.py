@@ -1,4 +1,4 @@
-"""No silent options: what a config sets and nothing reads is refused before anything runs."""
+"""No silent options: a field that is set but that nothing reads is refused before anything runs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -19,11 +19,11 @@ CHOICES: dict[str, Mapping[str, Option]] = {
     "sampling.solver": denoising.SOLVERS,
     "schedule.name": denoising.SCHEDULES,
 }
-"""A field that chooses by name, and the options, which name the fields beside it that they read."""
+"""Each field that chooses by name, and its options, which name the fields of its section that they read."""
 SECTIONS = {"net.name": networks.NETS}
-"""A field that chooses by name, and the options, which have a section each, of their own name."""
+"""Each field that chooses by name, and its options, each of which has a section of its own name."""
 READ_BESIDES = {"sampling.variance"}
-"""By the bits/dim of --mode=evaluate too, whatever the solver."""
+"""Fields that the bits/dim of --mode=evaluate also read, whatever the solver."""
 
 
 class Switch(NamedTuple):
@@ -44,7 +44,7 @@ def _no_level_attends(config: ConfigDict) -> bool:
 
 
 def _unguided(config: ConfigDict) -> bool:
-    """By the labels."""
+    """Whether there is no classifier-free guidance."""
     return {config.sampling.guidance_scale, *config.sweep.guidance_scales} == {1.0}
 
 
@@ -106,10 +106,10 @@ SWITCHES = (
 
 
 def check(config: ConfigDict, settings: Mapping[str, str], mode: str = "all") -> None:
-    """Raises ValueError naming each field that is set and not read, and the choice that leaves it so.
+    """Raises ValueError naming each field that is set but not read, and the choice that does not read it.
 
-    settings: dotted names of the fields that are set, and for each the flag that takes it back, empty
-    where that is to leave out a flag. `config` may lack sections: those of a classifier are enough.
+    settings: dotted names of the fields that are set, each with the flag that undoes it, or "" if leaving
+    out a flag undoes it. `config` may lack sections: those of a classifier are enough.
     """
     config = _with_sweeps_that_count(config, settings, mode)
     lines = []
@@ -124,7 +124,7 @@ def check(config: ConfigDict, settings: Mapping[str, str], mode: str = "all") ->
 def _with_sweeps_that_count(
     config: ConfigDict, settings: Mapping[str, str], mode: str
 ) -> ConfigDict:
-    """A sweep's solvers and scales are chosen, too, where one is made or they are set."""
+    """The config; a sweep's solvers and scales stay in it only if a sweep is run or they are set."""
     if mode == "sweep" or "sweep" not in config:
         return config
     config = config.copy_and_resolve_references()
@@ -135,7 +135,7 @@ def _with_sweeps_that_count(
 
 
 def unread(config: ConfigDict, name: str) -> str | None:
-    """What does not read the field, and what does; None where it is read."""
+    """What does not read the field, and what would; None if it is read."""
     return next(_reasons(config, name), None)
 
 
@@ -146,7 +146,7 @@ def _reasons(config: ConfigDict, name: str) -> Iterator[str]:
         if chooser.rpartition(".")[0] != section or not readers or name in READ_BESIDES:
             continue
         asked = chosen(config, chooser)
-        # A name that is not known is refused where its part is built.
+        # Unknown names are refused where the part is built.
         if asked <= set(options) and not asked & set(readers):
             does = "does" if len(readers) == 1 else "do"
             which = " and ".join(map(repr, readers))
@@ -162,7 +162,7 @@ def _reasons(config: ConfigDict, name: str) -> Iterator[str]:
 
 
 def chosen(config: ConfigDict, chooser: str) -> set[str]:
-    """The options that are asked for: a source's kind stands before the colon, as a sampler's solver."""
+    """The chosen options. In a source or a sampler, the option stands before the colon."""
     names = [_value(config, chooser)]
     if chooser == "sampling.solver":
         names += config.sweep.samplers

@@ -1,6 +1,6 @@
-"""What a training step that was not finite leaves, and what is found when it is done again.
+"""What a training step that was not finite leaves behind, and what repeating it shows.
 
-nonfinite/STEP.npz    its images and labels, and in the meta their places in the training split
+nonfinite/STEP.npz    its images and labels; the meta holds their places in the training split
 nonfinite/STEP/       the state before it, a checkpoint like any other
 """
 
@@ -24,7 +24,7 @@ NUM_KEPT = 3
 def keep(
     config: ConfigDict, train: source.Source, state: states.TrainState, directory: pathlib.Path
 ) -> pathlib.Path:
-    """Write both, and return the path of the batch. All processes of a run call it together."""
+    """Write both, and return the path of the batch. All processes of a run must call it together."""
     step = int(state.step)
     with checkpoints.saver(directory, keep=NUM_KEPT) as save:
         save(state.replace(nonfinite_step=-jnp.ones_like(state.nonfinite_step)))
@@ -35,15 +35,15 @@ def keep(
         batch = next(order.batches(train, size, config.seed, step))
         meta = {"step": step, "split": train.name, "places": np.asarray(places).tolist()}
         npz.save(path, batch["image"], batch["label"], train.class_names, meta)
-    devices.barrier("kept")  # for all processes to find it
+    devices.barrier("kept")  # all processes find it
     return path
 
 
 def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Findings, list[int]]:
-    """The newest step kept in `directory` again, and the images' places; all processes call it together.
+    """Repeat the newest step kept in `directory`; returns the findings and the images' places.
 
-    Under `training.parallel = "pmap"` the noise is not that of the run: there each device draws its
-    own. Raises FileNotFoundError where no step has been kept.
+    All processes must call it together. Under `training.parallel = "pmap"` the noise is not that of
+    the run, where each device draws its own. Raises FileNotFoundError if no step was kept.
     """
     kept = {int(path.stem): path for path in directory.glob("*.npz") if path.stem.isdecimal()}
     if not kept:
@@ -56,7 +56,7 @@ def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Finding
     restored = checkpoints.restore_params(
         directory, devices.abstract(placement, shapes), item="params", step=step
     )
-    assert restored is not None  # a step that is asked for is found or raises
+    assert restored is not None  # with a step given, it returns or raises
     mine = devices.local_rows(placement, len(saved.labels))
     batch = {"image": source.decode(saved)[mine], "label": saved.labels[mine]}
     rows = devices.put_batch(placement, batch)
@@ -68,7 +68,7 @@ def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Finding
         stored = checkpoints.restore_params(directory, target, item=checkpoints.PAST, step=step)
         assert stored is not None
         past = past._replace(start=stored.params)
-    # The loss is done again, the step is not taken: no optimizer is needed.
+    # Only the loss is computed again and no step is taken, so no optimizer is needed.
     begin = states.create(restored.params, optax.identity(), loss_fn, rows, past)
     found = nonfinite.inspect(
         loss_fn,
@@ -84,7 +84,7 @@ def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Finding
 def explain(
     config: ConfigDict, directory: pathlib.Path, parts: training.Parts, error: loop.NonFinite
 ) -> str:
-    """Keep the step for --mode=replay, and say what is known of it."""
+    """Keep the step for --mode=replay, and say what is known about it."""
     kept = keep(config, parts.splits.train, error.state, directory)
     text = f"{error}; its images are in {kept}, the state before it beside them"
     found, places = find(config, directory)

@@ -1,4 +1,4 @@
-"""From a config to all that a training run is made of."""
+"""From a config to all parts of a training run."""
 
 import sys
 from collections.abc import Callable
@@ -20,30 +20,30 @@ from ddpm_jax.types import Batch
 
 
 class Programs(NamedTuple):
-    """What is compiled for a training run, and the shapes it is compiled for."""
+    """The programs of a training run, and the shapes they are compiled for."""
 
     net: nn.Module
     num_classes: int
     table: schedules.Level
     begin: Callable[[], states.TrainState]
-    """The state before the first step; under `jax.eval_shape` only its shapes."""
+    """Makes the state before the first step; under `jax.eval_shape`, only its shapes."""
     num_resident: int
-    """Images that stay on the devices; 0: those of each batch are sent."""
+    """Images that stay on the devices; 0: each batch is sent."""
     batch: dict[str, jax.ShapeDtypeStruct]
-    """Of a whole call, over all devices."""
+    """Shapes of the batch of a whole call, over all devices."""
     train_step: step.TrainStep
     eval_step: step.EvalStep
 
 
 class Parts(NamedTuple):
-    """What a training run is made of."""
+    """The parts of a training run."""
 
     splits: source.Splits
     placement: devices.Placement
     programs: Programs
     state: states.TrainState
     resident: dict[str, Array]
-    """Images and labels that stay on the devices, or nothing."""
+    """Images and labels that stay on the devices; may be empty."""
     train_step: step.TrainStep
     eval_step: step.EvalStep
 
@@ -67,7 +67,7 @@ def build_parts(config: ConfigDict) -> Parts:
 
 
 def warn(config: ConfigDict, table: schedules.Level) -> None:
-    """On stderr, once, of what a training can do but hardly anybody wants."""
+    """Warn on stderr, once, about settings that work but that hardly anybody wants."""
     warning = denoising.signal_left(config.schedule, table)
     if warning and devices.is_writer():
         print(warning, file=sys.stderr, flush=True)
@@ -136,7 +136,7 @@ def call_shapes(
     together: int,
     num_resident: int,
 ) -> dict[str, jax.ShapeDtypeStruct]:
-    """Of a call of `together` steps, from the shapes of one step's batch."""
+    """Batch shapes for a call of `together` steps, from those of one step's batch."""
     kept = {}
     if num_resident:
         whole = {
@@ -149,19 +149,19 @@ def call_shapes(
 
 
 def resident_images(config: ConfigDict, train: source.Source) -> dict[str, np.ndarray]:
-    """What stays on each device, where it fits into `training.resident_mib`."""
+    """Arrays that stay on each device, if they fit into `training.resident_mib`, else nothing."""
     if train.images is None or train.images.nbytes > config.training.resident_mib << 20:
         return {}
     return {"image": train.images, "label": train.labels}
 
 
 def unrolled(placement: devices.Placement) -> bool:
-    """Whether the parts of a batch are written out one after another: see `make_train_step`."""
+    """Whether the loop over the parts of a batch is unrolled: see `make_train_step`."""
     return placement.platform == "cpu"
 
 
 def compile_train_step(placement: devices.Placement, programs: Programs) -> jax.stages.Compiled:
-    """The training step's program, for its figures and, but under `pmap`, to be called as the step."""
+    """The compiled training step: for its figures and, except under `pmap`, to be called as the step."""
     return programs.train_step.lower(  # type: ignore[attr-defined]
         devices.abstract(placement, jax.eval_shape(programs.begin)),
         programs.batch,
@@ -170,7 +170,7 @@ def compile_train_step(placement: devices.Placement, programs: Programs) -> jax.
 
 
 def with_program(programs: Programs, compiled: jax.stages.Compiled) -> step.TrainStep:
-    """The training step, `compiled` where a batch is of the shapes that it is compiled for."""
+    """The training step; uses `compiled` for batches of the shapes that it was compiled for."""
 
     def call(state: states.TrainState, batch: Batch, key: Key[Array, ""]) -> states.TrainState:
         same = all(batch[name].shape == leaf.shape for name, leaf in programs.batch.items())

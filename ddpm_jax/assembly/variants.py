@@ -1,7 +1,7 @@
-"""What an augment section may make of a training image, as a list of bounded length.
+"""The variants that an augment section may make of a training image, as a list of bounded length.
 
-A copy of an augmented training image equals none of the images on disk, so copies are looked for among
-these variants too.
+A copy of an augmented training image equals no image on disk, so copies are searched for among these
+variants too.
 """
 
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from ddpm_jax.data import augment
 from ddpm_jax.data.augment import Variant
 from ddpm_jax.types import Pixels
 
-MOST = 200  # variants, mirrored ones among them: the time of the search is proportional
-DRAWS = 32  # of rotations and crops, which have no list of all
+MOST = 200  # variants, mirrored ones included: the search time is proportional
+DRAWS = 32  # of rotations and crops, which cannot all be listed
 BATCH = 1000  # images changed at once, so that one program is compiled
 
 
 def build_variants(section: ConfigDict) -> list[Variant]:
-    """Images as they are first; then mirrored, shifted, rotated and cropped as the section says.
+    """The unchanged images first, then mirrored, shifted, rotated and cropped as the section says.
 
-    All shifts by whole pixels if there are at most `MOST`, else an even grid of them. Rotations and
-    crops are `DRAWS` random ones, with the shift that the section adds.
+    Shifts are all those by whole pixels if there are at most `MOST`, else an even grid of them.
+    Rotations and crops are `DRAWS` random ones, with the shift that the section adds.
     """
     found = [Variant("as they are", np.asarray, whole=True)]
     if section.rotation or section.crop_scale != 1.0:
@@ -47,7 +47,7 @@ def build_variants(section: ConfigDict) -> list[Variant]:
 
 
 def shifts(padding: int, most: int) -> list[tuple[int, int]]:
-    """Offsets up to `padding` but (0, 0): every one, or every second, ... so that there are few enough."""
+    """Offsets up to `padding` except (0, 0): all, or every second, third, ..., so that few enough remain."""
     step = 1
     while (2 * (padding // step) + 1) ** 2 > most:
         step += 1
@@ -56,7 +56,7 @@ def shifts(padding: int, most: int) -> list[tuple[int, int]]:
 
 
 def in_words(section: ConfigDict) -> str:
-    """What copies are looked for of, for the page."""
+    """The variants in words, for the page."""
     parts = ["as they are"]
     if section.rotation or section.crop_scale != 1.0:
         parts.append(f"as {DRAWS} random draws of their rotation, crop and shift leave them")
@@ -77,7 +77,7 @@ def _mirrored(change: Callable[[Pixels], Pixels], images: Pixels) -> Pixels:
 
 
 def _drawn(change: augment.Augmentation, draw: int, images: Pixels) -> Pixels:
-    """Every image with the same key, so that the draw is one rotation and one crop."""
+    """Changes every image with the same key, so that a draw is one rotation and one crop."""
     keys = jnp.repeat(jax.random.key(draw)[None], BATCH)
     done = []
     for start in range(0, len(images), BATCH):

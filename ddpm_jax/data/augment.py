@@ -1,8 +1,8 @@
-"""Augmentation on the device: `f(keys, images) -> images`, one key an image, any pixel type.
+"""Augmentation on the device: `f(keys, images) -> images`, one key per image, any pixel dtype.
 
-Pure and jittable, so that it can run inside the training step. Shape and type of the images are
-kept; what is interpolated is computed in float32, and rounded where pixels are integers. What comes
-from beyond an edge is reflected, never painted.
+All functions are pure and jittable, so that they can run inside the training step. They keep the shape
+and dtype of the images, interpolate in float32, and round if pixels are integers. Pixels beyond an
+edge are reflections, never a fill color.
 """
 
 import math
@@ -22,7 +22,7 @@ Augmentation = Callable[[Keys, Batch], Batch]
 
 
 class Variant(NamedTuple):
-    """The same change of every image; `whole`: copies of it are searched in all pixels."""
+    """The same change to every image; `whole`: copies of it are searched for in all pixels."""
 
     name: str
     change: Callable[[Pixels], Pixels]
@@ -38,7 +38,7 @@ def horizontal_flip(keys: Keys, images: Batch) -> Batch:
 def pad_crop(keys: Keys, images: Batch, *, padding: int = 4) -> Batch:
     """A window of the image's size from the image with `padding` more pixels on every side.
 
-    The usual augmentation of CIFAR-10 (Lee et al. 2015), reflected where they put zeros.
+    The usual augmentation of CIFAR-10 (Lee et al. 2015), with reflection instead of zeros.
     """
 
     def one(key: Key[Array, ""], image: Image) -> Image:
@@ -51,7 +51,7 @@ def pad_crop(keys: Keys, images: Batch, *, padding: int = 4) -> Batch:
 
 
 def window(images: Pixels, y: int, x: int, *, padding: int) -> Pixels:
-    """The window of `pad_crop` that lies so many pixels below and right of the middle, in NumPy."""
+    """The window of `pad_crop` that lies `y` pixels below and `x` right of the middle, in NumPy."""
     edges = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     _, height, width, _ = images.shape
     padded = np.pad(images, edges, "symmetric")
@@ -59,7 +59,7 @@ def window(images: Pixels, y: int, x: int, *, padding: int) -> Pixels:
 
 
 def mirrored(images: Pixels) -> Pixels:
-    """All images left to right, in NumPy."""
+    """All images mirrored left to right, in NumPy."""
     return images[:, :, ::-1]
 
 
@@ -70,10 +70,10 @@ def random_resized_crop(
     scale: tuple[float, float] = (0.8, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> Batch:
-    """A box of `scale` times the image's area and `ratio` width to height, brought to its size.
+    """A box of `scale` times the image's area and `ratio` width to height, resized to the image's size.
 
     Szegedy et al. 2014 (section 6). A box that would not fit is cut to the image, where torchvision
-    draws again; the ratio is uniform in its logarithm, the place uniform.
+    draws again; the ratio is log-uniform, the position uniform.
     """
 
     def one(key: Key[Array, ""], image: Image) -> Image:
@@ -96,7 +96,7 @@ def random_resized_crop(
 
 
 def rotate(keys: Keys, images: Batch, *, degrees: float = 10.0) -> Batch:
-    """Turned counterclockwise about the center by an angle uniform in [-degrees, degrees]."""
+    """Rotate counterclockwise about the center by an angle uniform in [-degrees, degrees]."""
 
     def one(key: Key[Array, ""], image: Image) -> Image:
         angle = jax.random.uniform(key, (), minval=-degrees, maxval=degrees) * (math.pi / 180)
@@ -117,7 +117,7 @@ def rotate(keys: Keys, images: Batch, *, degrees: float = 10.0) -> Batch:
 
 
 def compose(*augmentations: Augmentation) -> Augmentation:
-    """One after another, each with keys of its own."""
+    """Apply the augmentations one after another, each with keys of its own."""
 
     def composed(keys: Keys, images: Batch) -> Batch:
         for i, augmentation in enumerate(augmentations):

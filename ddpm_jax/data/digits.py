@@ -8,7 +8,7 @@ from ddpm_jax.data.source import Splits
 
 def load(*, validation: float = 0.1, test: float = 0.2, seed: int = 0) -> Splits:
     """The digits, in parts of the given fractions; there is no official split."""
-    import sklearn.datasets  # 1 s, which those who read other data need not wait
+    import sklearn.datasets  # takes 1 s, so only when it is needed
 
     bunch = sklearn.datasets.load_digits()
     # Ink is 0..16 in the file (the count of set pixels in a 4 x 4 block).

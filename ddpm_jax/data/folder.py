@@ -15,10 +15,10 @@ MAX_FILE_BYTES = 2**28
 
 
 def load(path: str | os.PathLike) -> Source:
-    """Images keep their sizes and are read when asked for; files of other kinds are passed over.
+    """Images keep their sizes and are read on demand; files of other kinds are skipped.
 
-    A link that leads out of the folder is refused: who unpacks a stranger's archive should not
-    train on, and publish, something else of this machine.
+    A link that leads out of the folder is refused: a stranger's archive must not make a user train on,
+    and publish, other files of the machine.
     """
     root = pathlib.Path(path)
     if not root.is_dir():
@@ -61,7 +61,7 @@ def _target(file: pathlib.Path) -> pathlib.Path:
 
 def read(file: pathlib.Path) -> UInt8[np.ndarray, "h w c"]:
     """One image file."""
-    if not file.is_file():  # a pipe would be waited for, without end
+    if not file.is_file():  # reading a pipe could block forever
         raise ValueError(f"{file} is not a regular file; wanted an image")
     if file.stat().st_size > MAX_FILE_BYTES:
         raise ValueError(

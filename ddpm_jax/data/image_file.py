@@ -14,9 +14,9 @@ DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def read(encoded: bytes, name: str) -> UInt8[np.ndarray, "h w c"]:
-    """Gray images have c = 1, all others 3; what is transparent lies over white.
+    """Gray images have c = 1, all others 3; transparent images are composited over white.
 
-    Of an animation the first frame. What is no image raises a ValueError that begins with `name`.
+    Only an animation's first frame is read. Other data raises a ValueError that begins with `name`.
     """
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:

@@ -1,4 +1,4 @@
-"""Labelled images in one `.npz`: how synthetic sets are written, and how anyone's are read."""
+"""Labelled images in one `.npz`: writes synthetic sets, and reads anyone's."""
 
 import json
 import os
@@ -46,11 +46,11 @@ def load(path: str | os.PathLike, *, max_bytes: int = 2**33) -> Source:
     """Keys `image` and `label`, or `arr_0` and `arr_1`; `class_names` if it is there.
 
     A file without labels (see `has_labels`) is read as one class. The file may come from anyone: no
-    pickle is run, no array above `max_bytes` is made, and what is wrong raises ValueError.
+    pickle is run, no array above `max_bytes` is made, and anything wrong raises ValueError.
     """
     keys = zipped_arrays.keys(path)
     image_key, label_key = ("image", "label") if "image" in keys else ("arr_0", "arr_1")
-    # A set without labels holds nothing else: "labels" is a slip of the pen, not an unlabelled set.
+    # A set without labels holds nothing else: a key "labels" is a typo, not an unlabelled set.
     unlabelled = label_key not in keys and not set(keys) - {image_key, "class_names", "meta"}
     if image_key not in keys or not (label_key in keys or unlabelled):
         raise ValueError(
@@ -76,7 +76,7 @@ def has_labels(path: str | os.PathLike) -> bool:
 
 
 def load_meta(path: str | os.PathLike) -> dict[str, Any]:
-    """What `save` was told about where the images come from."""
+    """The `meta` given to `save`: where the images come from."""
     if "meta" not in zipped_arrays.keys(path):
         raise ValueError(f"{path} has no meta; it was not written by this program")
     text = zipped_arrays.read(path, "meta", np.str_, 0, MAX_TEXT_BYTES).item()
@@ -104,7 +104,7 @@ def _check_labels(
     if names is None:
         present = np.unique(labels)
         # Without names the labels say how many classes there are, so a gap is a class without
-        # images, and one wild label would be a billion classes.
+        # images, and one stray label could make a billion classes.
         if not np.array_equal(present, np.arange(len(present))):
             raise ValueError(
                 f"labels run from {present[0]} to {present[-1]} in {len(present)} values; "

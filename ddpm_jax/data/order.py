@@ -19,7 +19,7 @@ HostBatch = dict[str, np.ndarray]
 
 
 def indices(num_images: int, batch_size: int, seed: int) -> grain.MapDataset:
-    """Endless: `indices(...)[i]` are the images of batch i, int64 [B].
+    """An endless sequence: `indices(...)[i]` are the images of batch i, int64 [B].
 
     Epochs follow each other without a gap, each in its own order; a batch may span two or more.
     """
@@ -27,7 +27,7 @@ def indices(num_images: int, batch_size: int, seed: int) -> grain.MapDataset:
         raise ValueError("the source has no image")
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
-    if not 0 <= seed < 2**32:  # of what is above, JAX's keys would keep the low bits only
+    if not 0 <= seed < 2**32:  # JAX's keys would keep only the low bits of a larger seed
         raise ValueError(f"seed is {seed}; it must be from 0 to 2**32 - 1")
     return grain.MapDataset.source(_Order(num_images, batch_size, seed))
 
@@ -39,7 +39,7 @@ def batches(
     if source.images is not None:
         options = IN_MEMORY
     else:
-        # One thread a batch. Pillow and the file system let go of the interpreter while they work.
+        # One thread per batch. Pillow and the file system release the GIL while they work.
         threads = min(16, os.cpu_count() or 1)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
     order = _rows(source, batch_size, seed, start, rows)
@@ -49,7 +49,7 @@ def batches(
 def places(
     source: Source, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)
 ) -> Iterator[HostBatch]:
-    """Of the images of `batches`, for whoever has them: `index` int32 [B]."""
+    """`batches`, for a caller that holds the images: only their `index`, int32 [B]."""
     order = _rows(source, batch_size, seed, start, rows)
     named = order.map(lambda batch: {"index": batch.astype(np.int32)})
     return iter(named.to_iter_dataset(IN_MEMORY))
@@ -66,15 +66,15 @@ def sequential(source: Source, batch_size: int) -> Iterator[HostBatch]:
 
 
 class _Order:
-    """Batches by number, cut from epochs that are shuffled whole: grain's shuffle is a call an image.
+    """Batches by number, cut from epochs shuffled as a whole: grain's shuffle is one call per image.
 
-    Threads may share it. The two latest epochs are kept, 16 bytes an image.
+    Threads may share it. The two latest epochs are kept, 16 bytes per image.
     """
 
     def __init__(self, num_images: int, batch_size: int, seed: int) -> None:
         self.num_images, self.batch_size, self.seed = num_images, batch_size, seed
         self._epoch = functools.lru_cache(maxsize=2)(self._shuffled)
-        self._one_at_a_time = threading.Lock()  # or each thread shuffles the epoch that begins
+        self._one_at_a_time = threading.Lock()  # or each thread would shuffle a new epoch
 
     def __len__(self) -> int:
         return sys.maxsize
@@ -90,13 +90,13 @@ class _Order:
         return np.concatenate(parts)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
-        # As a spawned stream it is not that of `source.split`, which has the same seed.
+        # A spawned stream differs from that of `source.split`, which has the same seed.
         stream = np.random.SeedSequence(self.seed, spawn_key=(epoch,))
         return permutation(self.num_images, stream)
 
 
 def _rows(source: Source, batch_size: int, seed: int, start: int, rows: slice) -> grain.MapDataset:
-    """Of each batch from number `start` on, what this process loads."""
+    """What this process loads of each batch, from number `start` on."""
     order = indices(len(source.labels), batch_size, seed).slice(slice(start, None))
     return order.map(lambda batch: batch[rows])
 

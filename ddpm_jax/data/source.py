@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from ddpm_jax.types import Pixels
 
 CHUNK = 64
-"""Images that a thread decodes in a row: a small one costs less than handing it to a thread."""
+"""Images that a thread decodes in a row: decoding a small one costs less than handing it to a thread."""
 
 
 class Source(NamedTuple):
@@ -101,8 +101,8 @@ def class_counts(source: Source) -> Int[np.ndarray, "K"]:
 def permutation(n: int, seed: int | np.random.SeedSequence) -> Int[np.ndarray, "N"]:
     """The same under every version of NumPy, unlike `Generator.permutation`.
 
-    Of the raw stream, which is promised never to change: another order would move test images into
-    training, and a run could not go on in its own.
+    It sorts by the raw stream, which NumPy promises never to change: another order would move test
+    images into training, and a run could not resume in its own.
     """
     return np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
 
@@ -129,16 +129,16 @@ def split(source: Source, fractions: Sequence[float], seed: int) -> tuple[Source
 
 
 def stratified_rows(source: Source, num: int, seed: int) -> Int[np.ndarray, "M"]:
-    """Indices of `num` images that stand for all: at random, each class with its share of them.
+    """Indices of `num` random images that represent all: each class has its share, within one image.
 
-    A class has its share within one image. Sources may be sorted by class, so the first rows of one
-    stand for nothing. Raises ValueError where there are fewer than `num` images.
+    Sources may be sorted by class, so their first rows are not representative. Raises ValueError if
+    there are fewer than `num` images.
     """
     n, counts = len(source.labels), class_counts(source)
     if not 0 <= num <= n:
         raise ValueError(f"{num} images of {source.name} are wanted; it has {n}")
     quota, remainder = np.divmod(num * counts.astype(np.int64), max(n, 1))
-    # What rounding down leaves goes to the largest remainders; chance decides between equal ones.
+    # What rounding down leaves goes to the largest remainders; ties are broken at random.
     chance = permutation(len(counts), np.random.SeedSequence(seed, spawn_key=(0, 1)))
     first = np.lexsort((chance, -remainder))[: num - quota.sum()]
     quota[first] += 1
@@ -170,7 +170,7 @@ def _ranks_in_class(source: Source, seed: int) -> tuple[Int[np.ndarray, "N"], In
 
 
 def resize(source: Source, size: int, channels: int) -> Source:
-    """The largest centered square of each image, resampled without aliasing; gray 1, RGB 3."""
+    """The largest centered square of each image, resampled without aliasing; channels: gray 1, RGB 3."""
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels}; 1 (gray) and 3 (RGB) are possible")
     if size < 1:
@@ -192,7 +192,7 @@ def resize(source: Source, size: int, channels: int) -> Source:
 
 
 def decode(source: Source) -> Pixels:
-    """All images at once."""
+    """Decode all images at once."""
     if source.images is not None:
         return source.images
     if not len(source.labels):
@@ -216,7 +216,7 @@ def decode(source: Source) -> Pixels:
 
 
 def in_memory(source: Source) -> Source:
-    """The same source, decoded once."""
+    """The same source, decoded into memory."""
     return from_arrays(decode(source), source.labels, source.class_names, source.name)
 
 
@@ -228,7 +228,7 @@ def fits(source: Source, num_bytes: int) -> bool:
 def fingerprint(source: Source) -> str:
     """SHA-256 of class names, labels and pixels; it does not depend on what is in memory.
 
-    Of more than 1 GiB of pixels, 4,096 images at even distances stand for all.
+    Above 1 GiB of pixels, only 4,096 evenly spaced images are read.
     """
     n = len(source.labels)
     indices = range(n) if fits(source, 2**30) else np.linspace(0, n - 1, 4096).astype(int)

@@ -1,7 +1,7 @@
 """Any image-classification dataset of TensorFlow Datasets, by name.
 
-The only file that knows TensorFlow, and it is imported only to prepare a dataset: one that is
-prepared already, as ArrayRecord, is read without it.
+This is the only file that knows TensorFlow. TensorFlow is imported only to prepare a dataset; one that
+is already prepared, as ArrayRecord, is read without it.
 """
 
 import itertools
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import tensorflow_datasets
 
 RECORDS_A_READ = 256
-"""For their labels; one by one, 60,000 take four times as long."""
+"""Records read at once for their labels; one by one, 60,000 take four times as long."""
 
 SECONDS_TO_ANSWER = 5.0
-"""That a host has, before TFDS, which tries eleven times, each as long as the system lets it."""
+"""A host's time to answer before TFDS is started, which tries eleven times up to the system's timeout."""
 MOST_HOSTS = 3
 
 
@@ -69,7 +69,7 @@ def prepared(
     data_dir: str | os.PathLike | None = None,
     manual_dir: str | os.PathLike | None = None,
 ) -> "tensorflow_datasets.core.DatasetBuilder":
-    """The builder of a dataset on disk as ArrayRecord, which it first becomes if it is not."""
+    """The builder of a dataset on disk as ArrayRecord; prepares the dataset first if needed."""
     import tensorflow_datasets as tfds
 
     try:
@@ -90,7 +90,7 @@ def prepared(
             f"{name} is not prepared in {builder.data_dir}, and only TensorFlow can prepare it: "
             "pip install tensorflow-cpu, or copy that folder from a machine where it was prepared"
         ) from error
-    tf.config.set_visible_devices([], "GPU")  # TensorFlow would take all of its memory from JAX
+    tf.config.set_visible_devices([], "GPU")  # TensorFlow would take all GPU memory from JAX
     folder = None if manual_dir is None else pathlib.Path(manual_dir).expanduser().absolute()
     _announce(builder, folder)
     try:
@@ -109,7 +109,7 @@ def prepared(
 def _announce(
     builder: "tensorflow_datasets.core.DatasetBuilder", manual_dir: pathlib.Path | None
 ) -> None:
-    """Print what is downloaded, and raise ConnectionError where no host of it answers."""
+    """Print what is downloaded, and raise ConnectionError if none of its hosts answers."""
     wanted = _not_here(builder, manual_dir)
     if not wanted:
         print(f"[data] preparing {builder.name} in {builder.data_dir}", flush=True)
@@ -142,7 +142,7 @@ def _not_here(
 ) -> dict[str, Any]:
     """Address and size of the archives that are neither in `manual_dir` nor downloaded already.
 
-    TFDS lists those of all configs of a dataset. Empty where the user has to bring them anyway.
+    TFDS lists those of all configs of a dataset. Empty if the user has to supply them anyway.
     """
     from tensorflow_datasets.core.download import resource
 
@@ -164,14 +164,14 @@ def _not_here(
 
 
 def _no_answer(url: str) -> str | None:
-    """Why nothing answers there, through the same library, proxies and certificates as TFDS's own."""
+    """Why `url` does not answer, through the same library, proxies and certificates as TFDS uses."""
     import requests
 
     try:
         requests.head(url, timeout=SECONDS_TO_ANSWER)
     except (requests.ConnectionError, requests.Timeout) as error:
         return type(error).__name__
-    return None  # an answer that refuses is one: TFDS asks in its own way
+    return None  # a refusal is an answer too: TFDS asks in its own way
 
 
 def _source(builder: "tensorflow_datasets.core.DatasetBuilder", split: str, label: str) -> Source:
@@ -179,7 +179,7 @@ def _source(builder: "tensorflow_datasets.core.DatasetBuilder", split: str, labe
 
     path = label.split("/")
     names = _class_names(builder, path)
-    # Bytes as they are on disk: the labels are read without decoding an image, and no mask ever is.
+    # Bytes as they are on disk: labels are read without decoding an image; masks are never decoded.
     raw = {
         key: tfds.decode.SkipDecoding()
         for key, feature in builder.info.features.items()

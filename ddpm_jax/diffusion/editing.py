@@ -1,6 +1,6 @@
 """Sampling that starts from images: partial denoising, inpainting, interpolation, encoding.
 
-Two of these end in `solvers.sample`: from what `noised` returned, and from what `encode` returned.
+Pass what `noised` or `encode` returns to `solvers.sample` to get images.
 """
 
 import jax
@@ -16,7 +16,7 @@ from ddpm_jax.types import Images, Keys
 
 
 def below(levels: Level, t: float) -> Level:
-    """The levels of a sampler that starts at t instead of at noise: a slice."""
+    """The slice of `levels` for a sampler that starts at t instead of at noise."""
     start = int(np.argmax(np.asarray(levels.t) <= t))
     if t <= 0.0 or start == levels.num_steps:
         raise ValueError(f"t {t}; the least noisy start of these levels is {levels.t[-2]}")
@@ -24,7 +24,7 @@ def below(levels: Level, t: float) -> Level:
 
 
 def noised(levels: Level, x0: Images, keys: Keys) -> Images:
-    """The images at the first of the levels, to be denoised again (SDEdit, Meng et al. 2022)."""
+    """Noise images to the first of the levels, to denoise them again (SDEdit, Meng et al. 2022)."""
     return process.noise(x0, levels[0], process.gaussian(_named(keys, "start"), x0.shape[1:]))
 
 
@@ -33,8 +33,8 @@ def inpaint(
 ) -> Solver:
     """Keep `known` where `mask` is 1 and fill in the rest (RePaint, Lugmayr et al. 2022, alg. 1).
 
-    Every step is taken `num_resamples` times, going back by fresh noise in between, so that what is
-    filled in has a chance to agree with what is known.
+    Every step is taken `num_resamples` times, going back with fresh noise in between, so that the
+    filled part can come to agree with the known part.
     """
     if num_resamples < 1:
         raise ValueError(f"num_resamples {num_resamples}; at least 1 is needed")
@@ -58,9 +58,9 @@ def inpaint(
 
 
 def slerp(first: Images, second: Images, weight: Float[Array, "B"]) -> Images:
-    """The great circle (Shoemake 1985), which keeps the length and so the variance of noise.
+    """Interpolate on the great circle (Shoemake 1985), which keeps the length, and so noise's variance.
 
-    The straight line does not: halfway between two noises it has half of their variance.
+    A straight line does not: halfway between two noises the variance is half of theirs.
     """
     weight = weight.reshape(-1, 1, 1, 1)
 
@@ -91,8 +91,8 @@ def interpolate(
 ) -> Images:
     """Noise two images to the first of the levels, mix them, denoise (Ho et al. 2020, fig. 8).
 
-    They mix on the straight line, this on the great circle.
-    For a row of weights between the same two images give each image of the row the same key.
+    The paper mixes on a straight line, this function on the great circle.
+    For a row of weights between the same two images, give each image of the row the same key.
     """
     shape = first.shape[1:]
     first = process.noise(first, levels[0], process.gaussian(_named(keys, "first"), shape))
@@ -101,10 +101,10 @@ def interpolate(
 
 
 def encode(solver: Solver, denoise: Denoiser, levels: Level, x0: Images, keys: Keys) -> Images:
-    """The noise from which `sample` with a deterministic solver comes back to x0.
+    """The noise from which `sample` with a deterministic solver returns to x0.
 
-    `levels` noisiest first, as for sampling. The clean row has no noise to follow, so the first
-    step is by the noise at the least noisy level; the error is of the order of its sigma^2.
+    `levels` are noisiest first, as for sampling. The clean row has no noise to follow, so the first
+    step uses the noise at the least noisy level; the error is of the order of its sigma^2.
     """
     first = levels[levels.num_steps - 1]
     x = first.alpha * x0
@@ -116,5 +116,5 @@ _STREAMS = ("start", "known", "back", "first", "second")
 
 
 def _named(keys: Keys, name: str) -> Keys:
-    """A stream of keys apart from those of the solver's steps, which count from 0."""
+    """A stream of keys separate from those of the solver's steps, which count from 0."""
     return process.fold_in(keys, jnp.uint32(2**31 + _STREAMS.index(name)))

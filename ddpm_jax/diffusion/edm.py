@@ -17,8 +17,8 @@ from ddpm_jax.types import Images
 def denoiser(predict: Predict, sigma_data: float = 0.5) -> Denoiser:
     """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise), eq. 7.
 
-    F gets c_noise = log(sigma) / 4, about -1.6 to 1.1, in the place of t. Levels of any alpha do:
-    they are first brought to alpha = 1.
+    F gets c_noise = log(sigma) / 4, about -1.6 to 1.1, in place of t. Levels may have any alpha: they
+    are first rescaled to alpha = 1.
     """
 
     def denoise(xt: Images, level: Level) -> Prediction:

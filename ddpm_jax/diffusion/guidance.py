@@ -1,4 +1,4 @@
-"""Guidance: from denoisers, a denoiser that leans towards a class. No solver knows of it.
+"""Guidance: combine denoisers into one that leans towards a class. No solver knows of it.
 
 Clip after guiding: `predictions.clipped(guidance.classifier_free(...))`.
 """
@@ -25,9 +25,9 @@ LogProb = Callable[[Images, Level], Float[Array, "B"]]
 def classifier_free(cond: Denoiser, uncond: Denoiser, scale: Scale) -> Denoiser:
     """uncond + scale (cond - uncond): 1 is conditional, 0 unconditional, above 1 is guidance.
 
-    Ho & Salimans 2022, eq. 6, whose w is scale - 1. With another class's denoiser for `uncond`, it
-    pushes away from that class. For two networks, such as one and a worse one (Karras et al. 2024,
-    autoguidance); of one network `classifier_free_pair` asks both in one call.
+    Ho & Salimans 2022, eq. 6, whose w is scale - 1. With another class's denoiser as `uncond`, it
+    pushes away from that class. It suits two networks, such as one and a worse one (autoguidance,
+    Karras et al. 2024); for a single network, `classifier_free_pair` needs one call for both.
     """
 
     def denoise_pair(xt: Images, level: Level) -> tuple[Prediction, Prediction]:
@@ -66,7 +66,7 @@ def doubled(denoise: Denoiser) -> DenoisePair:
 
 
 def classifier(denoise: Denoiser, log_prob: LogProb, scale: Scale) -> Denoiser:
-    """Towards images that a classifier of noised images takes for the wanted class.
+    """Guide towards images that a classifier of noised images assigns to the wanted class.
 
     eps - scale sigma grad log p(y | xt) (Dhariwal & Nichol 2021, alg. 2, whose sqrt(1 - alpha_bar)
     is sigma). The gradient is each image's own, whatever the size of the batch.
@@ -92,7 +92,7 @@ def through_denoiser(denoise: Denoiser, log_prob: Callable[[Images], Float[Array
 def interval(guided: Denoiser, plain: Denoiser, sigma_low: float, sigma_high: float) -> Denoiser:
     """Guide only where sigma_low < sigma / alpha <= sigma_high (Kynkäänniemi et al. 2024).
 
-    For scalar levels, as solvers give them: outside the interval `guided` is not evaluated.
+    Levels must be scalars, as solvers pass them: outside the interval `guided` is not evaluated.
     """
 
     def denoise(xt: Images, level: Level) -> Prediction:

@@ -1,7 +1,7 @@
-"""Bits per dimension of images with 256 gray values in [-1, 1]: two ways, both per image.
+"""Two estimates of the bits per dimension of each image, with 256 gray values in [-1, 1].
 
-`variational_bound` is an upper bound, of the very chain that samples; `flow_log_likelihood` is the
-density that deterministic sampling has, up to the error of its steps.
+`variational_bound` is an upper bound for the same chain that samples; `flow_log_likelihood` is the
+density under deterministic sampling, up to the error of its steps.
 """
 
 from typing import NamedTuple
@@ -32,9 +32,9 @@ class Bound(NamedTuple):
 def variational_bound(
     denoise: Denoiser, levels: Level, x0: Images, keys: Keys, variance: str = "posterior"
 ) -> Bound:
-    """Of ancestral sampling over `levels`, noisiest first, the last one clean.
+    """The bound for ancestral sampling over `levels`, noisiest first, the last one clean.
 
-    Every term is evaluated once, at one noise; the mean over images has its Monte Carlo error.
+    Every term is evaluated once, at one noise, so the mean over images has a Monte Carlo error.
     """
 
     def one_term(_, row):
@@ -60,8 +60,8 @@ def flow_log_likelihood(
     """log p(x0) in nats, by the change of variables along the flow (Song et al. 2021, eq. 39).
 
     With y = x / alpha and s = sigma / alpha the flow is dy/ds = eps, and log p changes by its
-    divergence, estimated by Hutchinson's method with random signs. Heun's steps over `levels`,
-    those of sampling; even in log-SNR is best. The flow starts at the least noisy level, not
+    divergence, estimated by Hutchinson's method with random signs. Heun's method steps over the
+    sampling `levels`; spacing even in log-SNR is best. The flow starts at the least noisy level, not
     at the clean one, so the density is that of x0 with noise of that sigma.
     """
     probes = jax.vmap(lambda key: jax.random.rademacher(key, (num_probes, *x0.shape[1:])))(keys)
@@ -90,7 +90,7 @@ def flow_log_likelihood(
 
 
 def dequantized(keys: Keys, x0: Images) -> Images:
-    """Gray values spread evenly over their bins, so that a density can be compared with a mass."""
+    """Spread gray values evenly over their bins, so that a density can be compared with a mass."""
     half = variational.HALF_BIN
     shape = x0.shape[1:]
     return x0 + jax.vmap(lambda key: jax.random.uniform(key, shape, minval=-half, maxval=half))(
@@ -99,5 +99,5 @@ def dequantized(keys: Keys, x0: Images) -> Images:
 
 
 def bits_per_dim(log_likelihood: Float[Array, "B"], num_dims: int) -> Float[Array, "B"]:
-    """Of the density of dequantized images, whose bins are 2 / 255 wide."""
+    """Bits/dim from the log density of dequantized images, whose bins are 2 / 255 wide."""
     return -log_likelihood / (num_dims * np.log(2.0)) - np.log2(2.0 * variational.HALF_BIN)

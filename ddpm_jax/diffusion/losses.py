@@ -40,7 +40,7 @@ def variational_bound(
 ) -> Float[Array, "B"]:
     """L_vlb in bits/dim, from one of its num_steps terms, with learned variance.
 
-    Nichol & Dhariwal 2021, eq. 4, without the prior's term, which has no parameters. Its terms
+    Nichol & Dhariwal 2021, eq. 4, without the prior's term, which has no parameters. The terms
     differ so much in size that t should be sampled by `timesteps.second_moment`.
     """
     xt = process.noise(x0, now, eps)
@@ -57,7 +57,7 @@ def hybrid(
     kind: str,
     bound_weight: float = 1e-3,
 ) -> Float[Array, "B"]:
-    """L_simple + weight L_vlb, which trains the variance alone (Nichol & Dhariwal 2021, eq. 16)."""
+    """L_simple + weight L_vlb; L_vlb trains only the variance (Nichol & Dhariwal 2021, eq. 16)."""
     xt = process.noise(x0, now, eps)
     prediction = denoise(xt, now)
     simple = mse(target(kind, prediction.x0, prediction.eps, now), target(kind, x0, eps, now))
@@ -73,7 +73,7 @@ def mse(estimate: Images, truth: Images) -> Float[Array, "B"]:
 
 
 def squared_norm(estimate: Images, truth: Images) -> Float[Array, "B"]:
-    """The sum over the image; mean over the image is `mse`."""
+    """The sum over the image; `mse` is the mean."""
     return jnp.sum(jnp.square(estimate - truth), axis=(1, 2, 3))
 
 
@@ -82,7 +82,7 @@ def l1(estimate: Images, truth: Images) -> Float[Array, "B"]:
 
 
 def huber(estimate: Images, truth: Images, delta: float = 1.0) -> Float[Array, "B"]:
-    """Quadratic up to an error of `delta`, linear from there, of the same slope."""
+    """Quadratic up to an error of `delta`, then linear with the same slope."""
     error = jnp.abs(estimate - truth)
     quadratic = jnp.minimum(error, delta)
     return _mean(0.5 * quadratic**2 + delta * (error - quadratic))
@@ -91,7 +91,7 @@ def huber(estimate: Images, truth: Images, delta: float = 1.0) -> Float[Array, "
 def cosine(estimate: Images, truth: Images) -> Float[Array, "B"]:
     """1 - the cosine of the angle between the two images as vectors; 0 to 2."""
     a, b = (image.reshape(image.shape[0], -1) for image in (estimate, truth))
-    # Bounded under the root: a network that starts with zeros would get a gradient of 0 / 0.
+    # Bounded under the root: a network that starts at zero would get a gradient of 0 / 0.
     norms = jnp.sqrt(jnp.maximum(jnp.sum(a**2, axis=1) * jnp.sum(b**2, axis=1), 1e-6))
     return 1.0 - jnp.sum(a * b, axis=1) / norms
 
@@ -112,7 +112,7 @@ def combined(
 
 
 class LossScales(NamedTuple):
-    """Means of the two parts of `scheduled`, of a batch or running; those start at 1."""
+    """Means of the two parts of `scheduled`, over a batch or running; running means start at 1."""
 
     mse: Float[Array, ""]
     l1: Float[Array, ""]
@@ -133,7 +133,7 @@ def scheduled(
     progress: Float[Array, ""] | float,
     scales: LossScales,
 ) -> Float[Array, "B"]:
-    """MSE giving way to L1 while `progress` goes from 0 to 1, the L1 brought to the MSE's scale."""
+    """MSE giving way to L1, rescaled to the MSE, as `progress` goes from 0 to 1."""
     shift = 0.15 * progress
     ratio = jax.lax.stop_gradient(scales.mse / scales.l1)
     return (0.8 - shift) * mse(estimate, truth) + (0.2 + shift) * ratio * l1(estimate, truth)

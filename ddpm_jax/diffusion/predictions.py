@@ -17,7 +17,7 @@ from ddpm_jax.types import Images
 class Prediction(NamedTuple):
     """An estimate of the image and of the noise in xt; always `alpha x0 + sigma eps = xt`.
 
-    `variance_fraction` is None but for networks that learn the reverse variance.
+    `variance_fraction` is None except for networks that learn the reverse variance.
     """
 
     x0: Images
@@ -43,10 +43,10 @@ def denoiser(predict: Predict, kind: str) -> Denoiser:
 
 
 def denoiser_with_variance(predict: Predict, kind: str) -> Denoiser:
-    """As `denoiser`, of a network with twice the image's channels, the last half for the variance.
+    """`denoiser` for a network with twice the image's channels, the last half for the variance.
 
-    Its outputs -1 and 1 stand for the smallest and the largest variance, 0, which is what a
-    network starts with, for their geometric mean (Nichol & Dhariwal 2021, eq. 15).
+    Outputs -1 and 1 stand for the smallest and the largest variance. An output of 0, where a network
+    starts, stands for their geometric mean (Nichol & Dhariwal 2021, eq. 15).
     """
     read = _reader(kind)
 
@@ -59,7 +59,7 @@ def denoiser_with_variance(predict: Predict, kind: str) -> Denoiser:
 
 
 def per_image_t(xt: Images, level: Level) -> Float[Array, "B"]:
-    """t as a network takes it: one number an image."""
+    """t as a network takes it: one number per image."""
     return jnp.broadcast_to(level.t, xt.shape[:1])
 
 
@@ -81,7 +81,7 @@ def from_v(xt: Images, v: Images, level: Level) -> Prediction:
 
 
 def target(kind: str, x0: Images, eps: Images, level: Level) -> Images:
-    """What a network of this kind should output; from a Prediction's x0 and eps, what it did."""
+    """What a network of this kind should output; given a Prediction's x0 and eps, what it did output."""
     _reader(kind)
     level = level.like(x0)
     return {"eps": eps, "x0": x0, "v": level.alpha * eps - level.sigma * x0}[kind]

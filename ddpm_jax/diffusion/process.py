@@ -16,7 +16,7 @@ from ddpm_jax.types import Images, Keys
 
 
 def noise(x0: Images, level: Level, eps: Images) -> Images:
-    """x_t from x_0 at once (Ho et al. 2020, eq. 4)."""
+    """x_t from x_0 in one step (Ho et al. 2020, eq. 4)."""
     level = level.like(x0)
     return level.alpha * x0 + level.sigma * eps
 
@@ -38,7 +38,7 @@ def offset_gaussian(keys: Keys, shape: tuple[int, ...], strength: float) -> Imag
 
 
 def fold_in(keys: Keys, number: int | Array) -> Keys:
-    """`jax.random.fold_in` of one number into each image's key."""
+    """Fold one number into each image's key, as `jax.random.fold_in`."""
     return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, number)
 
 
@@ -51,7 +51,7 @@ def transition(now: Level, nxt: Level) -> tuple[Float[Array, "*shape"], Float[Ar
 def posterior(
     xt: Images, x0: Images, now: Level, nxt: Level
 ) -> tuple[Images, Float[Array, "*broadcastable"]]:
-    """Mean and variance of q(x_nxt | x_now, x_0) (Ho et al. 2020, eq. 7), nxt any cleaner level."""
+    """Mean and variance of q(x_nxt | x_now, x_0) for any cleaner nxt (Ho et al. 2020, eq. 7)."""
     now, nxt = now.like(xt), nxt.like(xt)
     ratio, variance = transition(now, nxt)
     mean = nxt.alpha * variance / now.sigma**2 * x0 + ratio * nxt.sigma**2 / now.sigma**2 * xt
@@ -64,12 +64,12 @@ VARIANCES = ("posterior", "beta", "learned")
 def reverse_log_variance(
     variance: str, now: Level, nxt: Level, fraction: Images | None = None
 ) -> Float[Array, "..."]:
-    """Log of the variance that a sampler's step to nxt has.
+    """Log variance of a sampler's step to nxt.
 
-    "posterior" is that of q(x_nxt | x_now, x_0), exact where the data is one point; "beta" is that
-    of q(x_now | x_nxt), exact where the data is white noise (Ho et al. 2020, sec. 3.2); "learned"
-    is `fraction` of the way from the one to the other (Nichol & Dhariwal 2021, eq. 15). The
-    posterior of a clean nxt is a point: there all three are "beta", which a decoder needs.
+    "posterior" is that of q(x_nxt | x_now, x_0), exact if the data is one point. "beta" is that of
+    q(x_now | x_nxt), exact if the data is white noise (Ho et al. 2020, sec. 3.2). "learned" is
+    `fraction` of the way from the first to the second (Nichol & Dhariwal 2021, eq. 15). The
+    posterior of a clean nxt is a point: there all three equal "beta", which a decoder needs.
     """
     if variance not in VARIANCES:
         raise ValueError(f"variance {variance!r}; known are {', '.join(VARIANCES)}")
@@ -90,7 +90,7 @@ def gaussian_kl(
     other_mean: Float[Array, "..."],
     other_log_variance: Float[Array, "..."],
 ) -> Float[Array, "..."]:
-    """KL(N(mean, variance) || N(other_mean, other_variance)) of each element, in nats."""
+    """KL(N(mean, variance) || N(other_mean, other_variance)) per element, in nats."""
     gap = log_variance - other_log_variance
     distance = jnp.square(mean - other_mean) * jnp.exp(-other_log_variance)
     return 0.5 * (jnp.exp(gap) - 1.0 - gap + distance)

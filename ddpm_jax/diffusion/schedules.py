@@ -1,6 +1,6 @@
 """Noise schedules as tables of levels: row t says how noisy x_t is, row 0 is the clean image.
 
-Everything is computed in float64 NumPy and cast to float32 once: no error accumulates in the
+Everything is computed in float64 NumPy and cast to float32 once, so that no error accumulates in the
 product of a thousand factors.
 """
 
@@ -20,7 +20,7 @@ Scale = Callable[[Float[np.ndarray, "N"]], Float[np.ndarray, "N"]]
 class Level:
     """How noisy an image is: `xt = alpha x0 + sigma eps`.
 
-    A table is a Level of shape [T + 1], a batch one of shape [B], a solver's step sees scalars.
+    A table is a Level of shape [T + 1], a batch is one of shape [B], and a solver's step sees scalars.
     """
 
     t: Float[Array, "*shape"]
@@ -34,7 +34,7 @@ class Level:
 
     @property
     def num_steps(self) -> int:
-        """T, of a table of T + 1 rows."""
+        """T, for a table of T + 1 rows."""
         return self.t.shape[0] - 1
 
     def __getitem__(self, index: int | slice | Int[Array, "*index"]) -> "Level":
@@ -66,7 +66,7 @@ def cosine(num_steps: int, offset: float = 0.008, max_beta: float = 0.999) -> Le
 def sigmoid_beta(
     num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02, span: float = 6.0
 ) -> Level:
-    """beta rises as a sigmoid seen from -span to span, between the two ends."""
+    """beta rises as a sigmoid over [-span, span], between the two ends."""
     rise = scipy.special.expit(np.linspace(-span, span, num_steps))
     return from_betas(beta_start + (beta_end - beta_start) * rise)
 
@@ -116,7 +116,7 @@ def karras(
 ) -> Level:
     """alpha is 1, time is the noise level itself, t = sigma (Karras et al. 2022, eq. 5).
 
-    Counted down from `sigma_max`, as theirs, so that a table of one step has that level.
+    Levels are counted down from `sigma_max`, as in the paper, so a table of one step has that level.
     """
     ends = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     sigma = np.append(0.0, np.linspace(*ends, num_steps)[::-1] ** rho)
@@ -134,11 +134,11 @@ def from_betas(betas: Float[np.ndarray, "T"]) -> Level:
 def descending(table: Level, num_steps: int, spacing: str = "uniform") -> Level:
     """The `num_steps + 1` levels that a sampler walks, noisiest first, the clean image last.
 
-    `spacing`: "uniform" and "quadratic" (denser near the image) are in t and start at T, "log_snr"
-    is even in log-SNR and "karras" that of Karras et al. 2022, eq. 5, with rho = 7. These two start
-    at sigma / alpha = 80, as theirs does, where the table is noisier: a cosine's last rows would
-    take half of the steps. As many uniform steps as the table has give each of its rows; other
-    numbers give fractional t too, between whose neighbors log-SNR is interpolated.
+    `spacing`: "uniform" and "quadratic" (denser near the image) are in t and start at T. "log_snr"
+    is even in log-SNR; "karras" is that of Karras et al. 2022, eq. 5, with rho = 7. These two start
+    at sigma / alpha = 80, as in the paper, if the table is noisier: a cosine's last rows would take
+    half of the steps. As many uniform steps as the table has give its own rows. Other numbers also
+    give fractional t, where log-SNR is interpolated between the neighboring rows.
     """
     if num_steps < 1:
         raise ValueError(f"num_steps {num_steps}; at least 1 is needed")
@@ -203,7 +203,7 @@ def _at_rows(table: Level, rows: Float[np.ndarray, "N"]) -> Level:
     def geometric(values):
         return values[below] ** (1 - fraction) * values[below + 1] ** fraction
 
-    # Nothing lies between an infinite log-SNR and a number: next to row 0 the ratio is linear.
+    # Row 0 has infinite log-SNR, so between rows 0 and 1 the ratio is interpolated linearly.
     new_ratio = np.where(below == 0, fraction * ratio[1], geometric(ratio))
     new_alpha = geometric(norm) / np.hypot(1.0, new_ratio)
     new_t = (1 - fraction) * t[below] + fraction * t[below + 1]
@@ -218,7 +218,7 @@ def _at_rows(table: Level, rows: Float[np.ndarray, "N"]) -> Level:
 
 
 def _table(alpha: Float[np.ndarray, "T"], sigma: Float[np.ndarray, "T"]) -> Level:
-    """Row 0, the clean image, put before rows 1 to T."""
+    """Prepend row 0, the clean image, to rows 1 to T."""
     t = np.arange(len(alpha) + 1, dtype=np.float64)
     return _cast(t, np.append(1.0, alpha), np.append(0.0, sigma))
 

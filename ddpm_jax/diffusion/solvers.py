@@ -1,4 +1,4 @@
-"""Samplers: how to go from one noise level to a cleaner one, and the one loop that does it.
+"""Samplers: steps from one noise level to a cleaner one, and the one loop that takes them.
 
 A Solver is a pair of pure functions, as an optax optimizer is. It sees two levels at a time and
 knows no schedule: the number of steps and their spacing are rows of `levels`, which
@@ -21,7 +21,7 @@ from ddpm_jax.types import Images, Keys
 Carry = Any
 
 MOST_CHURN = math.sqrt(2.0) - 1.0
-"""Alg. 2 of Karras et al. 2022 cuts gamma to it."""
+"""The upper limit of gamma in alg. 2 of Karras et al. 2022."""
 
 
 class Solver(NamedTuple):
@@ -32,7 +32,7 @@ class Solver(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """All states of N steps: x from the start to the result, and what x0 was thought to be."""
+    """All states of N steps: x from the start to the result, and the estimates of x0."""
 
     x: Float[Array, "N+1 B H W C"]
     x0_hat: Float[Array, "N B H W C"]
@@ -61,7 +61,7 @@ def sample(solver: Solver, denoise: Denoiser, levels: Level, x: Images, keys: Ke
 def trajectory(
     solver: Solver, denoise: Denoiser, levels: Level, x: Images, keys: Keys
 ) -> Trajectory:
-    """As `sample`, with every state on the way; asks the denoiser once more per step."""
+    """`sample`, but with every state on the way; calls the denoiser once more per step."""
 
     def walk(state, row):
         x0_hat = denoise(state[0], row[1]).x0
@@ -85,7 +85,7 @@ def _step(solver: Solver, denoise: Denoiser, state, row, keys: Keys):
 def ancestral(variance: str = "posterior") -> Solver:
     """Sample from p(x_nxt | x_now) (Ho et al. 2020, algorithm 2).
 
-    `variance` as in `process.reverse_log_variance`; no noise goes into a clean image.
+    `variance` is as in `process.reverse_log_variance`; no noise is added to a clean image.
     """
     if variance not in process.VARIANCES:
         raise ValueError(f"variance {variance!r}; known are {', '.join(process.VARIANCES)}")
@@ -119,10 +119,10 @@ def ddim(eta: float = 0.0) -> Solver:
 
 
 def heun() -> Solver:
-    """The probability-flow ODE by Heun's method, two calls a step (Karras et al. 2022, alg. 1).
+    """The probability-flow ODE by Heun's method, two calls per step (Karras et al. 2022, alg. 1).
 
-    Second order in sigma / alpha, so it wants levels that are close in it: `spacing="karras"`.
-    Evenly spaced t diverge with few steps, where sigma / alpha falls a hundredfold in the first.
+    It is second order in sigma / alpha, so levels should be close in it: `spacing="karras"`. With few
+    steps, evenly spaced t diverge: sigma / alpha falls a hundredfold in the first step.
     """
 
     def step(denoise, carry, x, now, nxt, keys):
@@ -140,9 +140,9 @@ def edm_stochastic(
 ) -> Solver:
     """Heun's method with some noise added before every step (Karras et al. 2022, alg. 2).
 
-    `churn` is alg. 2's gamma, the share by which sigma / alpha rises; it is S_churn over the number
-    of steps, at most sqrt(2) - 1, where the noise added is as much as there was. `table` tells the
-    network's t at the levels in between; none of them is noisier than its last row.
+    `churn` is alg. 2's gamma, the fraction by which sigma / alpha rises: S_churn over the number of
+    steps, at most sqrt(2) - 1, which adds as much noise as there was. `table` gives the network's t at
+    the levels in between; none of them is noisier than its last row.
     """
     if not 0.0 <= churn <= MOST_CHURN:
         raise ValueError(f"churn {churn}; wanted from 0 to sqrt(2) - 1 = {MOST_CHURN:.4f}")
@@ -152,7 +152,7 @@ def edm_stochastic(
         active = (ratio >= sigma_min) & (ratio <= sigma_max)
         raised = schedules.at_log_snr(table, now.log_snr - 2.0 * math.log1p(churn))
         raised_ratio = raised.sigma / raised.alpha
-        # At the table's end nothing is raised; a rounding error would come back as its square root.
+        # At the table's end nothing is raised; the square root would magnify a rounding error.
         active = active & (raised_ratio > 1.0001 * ratio)
         raised = jax.tree.map(lambda a, b: jnp.where(active, a, b), raised, now)
         added = jnp.sqrt(jnp.where(active, raised_ratio**2 - ratio**2, 0.0)) * noise_scale
@@ -164,10 +164,10 @@ def edm_stochastic(
 
 
 def dpm_solver_pp_2m() -> Solver:
-    """DPM-Solver++(2M), one call a step (Lu et al. 2022b, alg. 2).
+    """DPM-Solver++(2M), one call per step (Lu et al. 2022b, alg. 2).
 
-    The first step, which has no step before it, and a last one to a clean image, whose log-SNR is
-    infinite, are first order, that is DDIM's.
+    Two steps are first order, the same as DDIM's: the first, which has none before it, and a last one
+    to a clean image, whose log-SNR is infinite.
     """
 
     def init(x):
@@ -189,8 +189,8 @@ def dpm_solver_pp_2m() -> Solver:
 def iterative_x0(noise: float = 0.05, above_t: float = 7.0) -> Solver:
     """x becomes the estimate of x0 itself, with a little noise after steps from t > above_t.
 
-    Like cold diffusion's naive sampler (Bansal et al. 2022, alg. 1). It does not follow the
-    process that a network is trained on: kept to reproduce a system that samples so.
+    It is like cold diffusion's naive sampler (Bansal et al. 2022, alg. 1). It does not follow the
+    process that a network is trained on; it is kept to reproduce a system that samples this way.
     """
 
     def step(denoise, carry, x, now, nxt, keys):
@@ -205,7 +205,7 @@ def _heun_step(denoise: Denoiser, x: Images, now: Level, nxt: Level) -> Images:
     clean = nxt.sigma == 0.0
     x0, eps = denoise(x, now)[:2]
     euler = nxt.alpha * x0 + nxt.sigma * eps
-    # A clean image has no noise to ask for; a step to it is Euler's, as in alg. 1.
+    # A clean image has no noise to predict; a step to it is Euler's, as in alg. 1.
     end = jax.tree.map(lambda a, b: jnp.where(clean, a, b), now, nxt)
     eps_end = denoise(jnp.where(clean, x, euler), end).eps
     distance = nxt.sigma - now.sigma * nxt.alpha / now.alpha

@@ -12,9 +12,9 @@ def uniform(key: Key[Array, ""], num: int, num_steps: int) -> Int[Array, "num"]:
 
 
 def stratified(key: Key[Array, ""], num: int, num_steps: int) -> Int[Array, "num"]:
-    """Evenly spread over 1..T from a random start, each by itself uniform.
+    """Evenly spread over 1..T from a random start; each t alone is uniform.
 
-    Lowers the variance of the batch's loss (Kingma et al. 2021, app. I.1).
+    This lowers the variance of the batch's loss (Kingma et al. 2021, app. I.1).
     """
     position = (jax.random.uniform(key) + jnp.arange(num) / num) % 1.0
     return _row(position, num_steps)
@@ -34,7 +34,7 @@ def _row(position: Float[Array, "num"], num_steps: int) -> Int[Array, "num"]:
 class LossMoments(NamedTuple):
     """The mean square of the losses at each t, and their number.
 
-    Of one batch: both as shares of it, so that those of its parts can be averaged.
+    For one batch, both are divided by its size, so that those of its parts can be averaged.
     """
 
     squares: Float[Array, "T"]
@@ -46,14 +46,14 @@ def no_moments(num_steps: int) -> LossMoments:
 
 
 def observe(t: Int[Array, "B"], losses: Float[Array, "B"], num_steps: int) -> LossMoments:
-    """What a batch tells, its losses taken before they were weighted by `second_moment`."""
-    # Not by a scatter: the order in which that adds is not fixed on a GPU.
+    """The moments of one batch, from its losses before the weights of `second_moment`."""
+    # Not a scatter: on a GPU its order of addition is not fixed.
     here = jax.nn.one_hot(t - 1, num_steps)
     return LossMoments((here * jnp.square(losses)[:, None]).mean(0), here.mean(0))
 
 
 def remember(moments: LossMoments, batch: LossMoments, num: int, decay: float = 0.9) -> LossMoments:
-    """The moments after a batch of `num` images: a mean over about the last 1 / (1 - decay) of a t."""
+    """The moments after a batch of `num` images: means over about the last 1 / (1 - decay) losses per t."""
     new = batch.counts * num
     kept = jnp.where(moments.counts > 0, decay**new, jnp.where(new > 0, 0.0, 1.0))
     mean = batch.squares / jnp.where(new > 0, batch.counts, 1.0)
@@ -69,8 +69,8 @@ def second_moment(
 ) -> tuple[Int[Array, "num"], Float[Array, "num"]]:
     """t sampled in proportion to sqrt(E[L_t^2]), and the weight 1 / (T p_t) that keeps the mean loss.
 
-    Nichol & Dhariwal 2021, eq. 18; uniform until every t has had `least` losses. They take the mean
-    over the last ten of each t, where this one fades.
+    Nichol & Dhariwal 2021, eq. 18; uniform until every t has had `least` losses. They average the
+    last ten losses of each t; here old losses decay.
     """
     num_steps = len(moments.counts)
     size = jnp.sqrt(moments.squares)

@@ -1,6 +1,6 @@
 """One term of the variational bound (Ho et al. 2020, eq. 5), in bits per dimension.
 
-Training with a learned variance and the likelihood share it. Images have 256 gray values.
+It is used in training with a learned variance, and for the likelihood. Images have 256 gray values.
 """
 
 import jax.numpy as jnp
@@ -37,15 +37,15 @@ def term(
 def discretized_log_likelihood(
     x0: Images, mean: Images, log_variance: Float[Array, "..."]
 ) -> Images:
-    """log of the Gaussian's mass on x0's gray value, the first and last reaching to infinity.
+    """log of the Gaussian's mass on x0's gray value; the first and last bins reach to infinity.
 
-    Ho et al. 2020, eq. 13, by log_ndtr, so that it neither underflows nor loses its gradient.
+    Ho et al. 2020, eq. 13, with log_ndtr, so that it neither underflows nor loses its gradient.
     """
     scale = jnp.exp(-0.5 * log_variance)
     far = 1e4
     upper = jnp.where(x0 > 1.0 - HALF_BIN, far, (x0 + HALF_BIN - mean) * scale)
     lower = jnp.where(x0 < -1.0 + HALF_BIN, -far, (x0 - HALF_BIN - mean) * scale)
-    # In the left tail of the normal distribution its logarithm is exact.
+    # The logarithm is exact in the left tail of the normal distribution, so flip to that side.
     flip = upper + lower > 0.0
     lower, upper = jnp.where(flip, -upper, lower), jnp.where(flip, -lower, upper)
     log_upper = log_ndtr(upper)

@@ -1,15 +1,15 @@
 """How much each noise level counts in the loss.
 
-The literature states its weights for different losses. Written as a weight on the loss of x0, with
-SNR = alpha^2 / sigma^2 (Hang et al. 2023; Salimans & Ho 2022, sec. 4):
+The literature states its weights for different losses. As weights on the x0 loss, with
+SNR = alpha^2 / sigma^2 (Hang et al. 2023; Salimans & Ho 2022, sec. 4), they are:
 
     plain eps loss   SNR              truncated SNR   max(SNR, 1)
     plain x0 loss    1                min-SNR         min(SNR, gamma)
     plain v loss     SNR + 1          P2              SNR / (k + SNR)^gamma
 
-The square of an error of x0 is that of eps times 1 / SNR and that of v times 1 / (SNR + 1), so the
-weight of a network's own loss is the one above, divided by SNR or SNR + 1. All functions here
-return that: `weight(level, kind)` is for a network that outputs `kind`.
+The squared error of x0 is that of eps times 1 / SNR, and that of v times 1 / (SNR + 1). So the weight
+on a network's own loss is the one above, divided by SNR or SNR + 1. All functions here return that:
+`weight(level, kind)` is for a network that outputs `kind`.
 """
 
 import jax.numpy as jnp
@@ -24,20 +24,20 @@ def none(level: Level, kind: str) -> Float[Array, "*shape"]:
 
 
 def snr(level: Level, kind: str) -> Float[Array, "*shape"]:
-    """As the plain eps loss, whatever the network outputs."""
+    """Weight like the plain eps loss, whatever the network outputs."""
     return _own(_snr(level), level, kind)
 
 
 def truncated_snr(level: Level, kind: str) -> Float[Array, "*shape"]:
-    """As eps where there is more signal, as x0 where there is more noise (Salimans & Ho 2022).
+    """Weight like eps where there is more signal, like x0 where more noise (Salimans & Ho 2022).
 
-    For a network that outputs eps it grows without bound as the signal vanishes.
+    For a network that outputs eps the weight grows without bound as the signal vanishes.
     """
     return _own(jnp.maximum(_snr(level), 1.0), level, kind)
 
 
 def min_snr(level: Level, kind: str, gamma: float = 5.0) -> Float[Array, "*shape"]:
-    """As eps up to an SNR of gamma, as x0 with less noise than that (Hang et al. 2023)."""
+    """Weight like eps up to an SNR of gamma, like x0 above it (Hang et al. 2023)."""
     return _own(jnp.minimum(_snr(level), gamma), level, kind)
 
 

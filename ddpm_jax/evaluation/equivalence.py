@@ -9,7 +9,7 @@ noise depends on the size.
 A learning curve a - b n^-c bends between two sizes, and c is not known. Its chord in log n (c = 0)
 overstates the answer; the chord in 1/n (c = 1) understates it for every c < 1. The answer is read off with
 c = 1/2; the ends of the interval allow for c from 0 to 1. Over half a decade the two differ by at
-most 18 %. Over more they differ too much: there the result is a bound, by measured sizes alone.
+most 18 %. Over wider gaps they differ too much: there the result is a bound, from measured sizes alone.
 """
 
 import functools
@@ -91,7 +91,7 @@ def wanted_sizes(
     """Sizes to measure for a narrower answer, the most useful first; none where gaps are narrow.
 
     They divide the gap that holds the answer, and those that hold the ends of its interval, into
-    parts of at most half a decade. Of each gap, only the cut nearest to the place is named.
+    parts of at most half a decade. Only the cut nearest to the place is named for each gap.
     """
     sizes = np.asarray(num_real, np.float64)
     wanted = []
@@ -136,8 +136,8 @@ def _place(
 
 
 def _crossing(differences: Float[np.ndarray, "M"]) -> float:
-    """Where differences that do not fall cross zero; the last such place if they touch it."""
-    # Accuracies can be equal, 100 % say; round-off in the means must not make one the higher.
+    """Where non-decreasing differences cross zero; the last such place if they touch it."""
+    # Accuracies can be equal, such as 100 %; round-off in the means must not make one the higher.
     if differences[0] > ROUND_OFF:
         return BELOW
     if differences[-1] < -ROUND_OFF:
@@ -155,7 +155,7 @@ def _gap(sizes: Float[np.ndarray, "M"], position: float) -> float:
 
 
 def _size_at(sizes: Float[np.ndarray, "M"], position: float, *, exponent: float) -> float:
-    """Number of images at a position, on a curve that is a line in n^-exponent; log n where that is 0."""
+    """Number of images at a position, on a curve linear in n^-exponent, or in log n if `exponent` is 0."""
     if position == BELOW:
         return 0.0
     if position == ABOVE:

@@ -1,6 +1,6 @@
-"""Images to features, in batches, with the finished part kept on disk.
+"""Images to features, in batches, with the finished part cached on disk.
 
-Everything kept is filed under a digest of what it was computed from: the pixels themselves and the
+The key of a cached file is a digest of what it was computed from: the pixels themselves and the
 network. A changed data set, split, preprocessing or network is therefore never mistaken for an
 older one; there is nothing to invalidate.
 """
@@ -18,14 +18,14 @@ from ddpm_jax.types import Pixels
 from ddpm_jax.whole_file import replacing
 
 Extractor = Callable[[Pixels], Float[np.ndarray, "B D"]]
-"""Features of one batch; compiled by whoever makes it. Always called with the same batch size."""
+"""Features of one batch; its maker compiles it. Always called with the same batch size."""
 Probabilities = Callable[[Pixels, Float[np.ndarray, "N D"]], Float[np.ndarray, "N K"]]
 
-SHARD = 1000  # images a file; fixed, so that files fit whatever the batch size of the next run
+SHARD = 1000  # images per file; fixed, so that files fit any batch size of the next run
 
 
 class Network(NamedTuple):
-    """What images are compared by.
+    """The network that images are compared by.
 
     `features` takes any number of images and passes them on in batches of `batch_size`.
     `probabilities(images, features)`, for the Inception Score, is None where there are none.
@@ -58,11 +58,11 @@ def extract(
     write: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Float[np.ndarray, "N D"]:
-    """Features of all images; with a `folder`, those of an interrupted run are not made again.
+    """Features of all images; with a `folder`, those of an interrupted run are reused.
 
-    `network_digest` must tell apart any two networks whose features share a folder. `write` is false in
-    those processes of a run that leave the files to another. `progress` is called with the number of
-    images done and the total.
+    `network_digest` must differ for any two networks whose features share a folder. `write` is false in
+    processes of a run that leave writing to another one. `progress` is called with the number of images
+    done and the total.
     """
     if len(images) == 0:
         raise ValueError("there are no images to take features of")
@@ -91,11 +91,11 @@ def reference_moments(
     network_digest: str,
     write: bool = True,
 ) -> Moments:
-    """Moments of the features of reference images; `features` is called only if none are kept."""
+    """Moments of the features of reference images; `features` is called only if none are cached."""
     path = folder / f"{_key(images, network_digest)}.npz"
     if path.exists():
         with np.load(path, allow_pickle=False) as kept:
-            if "factor" in kept:  # earlier versions kept the covariance itself: made again
+            if "factor" in kept:  # earlier versions kept the covariance: recompute
                 return Moments(kept["mean"], kept["factor"], int(kept["num_images"]))
     made = moments(features())
     if write:
@@ -115,7 +115,7 @@ def _run(
     batches = []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
-        # The last batch is filled up, so that nothing is compiled for a second shape.
+        # Pad the last batch, so that nothing is compiled for a second shape.
         filling = np.repeat(batch[-1:], batch_size - len(batch), axis=0)
         batches.append(np.asarray(network(np.concatenate([batch, filling])))[: len(batch)])
         progress(offset + start + len(batch), total)

@@ -1,4 +1,4 @@
-"""Frechet distance between two sets of features, each taken for a Gaussian (Heusel et al. 2017).
+"""Frechet distance between two sets of features, each treated as a Gaussian (Heusel et al. 2017).
 
 On the features of Inception-2015 this is FID; on any others it is not, and is named after them.
 """
@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 FULL_RANK = (
-    2  # images a feature; below, covariances lose rank and the bias is not linear in 1 / size
+    2  # images per feature; below, covariances lose rank and the bias is not linear in 1 / size
 )
-ROWS = 4096  # images that are taken to float64 at a time, at least
+ROWS = 4096  # images converted to float64 at a time, at least
 
 
 class Moments(NamedTuple):
@@ -27,7 +27,7 @@ class Moments(NamedTuple):
 
 
 class Extrapolation(NamedTuple):
-    """Mean distances of parts of both sets, equally large; their line over 1 / size at infinity."""
+    """Mean distances between equally large parts of both sets, and their line extended to infinite size."""
 
     at_infinity: float
     sizes: Int[np.ndarray, "P"]
@@ -66,8 +66,8 @@ def distance(a: Moments, b: Moments) -> float:
     """|mean_a - mean_b|^2 + tr(cov_a + cov_b - 2 (cov_a cov_b)^1/2).
 
     With cov_a = A^T A and cov_b = B^T B the eigenvalues of cov_a cov_b are the squared singular values
-    of A B^T, so the last trace is their sum. No root is taken of an eigenvalue: the root of one that is
-    zero but for round-off would be wrong in half of its digits.
+    of A B^T, so the last trace is their sum. This takes no root of an eigenvalue: the root of one that
+    is zero up to round-off would be wrong in half of its digits.
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"got {len(a.mean)} features and {len(b.mean)} in the other set")
@@ -82,11 +82,11 @@ def extrapolate(
     """The distance without the bias of few images, in either set.
 
     The bias is a / N + b / M and terms of higher order (Chong & Forsyth 2020, section 3, for N alone).
-    Both sets are cut at random into disjoint parts of one size s, at which those terms are smallest
-    (for one distribution they were found to be as (1 / N - 1 / M)^2). The mean distance between parts
-    is a line over 1 / s, extended to 1 / s = 0. s is the size of the smaller set, half of it, and a
-    quarter where that keeps two images a feature; of a larger set four times as many images are used.
-    Raises ValueError where halves keep fewer than two images a feature.
+    Both sets are cut at random into disjoint parts of one size s, since equal sizes make those terms
+    smallest (for one distribution they were found to grow as (1 / N - 1 / M)^2). A line is fitted to the
+    mean distance between parts over 1 / s, and extended to 1 / s = 0. s is the size of the smaller set,
+    half of it, and a quarter if that keeps two images per feature; up to four times as many images of a
+    larger set are used. Raises ValueError if halves keep fewer than two images per feature.
     """
     dims = features.shape[1]
     smaller = min(len(features), len(reference))
@@ -110,14 +110,14 @@ def extrapolate(
 
 
 def smallest_set(dims: int) -> int:
-    """Images that each set needs for `extrapolate`, with so many features."""
+    """Images that each set needs for `extrapolate` with `dims` features."""
     return 2 * FULL_RANK * dims
 
 
 def _parts(
     features: Float[np.ndarray, "N D"], size: int, fewest: int, draw: np.random.Generator
 ) -> list[Moments]:
-    """Disjoint random parts: `fewest`, or two, three or four times as many where there are."""
+    """Disjoint random parts: `fewest`, or two, three or four times as many if there are enough images."""
     count = fewest * min(4, len(features) // (fewest * size))
     rows = draw.permutation(len(features))[: count * size].reshape(count, size)
     return [moments(features[part]) for part in rows]
@@ -128,7 +128,7 @@ def _merged(parts: list[Moments]) -> list[Moments]:
 
 
 def _mean_distance(first: list[Moments], second: list[Moments]) -> float:
-    """Of pairs of one part each, every part in at least one."""
+    """Mean over pairs of one part from each set; every part is in at least one pair."""
     pairs = range(max(len(first), len(second)))
     return float(np.mean([distance(first[i % len(first)], second[i % len(second)]) for i in pairs]))
 

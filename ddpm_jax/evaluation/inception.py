@@ -22,7 +22,7 @@ POINTWISE: Unit = ((1, 1), 1, "SAME")
 
 
 class Inception(nn.Module):
-    """Images from -1 to 1, of at least 75x75, to the 2048 features before the classifier."""
+    """Map images in [-1, 1], at least 75x75, to the 2048 features before the classifier."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W 3"]) -> Float[Array, "B 2048"]:
@@ -50,7 +50,7 @@ class Inception(nn.Module):
 
 
 def preprocess_tensorflow(images: UInt8[Array, "B H W C"]) -> Float[Array, "B 299 299 3"]:
-    """As the original graph: top left corners aligned, (x - 128) / 128. The papers use this."""
+    """Preprocess as the original graph: top left corners aligned, (x - 128) / 128. The papers use this."""
     return _resize(_to_rgb((images.astype(jnp.float32) - 128) / 128))
 
 
@@ -137,7 +137,7 @@ def _mixed_8(x: Maps, name: str, pool) -> Maps:
 def _chain(x: Maps, name: str, *units: Unit) -> Maps:
     for suffix, features, *shape in units:
         kernel, stride, padding = (*shape, *POINTWISE[len(shape) :])
-        # In full float32: a GPU's default, TF32, moves features by more than the test allows.
+        # Full float32: a GPU's default, TF32, changes features by more than the test allows.
         conv = nn.Conv(features, kernel, stride, padding, precision="highest", name=name + suffix)
         x = nn.relu(conv(x))
     return x
@@ -162,7 +162,7 @@ def _to_rgb(images: Float[Array, "B H W C"]) -> Float[Array, "B H W 3"]:
 
 
 def _resize(images: Float[Array, "B H W 3"]) -> Float[Array, "B 299 299 3"]:
-    """Bilinear between the two nearest rows and columns, also where the image shrinks."""
+    """Interpolate between the two nearest rows and columns, even where the image shrinks."""
     rows, columns = _bilinear(images.shape[1]), _bilinear(images.shape[2])
     return jnp.einsum("yh,bhwc,xw->byxc", rows, images, columns, precision="highest")
 

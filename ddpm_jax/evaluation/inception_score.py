@@ -1,6 +1,6 @@
 """Inception Score (Salimans et al. 2016): are images recognizable, and classes equally frequent?
 
-With another classifier than Inception-2015 the number is comparable only to itself.
+With a classifier other than Inception-2015, scores are comparable only with each other.
 """
 
 from typing import NamedTuple
@@ -28,7 +28,7 @@ def inception_score(
     if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3):
         worst = np.abs(probabilities.sum(axis=1) - 1).max()
         raise ValueError(f"the probabilities of an image must sum to 1, one is off by {worst:.3g}")
-    # A set sorted by class has one class a split, and scores 1 however good it is.
+    # A set sorted by class has one class per split, and scores 1 however good it is.
     order = np.random.default_rng(seed).permutation(len(probabilities))
     scores = [_score(split) for split in np.array_split(probabilities[order], num_splits)]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)), num_splits)

@@ -1,4 +1,4 @@
-"""Weights of the FID Inception network from a file on disk: pytorch-fid's, or what was made of it."""
+"""Weights of the FID Inception network from a file on disk: pytorch-fid's, or one made from it."""
 
 import hashlib
 import math
@@ -31,7 +31,7 @@ FLOATS = ("F16", "F32", "F64")  # as safetensors calls them; it has more, which 
 
 
 class Weights(NamedTuple):
-    """`head` turns features into logits; `sha256` is that of the file of pytorch-fid they came from."""
+    """`head` turns features into logits; `sha256` is that of the pytorch-fid file they came from."""
 
     params: Mapping[str, Mapping[str, Float[Array, "..."]]]
     head: Float[np.ndarray, "1008 2048"]
@@ -44,7 +44,7 @@ class Weights(NamedTuple):
 
 
 def load(path: str | Path) -> Weights:
-    """From pytorch-fid's .pth, its tensors as .safetensors, or an .npz of `save`.
+    """Load pytorch-fid's .pth, its tensors as .safetensors, or an .npz written by `save`.
 
     Warns if they are not the official ones. A .safetensors file may say in its metadata, as
     `sha256`, which file it was made from.
@@ -69,9 +69,9 @@ def load(path: str | Path) -> Weights:
 
 
 def save(path: str | Path, weights: Weights) -> None:
-    """As .npz, with the digest of the file they came from: folded, and nothing of it a pickle.
+    """Write the folded weights and the digest of the file they came from as .npz, without a pickle.
 
-    For users of the library, who may keep that file in place of pytorch-fid's.
+    Users of the library may keep that file in place of pytorch-fid's.
     """
     flat: dict[str, Any] = {
         f"{name}/{part}": np.asarray(value)
@@ -85,7 +85,7 @@ def save(path: str | Path, weights: Weights) -> None:
 def probabilities(
     features: Float[np.ndarray, "N 2048"], weights: Weights
 ) -> Float[np.ndarray, "N 1008"]:
-    """For the Inception Score: softmax of the logits without their bias, as the original graph."""
+    """For the Inception Score: softmax of the logits without their bias, as in the original graph."""
     return softmax(np.asarray(features, np.float64) @ weights.head.T.astype(np.float64), axis=1)
 
 
@@ -115,7 +115,7 @@ def _file_digest(path: Path) -> str:
 
 
 def _from_tensors(path: Path, tensors: Mapping[str, np.ndarray], sha256: str) -> Weights:
-    """From tensors under PyTorch's names."""
+    """Weights from tensors with PyTorch's names."""
     params = {name: _fold(path, tensors, name, shape) for name, shape in _kernels().items()}
     head = _tensor(path, tensors, "fc.weight", (1008, 2048))
     return Weights(params, head, _checked_digest(path, sha256))

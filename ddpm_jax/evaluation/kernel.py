@@ -25,7 +25,7 @@ class KernelDistance(NamedTuple):
 
 
 class _Within(NamedTuple):
-    """Of one set: the mean kernel of two images, and what the variance needs."""
+    """The mean kernel over pairs of images of one set, and what the variance needs."""
 
     mean: float
     witness: Float[np.ndarray, "N"]
@@ -55,7 +55,7 @@ def distance(
     The first-order variance 4 <d, (C_x / N + C_y / M) d> is quadratic in the difference of means
     d, so it grows in proportion to theta = |d|^2; `slope` is that proportion.
 
-    Needs memory for a block of the kernel matrix only. Raises ValueError below 4 images a set.
+    Needs memory for one block of the kernel matrix only. Raises ValueError below 4 images per set.
     """
     x, y = np.asarray(features, np.float64), np.asarray(reference, np.float64)
     if min(len(x), len(y)) < 4:
@@ -73,7 +73,7 @@ def distance(
         np.var(of_x.witness - between.rows, ddof=1) / len(x)
         + np.var(of_y.witness - between.columns, ddof=1) / len(y)
     )
-    # The squared length of d as estimated, which `first_order` belongs to; unlike `value` it is positive.
+    # The estimate of |d|^2 that `first_order` belongs to; unlike `value` it is positive.
     length = of_x.biased_mean + of_y.biased_mean - 2 * between.mean
     slope = first_order / length if length > 0 else 0.0
     return KernelDistance(value, *_interval(value, max(null, 0.0), slope))

@@ -1,4 +1,4 @@
-"""How much of one set lies within the other, with balls around each image for its manifold.
+"""How much of one set lies within the manifold of the other, taken as balls around its images.
 
 Precision: the share of samples within the real manifold (fidelity). Recall: the share of real
 images within the samples' manifold (variety). Density and coverage measure the same two things and
@@ -42,7 +42,7 @@ def precision_recall(
 def density_coverage(
     features: Float[np.ndarray, "N D"], reference: Float[np.ndarray, "M D"], *, k: int = 5
 ) -> DensityCoverage:
-    """How many real balls hold a sample; how many real balls hold any (Naeem et al. 2020)."""
+    """How many real balls hold a sample; the share of real balls that hold any (Naeem et al. 2020)."""
     features, reference = _centered(features, reference)
     real_radii = radii_squared(reference, k)
     count, covered = 0, np.zeros(len(reference), bool)
@@ -87,6 +87,6 @@ def _distances(
 def _centered(
     features: Float[np.ndarray, "N D"], reference: Float[np.ndarray, "M D"]
 ) -> tuple[Float[np.ndarray, "N D"], Float[np.ndarray, "M D"]]:
-    """Moved to the real mean: |a|^2 + |b|^2 - 2ab loses digits far from the origin."""
+    """Subtract the real mean: |a|^2 + |b|^2 - 2ab loses digits far from the origin."""
     mean = np.asarray(reference, np.float64).mean(axis=0)
     return features - mean, reference - mean

@@ -1,8 +1,8 @@
 """Does the model copy? Nearest training images, judged by how close real test images come.
 
-A test image was not in the training set, so how near it comes to one is how near a new image may
-come by chance; it may even equal one, where a data set has duplicates. Samples that come much nearer
-more often than that are copies.
+A test image was not in the training set, so its distance to the nearest training image is how near a
+new image may come by chance. It may even equal one, if a data set has duplicates. If samples come much
+nearer, more often than test images do, these samples are copies.
 """
 
 from typing import NamedTuple
@@ -15,17 +15,17 @@ from ddpm_jax.types import Pixels
 
 
 class Nearest(NamedTuple):
-    """For each image the nearest one of the other set, and how far it is (Euclidean)."""
+    """The nearest image of the other set for each image, and its Euclidean distance."""
 
     indices: Int[np.ndarray, "N"]
     distance: Float[np.ndarray, "N"]
 
 
 class CopyTest(NamedTuple):
-    """Which samples are copies, exact or near, and how likely at least so many are by chance.
+    """Which samples are copies, exact or near, and how likely at least as many are by chance.
 
-    `expected_share` is of new real images. Both p-values are at most uniform if samples are like new
-    real images, the second also given how many are exact copies.
+    `expected_share` is that of new real images. Both p-values are at most uniform if samples are like
+    new real images, the second also given how many are exact copies.
     """
 
     copied: Bool[np.ndarray, "N"]
@@ -58,15 +58,15 @@ def copy_test(
     exact_real: Bool[np.ndarray, "M"] | None = None,
     quantile: float = 0.01,
 ) -> CopyTest:
-    """Distances sample-to-train against test-to-train, exact copies and near ones apart.
+    """Compare distances sample-to-train with test-to-train, for exact and near copies separately.
 
-    Exact copies (`exact`, or distance 0) are more frequent among samples than among real images:
-    Fisher's exact test, one-sided. Of the others, those are near whose distance is below the k-th
-    smallest of the M' real ones, k = floor(quantile (M' + 1)). A new real image falls below it with
-    probability k / (M' + 1) <= quantile, and the count among samples that are like real ones is
+    Whether exact copies (`exact`, or distance 0) are more frequent among samples than among real images
+    is tested by Fisher's exact test, one-sided. Another sample is near if its distance is below the
+    k-th smallest of the M' other real ones, k = floor(quantile (M' + 1)). A new real image falls below
+    it with probability k / (M' + 1) <= quantile, and the count among samples that are like real ones is
     beta-binomial: exact for any M', with the threshold's own uncertainty. Distances that equal the
-    threshold are not counted, so ties make the test conservative. Below 1 / quantile - 1 real images
-    that are no exact copies there is no threshold, and no near copy either.
+    threshold are not counted, so ties make the test conservative. With fewer than 1 / quantile - 1 real
+    images that are not exact copies, there is no threshold and no near copy.
     """
     needed = int(np.ceil(1 / quantile)) - 1
     if len(real) < needed:
@@ -94,13 +94,13 @@ def copy_test(
 
 
 def more_often(samples: Bool[np.ndarray, "N"], real: Bool[np.ndarray, "M"]) -> float:
-    """p-value of Fisher's exact test: at least so many True among the samples, given all there are."""
+    """p-value of Fisher's exact test: at least as many True among the samples, given all there are."""
     total, true = len(samples) + len(real), int(samples.sum() + real.sum())
     return float(stats.hypergeom.sf(samples.sum() - 1, total, true, len(samples)))
 
 
 def equal_to(images: Pixels, others: UInt8[np.ndarray, "M H W C"]) -> Int[np.ndarray, "N"]:
-    """For each image the first of `others` with the same pixels; -1 where there is none."""
+    """Index of the first of `others` with the same pixels, for each image; -1 if there is none."""
     wanted = {image.tobytes() for image in images}
     first: dict[bytes, int] = {}
     for index, other in enumerate(others):
@@ -113,8 +113,8 @@ def equal_to(images: Pixels, others: UInt8[np.ndarray, "M H W C"]) -> Int[np.nda
 def pooled(images: Pixels, side: int = 8) -> Float[np.ndarray, "N D"]:
     """Images averaged over square blocks to about `side` pixels a side, and flattened.
 
-    Images that are near each other stay so, at a small share of the cost of a search. What a block
-    cuts off at the lower and right edges is left out.
+    Images that are near each other stay so, at a small share of the cost of a search. Pixels beyond the
+    last whole block at the lower and right edges are dropped.
     """
     num, height, width, channels = images.shape
     block = max(1, min(height, width) // side)
@@ -135,7 +135,7 @@ def closest_pairs(
 def distances(
     images: Shaped[np.ndarray, "N ..."], others: Shaped[np.ndarray, "N ..."]
 ) -> Float[np.ndarray, "N"]:
-    """Euclidean, of image i to the other set's image i, in float64."""
+    """Euclidean distance from image i to the other set's image i, in float64."""
     pairs = zip(images, others, strict=True)
     return np.array([np.linalg.norm(np.subtract(a, b, dtype=np.float64)) for a, b in pairs])
 
@@ -147,12 +147,12 @@ def nearest_indices(
     chunk: int = 1000,
     same: bool = False,
 ) -> Int[np.ndarray, "N"]:
-    """As `nearest`, without distances; `same`: both are one set, and no image is its own neighbor.
+    """`nearest` without distances; `same`: both are one set, and no image is its own neighbor.
 
-    The search is in float32, around the mean so as to keep digits: it may confuse two neighbors that
-    are equally far to six digits.
+    The search is in float32, around the mean to keep digits: it may confuse two neighbors whose
+    distances agree to six digits.
     """
-    # Rounded to the type of the images, or these would be taken to float64 all at once.
+    # Cast to the dtype of the images, or they would all be converted to float64 at once.
     mean = np.mean(others, axis=0, dtype=np.float64).astype(np.result_type(others, np.float32))
     search = (others - mean).astype(np.float32)
     length = np.einsum("nd,nd->n", search, search)
@@ -170,5 +170,5 @@ def _nearest(
     images: Float[np.ndarray, "N D"], others: Float[np.ndarray, "M D"], chunk: int, same: bool
 ) -> Nearest:
     index = nearest_indices(images, others, chunk=chunk, same=same)
-    # From the differences: the expanded square is off by more than a copy's distance.
+    # Use differences: the error of the expanded square exceeds a copy's distance.
     return Nearest(index, distances(images, others[index]))

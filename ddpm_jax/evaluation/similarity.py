@@ -11,14 +11,14 @@ WINDOW_RADIUS = 5
 
 
 def psnr(images: Pixels, originals: Pixels) -> Float[np.ndarray, "N"]:
-    """In decibels, of each image; infinite where nothing differs."""
+    """PSNR of each image in decibels; infinite where nothing differs."""
     error = np.mean((images.astype(np.float64) - originals) ** 2, axis=(1, 2, 3))
     with np.errstate(divide="ignore"):
         return 10 * np.log10(255**2 / error)
 
 
 def ssim(images: Pixels, originals: Pixels) -> Float[np.ndarray, "N"]:
-    """Of each image, -1 to 1 (Wang et al. 2004, eq. 13, Gaussian window; edges are reflected)."""
+    """SSIM of each image, -1 to 1 (Wang et al. 2004, eq. 13, Gaussian window; edges are reflected)."""
     x, y = images.astype(np.float64), originals.astype(np.float64)
 
     def smooth(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Tensors out of a file that PyTorch wrote, without PyTorch and without running what is in it.
+"""Read tensors from a PyTorch file, without PyTorch and without running what is in the file.
 
-Such a file is a pickle, and a pickle is a program. This reader lets it name the constructors of
-tensors and dictionaries only, and replaces those with the few lines below; any other name is an
-error. Both formats are read: the zip archive, and the stream that was written before PyTorch 1.6.
+Such a file is a pickle, and a pickle is a program. This reader lets it name only the constructors of
+tensors and dictionaries, and replaces those with the few lines below; any other name is an error.
+Both formats are read: the zip archive, and the stream that was written before PyTorch 1.6.
 """
 
 import io
@@ -28,17 +28,17 @@ STORAGES = {
 MALFORMED = (
     pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError,
     TypeError, AttributeError, ValueError, ArithmeticError, MemoryError,
-    OSError,  # a place before the beginning of the file
-    RuntimeError,  # an encrypted archive, a way of packing that Python lacks, too deep a nesting
+    OSError,  # a position before the beginning of the file
+    RuntimeError,  # an encrypted archive, a compression that Python lacks, too deep a nesting
 )  # fmt: skip
-# An unpickler makes room for the largest number that an object of the file is given.
+# An unpickler allocates room for the largest object number in the file.
 MAX_OBJECTS = 2**20
-# Tied weights are read as often as they have names; what is larger pretends to be.
+# Tied weights are read once per name; a file that asks for more memory than this is forged.
 MAX_TIMES_THE_FILE = 4
 
 
 class _Storage(NamedTuple):
-    """The memory that tensors are views of; its bytes stand elsewhere in the file."""
+    """The memory that tensors are views of; its bytes are elsewhere in the file."""
 
     key: str
     dtype: np.dtype
@@ -85,7 +85,7 @@ ALLOWED = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Keeps the storages that the pickle speaks of in `storages`, by key."""
+    """Collects the storages that the pickle refers to in `storages`, by key."""
 
     def __init__(self, file: io.BufferedIOBase):
         super().__init__(file)
@@ -116,7 +116,7 @@ class _Unpickler(pickle.Unpickler):
 
 def _read_archive(archive: zipfile.ZipFile, size: int) -> tuple[dict, dict[str, bytes]]:
     unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > size:  # PyTorch packs nothing
+    if unpacked > size:  # PyTorch compresses nothing
         raise ValueError(f"the archive would unpack to {unpacked} bytes, the file has {size}")
     pickled = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(pickled) != 1:
@@ -157,7 +157,7 @@ def _checked_view(view: Any) -> _View:
 
 def _tensor(view: _View, memory: dict[str, bytes]) -> np.ndarray:
     flat = np.frombuffer(memory[view.storage.key], view.storage.dtype)
-    # Counted rather than strided: an index is checked, memory beyond the end would not be.
+    # Indices rather than strides: NumPy checks an index, but not strided memory beyond the end.
     places = np.full(view.shape, view.offset)
     for axis, (size, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
         steps = stride * np.arange(size)

@@ -12,8 +12,8 @@ def nearest_neighbor_accuracy(
     """Share of images whose nearest other image is of their own set: 0.5 for equal distributions.
 
     Leave-one-out accuracy of the classifier that Lopez-Paz & Oquab 2017 (sec. 3) test with; 1 where the
-    sets lie apart, below 0.5 where one copies the other. It is the mean over the sets of each one's
-    share, so that sets of different sizes have 0.5 too. Equal distances count half.
+    sets lie apart, below 0.5 where one copies the other. It is the mean of the two sets' shares, so that
+    sets of different sizes have 0.5 too. Equal distances count half.
     """
     shares = []
     for ours, others in ((features, reference), (reference, features)):

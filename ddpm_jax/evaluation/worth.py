@@ -24,7 +24,7 @@ def paired_difference(
     """Mean of `values - baseline`, seed by seed, and the half-width of its 95% t-interval.
 
     Pairs cancel what the seeds share (real subset, initialization), so the interval is narrower
-    than that of two separate means. No winner where it contains zero.
+    than that of two separate means. If it contains zero, there is no winner.
     """
     return mean_interval(np.asarray(values, np.float64) - np.asarray(baseline, np.float64))
 
@@ -43,12 +43,12 @@ def confusion(
 
 
 def accuracy(counts: Int[np.ndarray, "*several K K"]) -> Float[np.ndarray, "*several"]:
-    """Share of all images that is predicted right, from each `confusion`."""
+    """Share of all images that are predicted right, from each `confusion`."""
     return np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
 
 
 def per_class_accuracy(counts: Int[np.ndarray, "K K"]) -> Float[np.ndarray, "K"]:
-    """Share of each true class that is predicted right, from `confusion`; NaN if absent."""
+    """Share of each true class that is predicted right, from `confusion`; NaN for an absent class."""
     totals = counts.sum(axis=1)
     return np.where(totals > 0, np.diag(counts) / np.maximum(totals, 1), np.nan)
 

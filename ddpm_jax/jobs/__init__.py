@@ -1,1 +1,1 @@
-"""One verb a file: what `--mode` names, told from top to bottom. Jobs meet in files, not in code."""
+"""One file per `--mode`, told from top to bottom. Jobs share files on disk, not code."""

@@ -50,7 +50,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
 
 def save_balance(path: pathlib.Path, splits: source.Splits) -> dict[str, dict[str, int]]:
-    """Images of each class in each split: printed, plotted and returned."""
+    """Print, plot and return the number of images of each class in each split."""
     names = splits.train.class_names
     counts = {part: source.class_counts(split) for part, split in splits._asdict().items()}
     width = max(5, *map(len, names))
@@ -74,7 +74,7 @@ def save_originals(path: pathlib.Path, train: source.Source, seed: int) -> None:
 def save_augmented(
     path: pathlib.Path, config: ConfigDict, train: source.Source, name: str, section: ConfigDict
 ) -> None:
-    """Each row is one image and what the section makes of it."""
+    """Save a picture with one row per image: the image, and what the section makes of it."""
     shown = source.in_turn(train, NUM_AUGMENTED, config.seed)
     images = source.decode(shown)
     change = jax.jit(augmentation.build_augmentation(section))
@@ -98,7 +98,7 @@ def save_augmented(
 
 
 def save_schedule(path: pathlib.Path, config: ConfigDict, table: schedules.Level) -> None:
-    """The run's own schedule beside the two best known."""
+    """Plot the run's own schedule beside the two best-known ones."""
     shown = {
         config.schedule.name: table,
         "linear": schedules.linear(1000),
@@ -114,7 +114,7 @@ def save_schedule(path: pathlib.Path, config: ConfigDict, table: schedules.Level
 def save_forward_chain(
     path: pathlib.Path, config: ConfigDict, splits: source.Splits, table: schedules.Level
 ) -> dict[str, dict[str, float]]:
-    """Noise added step by step, against all at once: one image drawn, mean and spread of all."""
+    """Noise added step by step against all at once: draws one image, returns mean and spread of all."""
     num = min(64, len(splits.validation.labels))
     shown = source.stratified(splits.validation, num, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))

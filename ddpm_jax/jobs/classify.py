@@ -1,7 +1,7 @@
 """--mode=classify: what a synthetic set is worth to a classifier, on real test images.
 
-Each arm is a training set. The test images are those of the real source's test split, which neither a
-classifier nor, with the same data section, the generator has seen.
+Each arm is a training set. The test images are the real source's test split. No classifier has seen
+them, and neither has the generator if it was trained with the same data section.
 """
 
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ from ddpm_jax.measuring.labelled import Labelled
 
 @stages.stage("classify", "export")
 def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
-    """`config` needs the sections `data` and `classifier`, and `seed`, only.
+    """`config` needs only the sections `data` and `classifier`, and `seed`.
 
-    What an interrupted call has trained is not trained again.
+    Resumes: what an interrupted call has trained is not trained again.
     """
     synthetic = files.synthetic()
     splits = datasets.build_splits(config.data, config.seed)
@@ -62,8 +62,8 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 def build_arms(
     config: ConfigDict, real: Labelled, synthetic: Labelled | None
 ) -> dict[str, Labelled]:
-    """Arm -> training set. The controls have no synthetic image, and by default the size of real +
-    synthetic."""
+    """Arm -> training set. The controls hold no synthetic image; by default they have the size of
+    real+synthetic."""
     num_more = len(synthetic.label) if synthetic else len(real.label)
     if config.classifier.copies:
         num_more = config.classifier.copies * len(real.label)
@@ -87,6 +87,6 @@ def build_arms(
 
 
 def seed_groups(config: ConfigDict) -> Iterator[list[int]]:
-    """The seeds that are trained at once."""
+    """Groups of seeds that are trained at once."""
     seeds = list(range(config.num_seeds))
     return iter([seeds] if config.vmap_seeds else [[seed] for seed in seeds])

@@ -41,9 +41,9 @@ def draw(figures: pathlib.Path, worth: Mapping[str, Any]) -> None:
 
 
 def several(workdirs: Sequence[pathlib.Path], workdir: pathlib.Path) -> dict[str, Any]:
-    """Finished runs side by side: `results/runs.json` and `figures/runs.png` of `workdir`.
+    """Finished runs side by side: writes `results/runs.json` and `figures/runs.png` of `workdir`.
 
-    Raises ValueError where they were tested on other images, or by other classifiers.
+    Raises ValueError if they were tested on different images, or with different classifiers.
     """
     found: dict[str, Any] = {}
     for path in workdirs:
@@ -74,7 +74,7 @@ def several(workdirs: Sequence[pathlib.Path], workdir: pathlib.Path) -> dict[str
 def samples_beside(
     workdirs: Mapping[str, pathlib.Path], class_names: Sequence[str], each: int = 5
 ) -> pictures.Picture | None:
-    """A row a class, and of each run the first images that it made of it; None where none made any."""
+    """One row per class, with the first images that each run made of it; None if no run made any."""
     blocks = {}
     for name, path in workdirs.items():
         if rundir.synthetic(path).exists() and npz.has_labels(rundir.synthetic(path)):

@@ -52,7 +52,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 def from_share(
     config: ConfigDict, model: trained.Model, share: float, original: Pixels, label: np.ndarray
 ) -> tuple[float, Pixels, Pixels]:
-    """The t that is `share` of T, the images there, and what becomes of them."""
+    """The t that is `share` of T, the images noised to it, and these images denoised again."""
     levels = denoising.build_steps(config.sampling, model.table)
     levels = editing.below(levels, share * float(levels.t[0]))
     solver = denoising.build_solver(config.sampling, model.table)

@@ -1,7 +1,7 @@
 """--mode=evaluate: how far the synthetic images are from real ones, and whether they copy.
 
-Every distance is printed beside its floor: the same distance, to the same reference, of as many real
-images. Only the official Inception's is called FID.
+Every distance is printed beside its floor: the distance of as many real images to the same reference.
+Only the distance on the official Inception's features is called FID.
 """
 
 import pathlib
@@ -31,8 +31,8 @@ from ddpm_jax.types import Labels, Params, Pixels
 @stages.stage("evaluate", "export")
 def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     synthetic = files.synthetic()
-    assert synthetic is not None  # a run has one, or says that it is missing
-    model = None  # loaded first: what is missing is said before the features are made
+    assert synthetic is not None  # if it is missing, `files.synthetic` raises
+    model = None  # loaded first, so that what is missing is reported before features are computed
     if config.evaluation.likelihood_images:
         model = trained.load_model(config, files.checkpoints(guided=False), guided=False)
     splits = datasets.build_splits(config.data, config.seed)
@@ -77,7 +77,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
 
 def chosen(config: ConfigDict, made: source.Source, splits: source.Splits) -> int:
-    """How many synthetic images are compared: by default as many as real ones, for their equal bias."""
+    """How many synthetic images to compare: by default as many as real ones, so that the bias is equal."""
     names = choose("evaluation.reference", config.evaluation.reference, distances.REFERENCES)
     wanted = config.evaluation.num_images or sum(len(getattr(splits, n).labels) for n in names)
     if wanted > len(made.labels):
@@ -88,7 +88,7 @@ def chosen(config: ConfigDict, made: source.Source, splits: source.Splits) -> in
 
 
 def build_sought(config: ConfigDict, test: Pixels) -> copies.Sought:
-    """What copies are looked for of, as the augment section may have changed training images."""
+    """What copies to look for: training images as the augment section may have changed them."""
     section, changed = config.augment, None
     if variants.has_more_than_flips(section):
         changed = augmentation.build_copies(section)(test, config.seed)
@@ -100,7 +100,7 @@ def build_sought(config: ConfigDict, test: Pixels) -> copies.Sought:
 def extract_all(
     network: Network, parts: Mapping[str, Pixels], folder: pathlib.Path
 ) -> dict[str, Features]:
-    """Kept in `folder` by their content, so that an interrupted call does not begin again."""
+    """Features of each part, cached in `folder` by content, so that an interrupted call resumes."""
 
     def extract(name: str, pixels: Pixels) -> Features:
         with progress.bar(

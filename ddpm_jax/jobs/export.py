@@ -1,7 +1,7 @@
-"""--mode=export: a trained model to a labelled synthetic dataset, `synthetic.npz`.
+"""--mode=export: draw a labelled synthetic dataset, `synthetic.npz`, from a trained model.
 
-Image i is a function of (seed, i) and the model. Images are appended to a plain file as they are made,
-so that an interrupted export goes on; the `.npz` appears whole or not at all.
+Image i is a function of (seed, i) and the model. Images are appended to a plain file as they are drawn,
+so an interrupted export resumes. The `.npz` appears whole or not at all.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     }
     sha256 = hashlib.sha256(images.data).hexdigest()
     if devices.is_writer():
-        for unfinished in workdir.glob(".synthetic.npz.*"):  # of a process that was killed
+        for unfinished in workdir.glob(".synthetic.npz.*"):  # left by a process that was killed
             unfinished.unlink()
         npz.save(
             files.output(rundir.synthetic(workdir)),
@@ -57,7 +57,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
             arr_keys=config.export.openai_keys,
         )
         shutil.rmtree(partial)
-    devices.barrier("exported")  # the set is there for all processes
+    devices.barrier("exported")  # all processes see the set
     return {
         "checkpoint": model.facts["step"],
         "num_images": len(labels),
@@ -70,9 +70,9 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
 
 def choose_labels(config: ConfigDict, model: trained.Model) -> Int32[np.ndarray, "N"]:
-    """What is drawn: the classes in turn. An unconditional model of several ignores them.
+    """The labels to draw: the classes in turn. An unconditional model of several classes ignores them.
 
-    Raises ValueError where the counts do not fit the classes, or the model knows no labels.
+    Raises ValueError if the counts do not fit the classes, or if the model knows no labels.
     """
     counts, num_classes = config.export.class_counts, len(model.class_names)
     if counts and not model.knows_labels:
@@ -94,7 +94,7 @@ def choose_labels(config: ConfigDict, model: trained.Model) -> Int32[np.ndarray,
 
 
 def begin(partial: pathlib.Path, *, resumes: bool) -> pathlib.Path:
-    """The file to append to. Unless the export resumes, what another model or sampler left is removed."""
+    """The file to append to. Unless the export resumes, removes what another model or sampler left."""
     file = partial / "images.u8"
     if devices.is_writer():
         if partial.exists() and not resumes:
@@ -112,9 +112,9 @@ def draw(
     file: pathlib.Path,
     keep: Callable[[], None],
 ) -> None:
-    """Append the images that are not there yet. A signal ends the program; what was made stays.
+    """Append the missing images. A signal ends the program; the images drawn so far stay.
 
-    `keep` is called before the first are appended, when all that they depend on has been read.
+    `keep` is called before the first append, when everything that the images depend on has been read.
     """
     size = int(np.prod(datasets.image_shape(config)))
     done = min(file.stat().st_size // size, len(labels))

@@ -51,7 +51,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
 
 def build_mask(hole: str, size: int) -> Float[np.ndarray, "size size 1"]:
-    """1 where the image is known."""
+    """1 where the image is known, 0 in the hole."""
     quarter, half = size // 4, size // 2
     holes = {
         "center": np.s_[quarter : size - quarter, quarter : size - quarter],
@@ -71,7 +71,7 @@ def fill(
     mask: Float[np.ndarray, "size size 1"],
     number: int,
 ) -> Pixels:
-    """Filling `number` of each image: other noise, another filling."""
+    """One filling of each image; each `number` has its own noise."""
     levels = denoising.build_steps(config.sampling, model.table)
     plain = denoising.build_solver(config.sampling, model.table)
     stream = jax.random.fold_in(choice.key_for(config.seed, "inpaint"), number)

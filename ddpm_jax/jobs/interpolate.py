@@ -24,7 +24,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     num_pairs = len(real.labels) // 2
     if num_pairs == 0:
         raise ValueError(f"editing.num_images is {config.editing.num_images}; a pair needs 2")
-    # Neighbors are of different classes, which have taken turns.
+    # The classes take turns, so neighbors are of different classes.
     original = source.decode(real)[: 2 * num_pairs]
     first, second = original[0::2], original[1::2]
     labels = np.stack([real.labels[0 : 2 * num_pairs : 2], real.labels[1 : 2 * num_pairs : 2]])
@@ -64,7 +64,7 @@ def mix(
     solver = denoising.build_solver(config.sampling, model.table)
     num_pairs, num_weights = len(first), len(weights)
     label = label_of_mix(config, model, labels, weights)
-    # One key a row: along it only the weight changes.
+    # One key per row, so that only the weight changes along a row.
     keys = jax.random.split(choice.key_for(config.seed, "interpolate"), num_pairs)
     keys = jnp.repeat(keys, num_weights, axis=0)
 
@@ -83,7 +83,7 @@ def mix(
 def label_of_mix(
     config: ConfigDict, model: trained.Model, labels: np.ndarray, weights: np.ndarray
 ) -> jax.Array:
-    """No label, as a mix has none; of a network that was not trained without, the nearer image's."""
+    """No label, because a mix has none; the nearer image's if the network was not trained without one."""
     if model.net.num_classes and config.loss.label_dropout:
         return jnp.full(labels.shape[1] * len(weights), model.net.num_classes, jnp.int32)
     nearer = np.where(weights[None] < 0.5, labels[0][:, None], labels[1][:, None])

@@ -1,7 +1,7 @@
-"""--mode=plan: what a run will take, before it is begun: memory, time to the end of each stage, disk.
+"""--mode=plan: what a run will take, before it begins: memory, time to the end of each stage, disk.
 
-From the programs that the run will compile, and a few of their steps. Ends with status 2 where the run
-will not fit, and says what would.
+Compiles the programs of the run and times a few of their steps. Exits with status 2 if the run will
+not fit, and says what would.
 """
 
 import pathlib
@@ -20,9 +20,9 @@ from ddpm_jax.training import devices, footprint
 def run(
     config: ConfigDict, workdir: pathlib.Path, memory_limit: int | None = None
 ) -> dict[str, Any]:
-    """`memory_limit`: bytes of each device, in place of what there are.
+    """`memory_limit`: bytes of each device, instead of the memory it has.
 
-    Raises ValueError where the run does not fit, after everything else is said and written.
+    Raises ValueError if the run does not fit, after printing and writing everything else.
     """
     if devices.num_processes() > 1:
         raise ValueError(
@@ -44,7 +44,7 @@ def run(
 
 
 def plan(config: ConfigDict, workdir: pathlib.Path, memory_limit: int | None) -> dict[str, Any]:
-    """The fields of `results/plan.json`. Nothing is timed where something does not fit."""
+    """The fields of `results/plan.json`. Times nothing if something does not fit."""
     parts = training.build_parts(config)
     training.warn(config, parts.programs.table)
     sizes = requirements.sizes(config, parts.splits)

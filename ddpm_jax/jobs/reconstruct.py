@@ -44,9 +44,9 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 def there_and_back(
     config: ConfigDict, model: trained.Model, original: Pixels, label: np.ndarray
 ) -> tuple[Pixels, Pixels]:
-    """The noise that the images come from, and what comes from it.
+    """The images encoded as noise, and the images decoded from that noise.
 
-    Heun's method, evenly spaced in log-SNR; without clipping, from which there is no way back.
+    Uses Heun's method, evenly spaced in log-SNR, without clipping, which cannot be inverted.
     """
     config = config.copy_and_resolve_references()
     config.sampling.clip = False

@@ -1,4 +1,4 @@
-"""--mode=replay: the step that was not finite, again: what it was made of and where it broke."""
+"""--mode=replay: repeat the step that was not finite; show its images and where it broke."""
 
 import pathlib
 from typing import Any

@@ -1,6 +1,6 @@
-"""--mode=report: everything a run has left, on one page: `report.html`.
+"""--mode=report: all results of a run on one page, `report.html`.
 
-Whatever stages there are; a stage that has not run is named with the command that runs it.
+Shows the stages that have run; names each stage that has not, with the command that runs it.
 """
 
 import pathlib
@@ -20,7 +20,7 @@ SHOWN = (*rundir.CHAIN, "worth", "sweep", "runs", "plan")
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    """Always made anew: it takes a second, and depends on everything."""
+    """Always write the page again: it takes a second, and depends on everything."""
     found = {
         stage: rundir.read_json(rundir.result_path(workdir, stage))
         for stage in SHOWN

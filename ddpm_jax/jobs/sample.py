@@ -1,4 +1,4 @@
-"""--mode=sample: a trained model to pictures: samples by class, the way there, and the way back."""
+"""--mode=sample: pictures from a trained model: samples by class, the reverse and the forward process."""
 
 import pathlib
 from typing import Any
@@ -48,7 +48,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
 
 def save_grid(path: pathlib.Path, config: ConfigDict, model: trained.Model, images: Pixels) -> None:
-    """A row for each class, named where the model knows the classes."""
+    """One row per class, with the class name if the model knows the classes."""
     title = f"{config.sampling.num_steps} steps of {config.sampling.solver}"
     columns = config.sampling.images_per_class
     names = model.class_names if model.knows_labels else None
@@ -58,7 +58,7 @@ def save_grid(path: pathlib.Path, config: ConfigDict, model: trained.Model, imag
 def reverse(
     config: ConfigDict, model: trained.Model, levels: schedules.Level
 ) -> tuple[Frames, Frames]:
-    """One image of each class on its way from noise, and what it was thought to become: uint8."""
+    """One image of each class on its way from noise, and the estimates of x0 on that way: uint8."""
     labels = jnp.arange(len(model.class_names))
     keys = jax.random.split(choice.key_for(config.seed, "reverse"), len(labels))
     solver = denoising.build_solver(config.sampling, model.table)
@@ -81,7 +81,7 @@ def save_reverse(
     x: Frames,
     x0_hat: Frames,
 ) -> None:
-    """A strip of the first class and the last (x_t above, the estimate of x0 below), and a GIF of all."""
+    """A strip of the first and last class (x_t above, the estimate of x0 below), and a GIF of all classes."""
     frames = np.linspace(0, len(x0_hat) - 1, FRAMES_OF_STRIP).astype(int)
     t = np.asarray(levels.t)
     shown = sorted({0, len(model.class_names) - 1})
@@ -123,16 +123,16 @@ def save_forward(path: pathlib.Path, config: ConfigDict, model: trained.Model) -
 
 
 def grids_of_training(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """What training drew from the same noise every `training.sample_every` steps."""
+    """The grids that training drew from the same noise every `training.sample_every` steps."""
     return sorted((rundir.figures(workdir) / "samples").glob("*.png"))
 
 
 def save_progress(files: run_files.Files) -> None:
-    """The grids of the training as one animation; each says its step."""
+    """The grids of the training as one animation; each shows its step."""
     paths = grids_of_training(files.workdir)
     shown = np.unique(np.linspace(0, max(0, len(paths) - 1), FRAMES_OF_GIF).astype(int))
     frames = [pictures.load(paths[i]) for i in shown if paths]
-    # Another `sampling.images_per_class` in the middle of a run made grids of another size.
+    # Grids differ in size if `sampling.images_per_class` changed during the run.
     frames = [frame for frame in frames if frame.shape == frames[-1].shape]
     if frames:
         pictures.gif(files.figure("progress.gif"), frames)

@@ -1,9 +1,9 @@
-"""--mode=sweep: guidance scales by samplers, the same noise in all; as a picture and, if asked, measured.
+"""--mode=sweep: guidance scales by samplers, all from the same noise: a picture and, if asked, measures.
 
-The scale with the best distance need not be the one whose images teach a classifier most, so both are
-measured: the Frechet distance to real images, and the accuracy on them of a classifier that was trained
-on the synthetic images alone. The real images are those of the validation split: a sweep is there to
-choose a sampler, and test images measure what was chosen. `sweep.split` names another split.
+The scale with the best distance need not be the one whose images teach a classifier most. So both are
+measured: the Frechet distance to real images, and the accuracy on real images of a classifier trained on
+the synthetic images alone. The real images are those of the validation split, because a sweep chooses
+a sampler, and test images measure the choice. `sweep.split` names another split.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         for scale in config.sweep.guidance_scales
         for sampler in (parse(text, config.sampling.spacing) for text in config.sweep.samplers)
     ]
-    # All of them before the first image is drawn: what is refused is refused at once.
+    # Build all before the first image is drawn, so that what is refused is refused at once.
     draws = [
         trained.build_draw(config_of(config, point), model.net, model.table, "sweep")
         for point in points
@@ -83,7 +83,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
 
 def parse(sampler: str, spacing: str) -> tuple[str, int, str]:
-    """ "ddim:20" -> ("ddim", 20, spacing); "heun:10:karras" names its own."""
+    """ "ddim:20" -> ("ddim", 20, spacing); "heun:10:karras" names its own spacing."""
     parts = sampler.split(":")
     if len(parts) not in (2, 3) or not parts[1].isdigit():
         raise ValueError(
@@ -105,7 +105,7 @@ def config_of(config: ConfigDict, point: Point) -> ConfigDict:
 def build_measure(
     config: ConfigDict, files: run_files.Files, num_classes: int
 ) -> tuple[Callable[[labelled.Labelled], dict[str, Any]], dict[str, Any]]:
-    """What is measured on the images of a point, and what is to be said of all points."""
+    """A function that measures the images of a point, and the fields that all points share."""
     splits = datasets.build_splits(config.data, config.seed)
     split = datasets.held_out(splits, "sweep.split", config.sweep.split)
     real = labelled.decode(split)

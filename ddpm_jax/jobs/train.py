@@ -1,4 +1,4 @@
-"""--mode=train: real images to a diffusion model. The same command goes on with an interrupted run."""
+"""--mode=train: train a diffusion model on real images. The same command resumes an interrupted run."""
 
 import sys
 import time
@@ -27,7 +27,7 @@ from ddpm_jax.training import state as states
 def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     """Train to the last step and return the fields of `results/train.json`.
 
-    A signal ends the program with status `signals.STOPPED`, the state saved.
+    A signal ends the program with status `signals.STOPPED`, after the state is saved.
     """
     files.claim()
     workdir = files.workdir
@@ -64,7 +64,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
             file=sys.stderr,
         )
         sys.exit(signals.STOPPED)
-    devices.barrier("trained")  # the last checkpoint is there for all processes
+    devices.barrier("trained")  # all processes see the last checkpoint
     seconds = time.monotonic() - started
     return {
         "step": last,
@@ -92,9 +92,9 @@ def take_steps(
     losses: dict[int, float],
     made_from: Callable[[], dict[str, Any]],
 ) -> states.TrainState:
-    """From `begin` to the last step or to a signal; the state it returns is saved.
+    """Train from `begin` to the last step or a signal; the state it returns is saved.
 
-    `made_from()` is what a checkpoint says of its parameters beside their step.
+    `made_from()` gives what a checkpoint says about its parameters besides their step.
     """
     wanted = config.training.num_steps
 
@@ -104,7 +104,7 @@ def take_steps(
             files.writer.scalars(at, {"validation_loss": losses[at]})
 
     def save(at: int, state: states.TrainState) -> None:
-        # Before the save, so that a run killed after it does not come to this line again.
+        # Validate before the save: a run that is killed after the save does not come here again.
         if at == wanted:
             validate(at, state)
         files.save(state, losses.get(at), made_from())

@@ -1,6 +1,6 @@
-"""--mode=train_guide: the classifier that `sampling.classifier_scale` guides samples by.
+"""--mode=train_guide: train the classifier that guides samples (`sampling.classifier_scale`).
 
-It sees training images only, noised to every level as the generator sees them, with t as an input.
+It sees only training images, noised to every level as the generator sees them, with t as an input.
 """
 
 import contextlib
@@ -71,9 +71,9 @@ def fit(
     directory: pathlib.Path,
     files: run_files.Files,
 ) -> state.TrainState:
-    """The state after the last step, saved in `directory`; goes on where a call was interrupted.
+    """The state after the last step, saved in `directory`; resumes an interrupted call.
 
-    A signal ends the program with status `signals.STOPPED`, the state saved.
+    A signal ends the program with status `signals.STOPPED`, after the state is saved.
     """
     placement = devices.place()
     section = config.guide

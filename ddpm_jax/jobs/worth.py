@@ -1,10 +1,10 @@
 """--mode=worth: how many real images a synthetic one is worth, to a classifier, on real test images.
 
-Accuracy over the number of real images, of real images alone, of synthetic ones alone, of both for
-several multiples, and of as many duplicates or augmented copies in the place of the synthetic ones.
+Measures accuracy over the number of real images: with real images alone, with synthetic ones alone, with
+both at several multiples, and with as many duplicates or augmented copies instead of the synthetic ones.
 Each seed has its own real subset, the same in every arm, so that arms are compared in pairs; smaller
-subsets are parts of larger ones. Real sizes are added around the one that all synthetic images alone
-are worth.
+subsets are parts of larger ones. Further real sizes are added around the size that all synthetic images
+alone are worth.
 """
 
 import itertools
@@ -40,12 +40,12 @@ def trained_as(config: ConfigDict) -> ConfigDict:
 
 @stages.stage("worth", "export")
 def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
-    """The fields of `results/worth.json`. What an interrupted call has trained is not trained again."""
+    """The fields of `results/worth.json`. What an interrupted call trained is not trained again."""
     splits = datasets.build_splits(config.data, config.seed)
     names = splits.train.class_names
     real, test = labelled.decode(splits.train), labelled.decode(splits.test)
     synthetic = files.synthetic()
-    assert synthetic is not None  # a run has one, or says that it is missing
+    assert synthetic is not None  # if it is missing, `files.synthetic` raises
     made = labelled.read_synthetic(synthetic, names, real.image.shape[1:])
     section = trained_as(config)
     trainer = classifiers.build_trainer(section, config.seed, real.image.shape[1:], len(names))
@@ -82,9 +82,9 @@ def measure_all(
     train: Callable[[subsets.Point, int], None],
     known: Mapping[str, Any],
 ) -> dict[subsets.Point, list[Any]]:
-    """Outcomes of each point by seed: of the configured sizes, then of real sizes around the answer.
+    """Outcomes of each point by seed: first the configured sizes, then real sizes around the answer.
 
-    num_real, num_made: images of the smallest class. `train` adds a known outcome, of one point and seed.
+    num_real, num_made: images of the smallest class. `train` adds the outcome of a point and seed to `known`.
     """
     points = list(
         subsets.points(

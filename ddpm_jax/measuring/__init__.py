@@ -1,1 +1,1 @@
-"""Arrays to distances, copies, likelihoods and worth."""
+"""From arrays to distances, copies, likelihoods and worth."""

@@ -1,8 +1,8 @@
-"""Whether a model copies its training images: searched for, tested, counted.
+"""Whether a model copies its training images: copies are searched for, tested and counted.
 
-Copies are looked for among the training images as they are and as the augmentation may have changed
-them. Real test images are searched in the same way, so that what is found of them by chance is
-what is found of samples by chance, whatever the search misses.
+The search covers the training images as they are and as the augmentation may have changed them. It
+treats real test images in the same way, so that chance finds are as frequent for them as for samples,
+whatever the search misses.
 """
 
 import pathlib
@@ -20,14 +20,14 @@ from ddpm_jax.measuring.distances import Features, Sets
 from ddpm_jax.types import Pixels
 
 FEWEST_TO_TEST_COPIES = 99  # so that one of them lies below the 1 % quantile
-# The page warns of copies where the p-value is below this: the rate of false alarms is at most as large.
+# The page warns of copies if the p-value is below this, which also bounds the rate of false alarms.
 ALARM = 0.001
 CLOSEST_PAIRS = 12
 Change = Callable[[Pixels], Pixels]
 
 
 class Found(NamedTuple):
-    """The nearest training image of each image, and the variant of it; which ones have equal pixels."""
+    """The nearest training image of each image, its variant, and whether the pixels are equal."""
 
     near: memorization.Nearest
     variant: Int[np.ndarray, "N"]
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
 
 class Closest(NamedTuple):
-    """Samples beside the training images next to them, closest first, and all images' distances."""
+    """Samples beside their nearest training images, closest first, and the distances of all images."""
 
     pairs: UInt8[np.ndarray, "2 P H W C"]
     distances: Float[np.ndarray, "P"]
@@ -47,17 +47,17 @@ class Closest(NamedTuple):
 
 
 class Sought(NamedTuple):
-    """What copies are looked for of."""
+    """What the search looks for copies of."""
 
     variants: Sequence[Variant]
-    """Of training images; the first is these as they are."""
+    """Variants of the training images; the first leaves them as they are."""
     in_words: str
     mirrored: bool
-    """In features too."""
+    """Whether to look for mirrored copies in features too."""
     augmented_test: Pixels | None = None
     """Test images changed by one draw of the augmentation, where it does more than mirror.
 
-    What a generator learns is augmented, and may lie nearer to training images for that alone.
+    A generator learns augmented images, and these may lie nearer to training images for that reason alone.
     """
 
 
@@ -66,7 +66,7 @@ def look_for(
 ) -> tuple[dict[str, Any], dict[str, Closest]]:
     """Which samples are nearer to training images than test images are, in pixels and in features?
 
-    The fields of the result, and of each space what there is to be seen.
+    Returns the fields of the result, and what to show of each space.
     """
     if len(images.test) < FEWEST_TO_TEST_COPIES:
         why = f"{len(images.test)} test images, {FEWEST_TO_TEST_COPIES} needed"
@@ -80,7 +80,7 @@ def look_for(
     in_features = search_features(
         queries, points, exact, seen.train, sought.mirrored, network, folder
     )
-    # The two parts that `duplicates` reads.
+    # `duplicates` reads only these two parts.
     parts = {name: as_floats(getattr(images, name)) for name in ("synthetic", "floor")}
     flat = images._replace(**parts)
     fields: dict[str, Any] = {}
@@ -105,10 +105,10 @@ def look_for(
 def search(
     queries: Mapping[str, np.ndarray], train: Pixels, sought: Sequence[Variant]
 ) -> dict[str, Found]:
-    """In pixels, among all variants.
+    """The nearest training images in pixels, among all variants.
 
     A variant that is not `whole` is searched among images of fewer pixels; the distance to the image
-    found there is that of all pixels.
+    found is then computed on all pixels.
     """
     images = np.concatenate(list(queries.values()))
     flat, coarse = as_floats(images), memorization.pooled(images)
@@ -136,9 +136,9 @@ def search_features(
     network: Network,
     folder: pathlib.Path,
 ) -> dict[str, Found]:
-    """Among the training images' features; with `flip`, of the mirrored samples and test images too.
+    """The nearest training images in features; with `flip`, also to the mirrored samples and test images.
 
-    To mirror these is the same as to mirror the training images, and they are fewer.
+    Mirroring these is equivalent to mirroring the training images, and they are fewer.
     """
     known = np.concatenate(list(exact.values()))
     best = None
@@ -155,7 +155,7 @@ def search_features(
 
 
 def closer(best: Found | None, found: Found) -> Found:
-    """Of each image the nearer one of two; an exact copy before any other."""
+    """For each image the nearer of the two finds; an exact copy comes before any other."""
     if best is None:
         return found
     nearer = (found.near.distance < best.near.distance) & (found.exact >= best.exact)
@@ -180,7 +180,7 @@ def as_floats(images: Pixels) -> Features:
 
 
 def copy_fields(ours: Found, real: Sequence[Found]) -> dict[str, Any]:
-    """Against each set of real images; what is said is of the one that explains the most."""
+    """Tests samples against each set of real images; reports the set that explains the most."""
     tests = [
         memorization.copy_test(
             ours.near.distance, other.near.distance, exact=ours.exact, exact_real=other.exact
@@ -203,12 +203,12 @@ def copy_fields(ours: Found, real: Sequence[Found]) -> dict[str, Any]:
 
 
 def together(*p_values: float) -> float:
-    """One p-value of several tests (Bonferroni): valid however they depend on each other."""
+    """One p-value for several tests (Bonferroni), valid however they depend on each other."""
     return min(1.0, len(p_values) * min(p_values))
 
 
 def duplicates(points: Sets) -> dict[str, Any]:
-    """How near the samples come to each other, beside the floor's real images."""
+    """How near samples come to each other, beside the same for the floor's real images."""
     within, real = (memorization.nearest_within(p) for p in (points.synthetic, points.floor))
     near = np.quantile(real.distance, 0.01)
     return {
@@ -219,7 +219,7 @@ def duplicates(points: Sets) -> dict[str, Any]:
 
 
 def closest(found: Found, images: Sets, changes: Sequence[Change]) -> tuple[np.ndarray, np.ndarray]:
-    """The closest pairs, training images as the change by which they were found shows them."""
+    """The closest pairs; training images are changed as the variant in which they were found."""
     ours, theirs = memorization.closest_pairs(found.near, CLOSEST_PAIRS)
     beside = [
         changes[number](images.train[index : index + 1])[0]

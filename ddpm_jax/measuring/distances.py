@@ -21,7 +21,7 @@ REFERENCES = {
     "train": ("train",),
     "train+validation": ("train", "validation"),
 }
-"""The splits that real images to compare with can come from, by `evaluation.reference`."""
+"""The splits that the reference images come from, by `evaluation.reference`."""
 
 
 class Comparison(NamedTuple):
@@ -40,14 +40,14 @@ class Sets(NamedTuple):
     train: np.ndarray
     test: np.ndarray
     floor: np.ndarray
-    """Real, as many as synthetic ones where there are as many, and disjoint from the reference."""
+    """Real ones, as many as synthetic ones if there are enough, and disjoint from the reference."""
     reference: np.ndarray
 
 
 def comparison_with(reference: str, splits: source.Splits, num: int, seed: int) -> Comparison:
-    """`num` synthetic images with the split or splits of this name.
+    """Compares `num` synthetic images with the split or splits that `reference` names.
 
-    The floor comes from the training split; where that is the reference, from the test split.
+    The floor comes from the training split or, if that is in the reference, from the test split.
     """
     floor_split = "test" if "train" in REFERENCES[reference] else "train"
     real = getattr(splits, floor_split)
@@ -59,7 +59,7 @@ def comparison_with(reference: str, splits: source.Splits, num: int, seed: int) 
 
 
 def sets_of(parts: Mapping[str, np.ndarray], comparison: Comparison) -> Sets:
-    """`parts` has images or features under "synthetic", "train", "test" and the reference's splits."""
+    """`parts` holds images or features for "synthetic", "train", "test" and the reference's splits."""
     reference = [parts[split] for split in REFERENCES[comparison.reference]]
     return Sets(
         parts["synthetic"],
@@ -73,7 +73,7 @@ def sets_of(parts: Mapping[str, np.ndarray], comparison: Comparison) -> Sets:
 def measure(
     network: Network, images: Sets, seen: Sets, folder: pathlib.Path, reference: str = "test"
 ) -> dict[str, Any]:
-    """Every metric under its name: `reference` is what the images are compared with."""
+    """Every metric by its field; `reference` names what the images are compared with."""
     inputs = metrics.Inputs(
         seen.synthetic,
         seen.floor,
@@ -105,7 +105,7 @@ def extract(
     folder: pathlib.Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Features:
-    """`features.extract` by this network: kept in `folder` by content, so that it resumes."""
+    """`features.extract` with this network; cached in `folder` by content, so that it resumes."""
     return features.extract(
         network.features,
         images,

@@ -1,4 +1,4 @@
-"""Noise that is added step by step, against noise that is added at once: one distribution."""
+"""Noise added step by step against noise added at once: the distribution is the same."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from ddpm_jax.types import Images
 def walk(
     x0: Images, table: schedules.Level, rows: Sequence[int], key: Key[Array, ""]
 ) -> tuple[Float[Array, "rows B H W C"], Float[Array, "rows B H W C"]]:
-    """x_t at some rows of the table, from x_(t-1) in turn, and from x0 at once."""
+    """x_t at some rows of the table: step by step from x_(t-1), and at once from x0."""
     at = jnp.asarray(rows)
 
     @jax.jit
@@ -36,7 +36,7 @@ def walk(
 def moments(
     chain: Float[Array, "rows B H W C"], x0: Images, table: schedules.Level, rows: Sequence[int]
 ) -> dict[str, dict[str, float]]:
-    """Mean and spread of the steps' images by t, beside what they are at once in closed form."""
+    """Mean and spread of the step-by-step images by t, beside their closed form."""
     return {
         str(row): {
             "mean_by_steps": float(chain[i].mean()),

@@ -1,4 +1,4 @@
-"""Labelled images in memory, and what a classifier trained on them does on others."""
+"""Labelled images in memory, and the test results of classifiers trained on them."""
 
 import pathlib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ddpm_jax.types import Pixels, Trainer
 
 
 class Labelled(NamedTuple):
-    """Images and the class of each; unlike `types.Images` they are as files have them."""
+    """Images and the class of each; unlike `types.Images`, in the form that files hold."""
 
     image: Pixels
     label: Int32[np.ndarray, "N"]
@@ -35,9 +35,9 @@ def first(images: Labelled, num: int) -> Labelled:
 def read_synthetic(
     path: pathlib.Path, class_names: tuple[str, ...], image_shape: tuple[int, ...]
 ) -> Labelled:
-    """Labels are matched to the real classes by name; a set may hold some of them only.
+    """Matches labels to the real classes by name; a set may hold only some of them.
 
-    Raises `rundir.Inapplicable` where the set has no labels.
+    Raises `rundir.Inapplicable` if the set has no labels.
     """
     require_labels(path)
     made = npz.load(path)
@@ -57,7 +57,7 @@ def read_synthetic(
 
 
 def require_labels(path: pathlib.Path) -> None:
-    """Raises `rundir.Inapplicable` where the set at `path` has no labels."""
+    """Raises `rundir.Inapplicable` if the set at `path` has no labels."""
     if not npz.has_labels(path):
         raise rundir.Inapplicable(
             f"{path} has no labels (an unconditional model makes none); a classifier cannot be trained "
@@ -72,7 +72,7 @@ def measure(
     seeds: Sequence[int],
     num_classes: int,
 ) -> list[dict[str, Any]]:
-    """Train on `images`; one outcome a seed, on every test image once."""
+    """Train on `images`; returns one outcome per seed, on every test image once."""
     params = trainer.fit(images.image, images.label, seeds)
     return [
         {

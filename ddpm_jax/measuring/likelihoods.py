@@ -14,7 +14,7 @@ from ddpm_jax.types import Batch, Labels, Params, Pixels
 
 
 class BitsPerDim(NamedTuple):
-    """One value an image: the bound with its parts, and the flow's."""
+    """One value per image: the bound, its parts, and the flow's value."""
 
     bound: Float[np.ndarray, "N"]
     prior: Float[np.ndarray, "N"]
@@ -34,10 +34,11 @@ def bits_per_dim(
     variance: str,
     stream: Key[Array, ""],
 ) -> BitsPerDim:
-    """Of the conditional model without guidance; image i depends on (stream, i), not on the batch.
+    """Bits/dim of the unguided conditional model; image i depends on (stream, i), not on the batch.
 
     The bound is that of ancestral sampling in `num_steps` uniform steps with reverse variances of this
-    kind, the flow's of as many Heun steps even in log-SNR, with one probe, on dequantized images.
+    kind. The flow's value is that of as many Heun steps, even in log-SNR, with one probe, on dequantized
+    images.
     """
     chain = schedules.descending(table, num_steps, "uniform")
     flow = schedules.descending(table, num_steps, "log_snr")
@@ -48,7 +49,7 @@ def bits_per_dim(
         noise, spread, probes = (process.fold_in(keys, i) for i in range(3))
         x0 = pixels.to_float(rows["image"])
         denoise = denoiser(params, rows["label"])
-        # Clipping the estimate of x0 tightens the bound; in the flow its kink would be a bend.
+        # Clipping the estimate of x0 tightens the bound; it would put a kink into the flow.
         bound = likelihood.variational_bound(
             predictions.clipped(denoise), chain, x0, noise, variance
         )

@@ -1,8 +1,8 @@
-"""What an evaluation measures: one entry a number, in `METRICS`.
+"""What an evaluation measures: one entry in `METRICS` per number.
 
-`results/evaluate.json`, the table of the page, the line that an evaluation prints, the table of several
-runs and the table in docs/evaluation.md are made from the entries. A metric that is one number of two sets
-of features is one function and one line here.
+The entries give `results/evaluate.json`, the table of the page, the line that an evaluation prints, the
+table of several runs and the table in docs/evaluation.md. A metric that is one number of two sets of
+features takes one function and one line here.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,15 +19,15 @@ Fields = Mapping[str, Any]
 
 
 class Inputs(NamedTuple):
-    """Features of synthetic images, of real ones for the floor, and of those both are compared with."""
+    """Features of synthetic images, of real ones for the floor, and of the reference for both."""
 
     synthetic: Features
     floor: Features
     reference: Features
     moments: frechet.Moments
-    """Of the reference."""
+    """Moments of the reference's features."""
     probabilities: Mapping[str, Float[np.ndarray, "N K"]] | None = None
-    """Of the classes, for "synthetic" and "reference", where the network gives any."""
+    """Class probabilities for "synthetic" and "reference", if the network gives any."""
 
 
 class Row(NamedTuple):
@@ -47,30 +47,30 @@ def plain_row(fields: Fields) -> Row:
 class Metric(NamedTuple):
     name: str
     compute: Callable[[Inputs], Fields | None]
-    """What `results/evaluate.json` holds, None where it does not apply; entries of one field share it."""
+    """What `results/evaluate.json` holds; None if it does not apply. Entries of one field share it."""
     meaning: str
     source: str = ""
     best: str = ""
-    """Empty: the floor's value."""
+    """The best value; empty: the floor's."""
     row: Callable[[Fields], Row | None] = plain_row
-    """None where there is no number."""
+    """Its row in a table; None if there is no number."""
     column: str = ""
-    """Its heading in the table of several runs; only those that have one are there and in the summary."""
+    """Its heading in the table of several runs; metrics without one are left out there and in the summary."""
     field: str = ""
-    """In `results/evaluate.json`; empty: the name."""
+    """Its field in `results/evaluate.json`; empty: the name."""
     official: str = ""
-    """The field on the official Inception's features; on others the network's name follows the field's.
+    """Its field on the official Inception's features; on others, the field followed by the network's name.
 
     Empty: the field is the same on all features.
     """
     names_reference: bool = True
-    """Whether such a field also says what it is compared with."""
+    """Whether a field with such a name also names the reference."""
     label: str = "{}"
-    """In tables; the braces stand for the field where it names the features, else for the name."""
+    """Its label in tables; the braces stand for the field if that names the features, else for the name."""
 
 
 def beside_floor(measure: Callable[[Features, Features], float]) -> Callable[[Inputs], Fields]:
-    """`measure(features, reference)` of the synthetic images and of the floor's."""
+    """Computes `measure(features, reference)` for the synthetic images and for the floor."""
     return lambda inputs: {
         "value": measure(inputs.synthetic, inputs.reference),
         "floor": measure(inputs.floor, inputs.reference),
@@ -78,7 +78,7 @@ def beside_floor(measure: Callable[[Features, Features], float]) -> Callable[[In
 
 
 def frechet_fields(inputs: Inputs) -> Fields:
-    """At n, and at infinity where there are images enough: without the bias of n and of the reference."""
+    """The distance at n and, if there are enough images, at infinity: without the bias of either set."""
     fields: dict[str, Any] = {}
     needed = frechet.smallest_set(inputs.reference.shape[1])
     for prefix, part in (("", "synthetic"), ("floor_", "floor")):
@@ -205,9 +205,10 @@ METRICS: tuple[Metric, ...] = (
 
 
 def field_name(metric: Metric, network: Network, reference: str = "test") -> str:
-    """In `results/evaluate.json`: papers mean the test split, so that another reference is said.
+    """The field in `results/evaluate.json`.
 
-    Names of the papers are for the official Inception only.
+    Papers mean the test split, so the field names any other reference. The papers' names are used for the
+    official Inception only.
     """
     field = metric.field or metric.name
     if not metric.official:
@@ -219,7 +220,7 @@ def field_name(metric: Metric, network: Network, reference: str = "test") -> str
 
 
 def found_in(metric: Metric, evaluation: Fields) -> str | None:
-    """The name of the metric's field in an evaluation, whatever features it is on; None: not there."""
+    """The name of the metric's field in an evaluation, on whatever features; None if it is not there."""
     field = metric.field or metric.name
     for name in evaluation:
         if name == field or (metric.official and name == metric.official):

@@ -1,4 +1,4 @@
-"""What trained classifiers did on test images, summarized by arm."""
+"""Test results of trained classifiers, summarized by arm."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Training sets of real and synthetic images, so many of each class, for --mode=worth."""
+"""Training sets of real and synthetic images, a given number per class, for --mode=worth."""
 
 import itertools
 import math
@@ -14,12 +14,12 @@ ALL = -1
 
 
 class Point(NamedTuple):
-    """A training set: so many images of each class. `ALL` is whatever there are."""
+    """A training set: the number of images per class. `ALL` means all there are."""
 
     real: int
     added: int
     multiple: int
-    """Added images for each real one; 0 without the one or the other."""
+    """Added images per real one; 0 if there are no real or no added images."""
     kind: str = "synthetic"
     """What is added: "synthetic", or as a control of equal size "duplicated" or "augmented" real images."""
 
@@ -30,7 +30,7 @@ class Point(NamedTuple):
 
 
 def per_class(images: labelled.Labelled, num_classes: int) -> int:
-    """As many as the smallest class has."""
+    """The number of images of the smallest class."""
     return int(np.bincount(images.label, minlength=num_classes).min())
 
 
@@ -44,8 +44,8 @@ def points(
 ) -> Iterator[Point]:
     """num_real, num_synthetic: images of the smallest class.
 
-    Sizes there are not images enough for fall away; all real images are always the last size. Raises
-    ValueError where fewer than two real sizes are left, a class has no images, or a control is not known.
+    Drops sizes that there are too few images for; all real images are always the last size. Raises
+    ValueError if fewer than two real sizes are left, a class has no images, or a control is not known.
     """
     unknown = set(controls) - {"duplicated", "augmented"}
     if unknown:
@@ -76,17 +76,17 @@ def points(
 
 
 def order(point: Point) -> tuple[bool, float]:
-    """Sorts real images alone by size and before all other points, which keep their order."""
+    """A sort key: real images alone come first, by size; all other points keep their order."""
     if point.added:
         return True, 0.0
     return False, math.inf if point.real == ALL else point.real
 
 
 def real_point(wanted: float, sizes: Mapping[int, int], num_real: int) -> Point | None:
-    """Real images alone, near `wanted` of all classes together, and between sizes that there are.
+    """Real images alone, near `wanted` in all classes together, and between two existing sizes.
 
-    sizes: images of all classes together, by those of each class. num_real: images of the smallest class.
-    None where no whole number of images in each class lies between.
+    sizes: images per class -> images in all classes together. num_real: images of the smallest class.
+    Returns None if no whole number of images per class lies between.
     """
     few = max(size for size in sizes if sizes[size] < wanted)
     many = min((size for size in sizes if size != ALL and sizes[size] > wanted), default=num_real)
@@ -102,7 +102,7 @@ def training_set(
     seed: int,
     copies: Callable[[Pixels, int], Pixels],
 ) -> labelled.Labelled:
-    """`copies(images, seed)` makes the augmented ones."""
+    """The images of `point`; `copies(images, seed)` makes the augmented ones."""
     if not point.real:
         return subset(made, point.added, seed)
     first = subset(real, point.real, seed)
@@ -117,7 +117,7 @@ def training_set(
 
 
 def repeated(images: labelled.Labelled, number: int) -> labelled.Labelled:
-    """`number` images of each class, its images over and over."""
+    """`number` images of each class, which repeat its images over and over."""
     of_class = [np.flatnonzero(images.label == c) for c in np.unique(images.label)]
     rows = np.concatenate([np.resize(rows, number) for rows in of_class])
     return labelled.Labelled(images.image[rows], images.label[rows])

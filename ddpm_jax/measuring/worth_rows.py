@@ -1,4 +1,4 @@
-"""What --mode=worth found: a row of numbers for each training set."""
+"""Results of --mode=worth: a row of numbers for each training set."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from ddpm_jax.measuring import subsets
 def summarize(
     several: Mapping[subsets.Point, Sequence[Mapping[str, Any]]],
 ) -> list[dict[str, Any]]:
-    """Means and 95 % t-intervals over seeds; gains are over the same real images alone, by seed."""
+    """Means and 95 % t-intervals over seeds; gains, paired by seed, are over the same real images alone."""
     counts = {point: np.array([o["confusion"] for o in found]) for point, found in several.items()}
     right = {p: statistics.accuracy(c) for p, c in counts.items()}
     by_class = {
@@ -57,14 +57,14 @@ def summarize(
 def real_curve(
     several: Mapping[subsets.Point, Sequence[Mapping[str, Any]]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of real images `[M]` and the accuracies of classifiers trained on them alone `[M, S]`."""
+    """Numbers of real images `[M]`, and accuracies of classifiers trained on them alone `[M, S]`."""
     alone = [found for point, found in several.items() if not point.added]
     counts = np.array([[outcome["confusion"] for outcome in found] for found in alone])
     return np.array([found[0]["n_train"] for found in alone]), statistics.accuracy(counts)
 
 
 def worth_fields(found: equivalence.Equivalence) -> dict[str, Any]:
-    """JSON has no infinity: `high` is None where the largest real set is not shown to be better."""
+    """JSON has no infinity, so `high` is None if the largest real set is not shown to be better."""
     high = None if math.isinf(found.high) else found.high
     return {
         "images": found.images,
@@ -77,7 +77,7 @@ def worth_fields(found: equivalence.Equivalence) -> dict[str, Any]:
 def further_point(
     several: Mapping[subsets.Point, Sequence[Mapping[str, Any]]], num_real: int
 ) -> subsets.Point | None:
-    """The real size that tells most about what all synthetic images alone are worth, if any does."""
+    """The real size that tells most about the worth of all synthetic images alone, if any does."""
     sizes, curve = real_curve(several)
     only = several[subsets.Point(0, subsets.ALL, 0)]
     accuracy = statistics.accuracy(np.array([outcome["confusion"] for outcome in only]))

@@ -1,1 +1,1 @@
-"""A trained model: loaded from its checkpoint, and drawn from."""
+"""A trained model: loaded from its checkpoint, and sampled from."""

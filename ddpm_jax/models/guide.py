@@ -1,4 +1,4 @@
-"""A guide in training: where it begins, and what it is worth at each noise level."""
+"""A guide in training: the state it starts from, and its accuracy at each noise level."""
 
 import pathlib
 import shutil
@@ -28,7 +28,7 @@ def restore(
     still: Callable[[Mapping[str, Any]], bool],
     facts: Mapping[str, Any],
 ) -> state.TrainState:
-    """Where to begin. A guide of other images goes, and one of other fields: `still(fields)` is false."""
+    """The state to start from. Removes a guide of other images or other fields (`still(fields)` is false)."""
     sound = retention.sound(directory)
     if any(
         not still(found["extra"].get("reads", {"": None}))
@@ -47,7 +47,7 @@ def restore(
 def accuracy_by_level(
     config: ConfigDict, net: Any, params: Params, table: schedules.Level, held_out: source.Source
 ) -> dict[str, float]:
-    """Accuracy at some t, on validation images; only at t = 0 for a classifier of clean images."""
+    """Accuracy on validation images at some t; for a classifier of clean images, only at t = 0."""
     num = min(len(held_out.labels), MOST_TESTED)
     held_out = source.stratified(held_out, num, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(held_out)))

@@ -1,4 +1,4 @@
-"""A model in training: where it begins, its batches, its validation loss, and what is shown of it."""
+"""A model in training: its first state, its batches, its validation loss, and its progress reports."""
 
 import contextlib
 import itertools
@@ -25,7 +25,7 @@ from ddpm_jax.viz import pictures
 
 
 class Open(NamedTuple):
-    """What is open while the steps go by."""
+    """What is open while the model trains."""
 
     received: Callable[[], str | None]
     writer: metrics.Writer
@@ -36,7 +36,7 @@ class Open(NamedTuple):
 
 @contextlib.contextmanager
 def opened(config: ConfigDict, workdir: pathlib.Path, first: int) -> Iterator[Open]:
-    """All of it is closed, and the last save finished, when the block is left."""
+    """When the block is left, everything is closed and the last save finished."""
     with contextlib.ExitStack() as stack:
         writer = metrics.open_writer(workdir, first) if devices.is_writer() else metrics.no_writer()
         yield Open(
@@ -53,9 +53,9 @@ def opened(config: ConfigDict, workdir: pathlib.Path, first: int) -> Iterator[Op
 def restore(
     parts: Parts, directory: pathlib.Path, facts: Mapping[str, Any]
 ) -> tuple[states.TrainState, dict[int, float]]:
-    """Where to begin, and the validation loss there, if it is known.
+    """The state to start from, and the validation loss there, if it is known.
 
-    Raises ValueError when the images are not those that the checkpoint was trained on.
+    Raises ValueError if the images are not those that the checkpoint was trained on.
     """
     target = devices.abstract(parts.placement, parts.state)
     restored = checkpoints.restore(directory, target)
@@ -72,7 +72,7 @@ def restore(
 
 
 def batches(config: ConfigDict, parts: Parts, first: int) -> Iterator[Batch]:
-    """Of each call from step `first` on. Batch i of the run is a function of (seed, i) alone."""
+    """The batch of each call from step `first` on. Batch i of the run depends on (seed, i) alone."""
     fields, train = config.training, parts.splits.train
     rows = devices.local_rows(parts.placement, fields.batch_size)
     order_of = order.places if parts.resident else order.batches
@@ -86,15 +86,15 @@ def batches(config: ConfigDict, parts: Parts, first: int) -> Iterator[Batch]:
 
 
 def steps_in(placement: devices.Placement) -> Callable[[Batch], int]:
-    """How many steps a call with a batch takes; "pmap" splits each array, and takes one."""
+    """How many steps a call with a batch takes; one under "pmap", which splits each array."""
     return (lambda batch: 1) if placement.parallel == "pmap" else calls.num_steps
 
 
 def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) -> float:
-    """Of the averaged weights, on the same images and with the same noise each time."""
+    """Loss of the averaged weights, on the same images and with the same noise each time."""
     held_out = parts.splits.validation
     num = min(config.training.eval_images, len(held_out.labels))
-    # Equal batches: at most as large as the training's, each a multiple of the devices.
+    # Equal batches, at most as large as in training, each a multiple of the number of devices.
     per_device = min(config.training.batch_size, num) // parts.placement.num_devices
     if per_device == 0:
         raise ValueError(
@@ -115,7 +115,7 @@ def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) 
 
 
 def watched(config: ConfigDict) -> AbstractContextManager[Callable[[], None]]:
-    """`stall.watched`, where there are other processes that this one could wait for in vain."""
+    """`stall.watched`, if there are other processes that this one could wait for in vain."""
     limit = config.training.stall_seconds
     if limit and devices.num_processes() > 1:
         return stall.watched(limit)
@@ -141,7 +141,7 @@ def describe(config: ConfigDict, parts: Parts, first: int) -> str:
 def reporter(
     config: ConfigDict, files: Open, first: int
 ) -> Callable[[int, dict[str, float]], None]:
-    """What is done with a line of metrics: to the files, and to the bar with its speed."""
+    """A function that sends a line of metrics to the files and, with the speed, to the progress bar."""
     before, at = time.monotonic(), first
 
     def report(done: int, values: dict[str, float]) -> None:
@@ -168,9 +168,9 @@ def painter(
     names: Sequence[str],
     programs: training.Programs,
 ) -> Callable[[int, states.TrainState, metrics.Writer], None]:
-    """Samples from the same noise each time, a row for each class.
+    """A function that draws samples from the same noise each time, one row per class.
 
-    What cannot be sampled is refused here, before the training.
+    Refuses here what cannot be sampled, before the training.
     """
     draw = trained.build_draw(config, programs.net, programs.table, "progress")
     labels = np.repeat(np.arange(len(names)), config.sampling.images_per_class)

@@ -28,7 +28,7 @@ def measure(
         estimate = denoise(process.noise(x0, level, eps), level)
         return losses.mse(estimate.eps, eps), losses.mse(estimate.x0, x0)
 
-    # The middles of equal parts: at T itself the error of the noise is next to nothing.
+    # The middles of equal parts, because at T itself the error of the noise is almost zero.
     shares = (np.arange(NUM_LEVELS) + 0.5) / NUM_LEVELS
     rows = np.unique(np.ceil(shares * model.table.num_steps).astype(int))
     each = np.array(

@@ -1,4 +1,4 @@
-"""A trained model from its checkpoint, and images from it in batches of any size."""
+"""A trained model from its checkpoint, and images drawn from it in batches of any size."""
 
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +18,8 @@ from ddpm_jax.diffusion import schedules
 from ddpm_jax.training import checkpoints, devices, retention
 from ddpm_jax.types import Params, Pixels
 
-# Images drawn at once where the config leaves it open; on each device of a CPU, so many bytes of the
-# finest features in float32: docs/performance.md.
+# Most images drawn at once if the config leaves it open, and most bytes of the finest features, in
+# float32, on each device of a CPU: docs/performance.md.
 AT_ONCE = 250
 CACHED_BYTES = 2 * 2**20
 
@@ -29,27 +29,27 @@ class Model(NamedTuple):
 
     net: nn.Module
     weights: denoising.Weights
-    """Averaged over the training."""
+    """The weights averaged over the training."""
     table: schedules.Level
     class_names: tuple[str, ...]
     facts: Mapping[str, Any]
-    """Of the checkpoint: see `checkpoints.Restored`."""
+    """Facts about the checkpoint: see `checkpoints.Restored`."""
 
     @property
     def knows_labels(self) -> bool:
-        """Whether an image that is drawn for a class is of that class."""
+        """Whether an image drawn for a class belongs to that class."""
         return knows_labels(self.net, len(self.class_names))
 
 
 def knows_labels(net: nn.Module, num_classes: int) -> bool:
-    """Whether what the network draws is of the class that is asked for."""
+    """Whether an image drawn by the network belongs to the class that was asked for."""
     return bool(net.num_classes) or num_classes == 1
 
 
 def chosen_step(config: ConfigDict, directory: pathlib.Path) -> int:
     """The step of the checkpoint that `sampling.checkpoint` names.
 
-    Raises FileNotFoundError where there is no such checkpoint (yet).
+    Raises FileNotFoundError if there is no such checkpoint (yet).
     """
     sound, wanted = retention.sound(directory), config.sampling.checkpoint
     if not sound:
@@ -79,10 +79,9 @@ def chosen_step(config: ConfigDict, directory: pathlib.Path) -> int:
 def load_model(config: ConfigDict, directory: pathlib.Path, *, guided: bool = True) -> Model:
     """The averaged weights of the checkpoint that `sampling.checkpoint` names, on all devices.
 
-    With the classifier that `sampling.classifier_scale` asks for, unless `guided` is false.
-    If the newest one is damaged, an older one takes its place; one that is named is not replaced.
-    Raises FileNotFoundError where there is no checkpoint yet, or none of the classifier that
-    `sampling.classifier_scale` asks for.
+    Also loads the classifier that `sampling.classifier_scale` asks for, unless `guided` is false. If the
+    newest checkpoint is damaged, an older one takes its place; a named one is not replaced. Raises
+    FileNotFoundError if there is no checkpoint of the model yet, or none of that classifier.
     """
     step = chosen_step(config, directory)
     class_names = tuple(retention.sound(directory)[step]["extra"].get("class_names", ()))
@@ -105,12 +104,12 @@ def load_model(config: ConfigDict, directory: pathlib.Path, *, guided: bool = Tr
 
 
 def guide_directory(directory: pathlib.Path) -> pathlib.Path:
-    """Where the guiding classifier's checkpoint is, beside those of the model it guides."""
+    """The folder of the guiding classifier's checkpoint, beside that of the model it guides."""
     return directory.with_name("guide")
 
 
 def guide_facts(config: ConfigDict, directory: pathlib.Path) -> dict[str, Any]:
-    """The guide's manifest; raises FileNotFoundError where it is not trained to its last step."""
+    """The guide's manifest; raises FileNotFoundError if it is not trained to its last step."""
     sound = retention.sound(directory)
     if config.guide.num_steps not in sound:
         found = ", ".join(map(str, sound)) or "none"
@@ -130,7 +129,7 @@ def load_guide(config: ConfigDict, directory: pathlib.Path, num_classes: int) ->
     )
     target = devices.abstract(devices.place(), shapes)
     restored = checkpoints.restore_params(directory, target, step=facts["step"])
-    assert restored is not None  # a step that is asked for is found or raises
+    assert restored is not None  # with a step given, it returns or raises
     return restored.params
 
 
@@ -139,7 +138,7 @@ def build_program(
 ) -> Callable[[tuple[denoising.Weights, Key[Array, ""]], Mapping[str, Array]], Array]:
     """`program((weights, stream), {"index": [B], "label": [B]}) -> uint8 images`, spread over the devices.
 
-    The stream of random numbers is an argument: all purposes and seeds share one compiled program.
+    The stream of random numbers is an argument, so all purposes and seeds share one compiled program.
     """
     sampler = denoising.build_sampler(config, net, table)
 
@@ -152,7 +151,7 @@ def build_program(
 
 
 def rows_at_once(config: ConfigDict, num: int) -> int:
-    """Images of a batch where `num` are wanted: it divides over the devices."""
+    """The batch size if `num` images are wanted; a multiple of the number of devices."""
     placement, most = devices.place(), config.sampling.batch_size
     if most < 0:
         raise ValueError(f"sampling.batch_size is {most}; it must be at least 0")
@@ -169,8 +168,8 @@ def build_draw(
 ) -> Callable[..., Iterator[Pixels]]:
     """`draw(weights, labels, first=0)` yields the images `first`, `first + 1`, ... in batches.
 
-    Image i is a function of (seed, purpose, i) and its label: not of the batch, nor of the devices,
-    which share each batch. All batches have one shape, so that there is one compiled program.
+    Image i is a function of (seed, purpose, i) and its label, not of the batch or of the devices, which
+    share each batch. All batches have one shape, so there is one compiled program.
     """
     placement = devices.place()
     compiled = build_program(config, net, table)
@@ -188,7 +187,7 @@ def build_draw(
             }
             return compiled((weights, stream), devices.put_batch(placement, batch))
 
-        # A batch ahead: the device works while the caller does something with the one before.
+        # One batch ahead: the device works while the caller handles the previous batch.
         ahead: Array | None = begin(0)
         for start in range(0, len(labels), size):
             batch = ahead

@@ -1,4 +1,4 @@
-"""Self-attention over the pixels of a feature map: softmax, and two kinds linear in their number.
+"""Self-attention over the pixels of a feature map: softmax, and two kinds of linear cost.
 
 Every kind is a convex combination of the values: the weights of a query sum to one over the keys.
 The linear kinds weigh by <a(q_i), b(k_j)> with a normalized over features and b over positions
@@ -29,7 +29,7 @@ def softmax(q: Heads, k: Heads, v: Heads) -> Heads:
 
 @jax.custom_jvp
 def _logits(q: Float[Array, "B heads N D"], k: Float[Array, "B heads D N"]) -> Array:
-    """The product in float32, its gradients' products in the type of q and k."""
+    """q k in float32; the gradients' products are in the dtype of q and k."""
     return jnp.matmul(q, k, preferred_element_type=jnp.float32)
 
 
@@ -65,7 +65,7 @@ KINDS = {"softmax": softmax, "linear_softmax": linear_softmax, "linear_elu": lin
 
 
 class SelfAttention(nn.Module):
-    """x + attention(norm(x)), zero at initialization.
+    """x + attention(norm(x)); the attention branch is zero at initialization.
 
     head_channels: width of one head; None divides the input's channels among the heads. The
     output of `linear_softmax` is RMS-normalized, with a gain that starts at zero.
@@ -88,7 +88,7 @@ class SelfAttention(nn.Module):
         inner = self.num_heads * head_channels
 
         h = self.norm(dtype=self.dtype, name="norm")(x).reshape(batch, height * width, channels)
-        # One product for all three: three of a third of the width are slower on CPU and GPU alike.
+        # One product for q, k and v: three separate ones are slower on CPU and GPU alike.
         qkv = Dense(3 * inner, dtype=self.dtype, kernel_init=init, name="qkv")(h)
         qkv = qkv.reshape(batch, height * width, 3, self.num_heads, head_channels)
         h = KINDS[self.kind](qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]).reshape(
@@ -101,6 +101,6 @@ class SelfAttention(nn.Module):
             channels, dtype=self.dtype, kernel_init=init if normalized else zeros, name="out"
         )(h)
         if normalized:
-            # The zero is in the norm's gain: an RMS of zeros has no useful gradient.
+            # The norm's gain starts at zero instead: an RMS of zeros has no useful gradient.
             h = RMSNorm(scale_init=zeros, dtype=self.dtype, name="out_norm")(h)
         return x + h

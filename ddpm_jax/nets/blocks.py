@@ -15,21 +15,21 @@ from ddpm_jax.nets.resampling import nearest
 
 CONDITIONING = ("add", "film")
 
-# Its gradient recomputes the sigmoid: in a U-Net's training step that is 18% less memory than to
-# keep it, and a tenth less time on a CPU.
+# The gradient recomputes the sigmoid. Compared with keeping it, a U-Net's training step takes 18%
+# less memory, and a tenth less time on a CPU.
 silu = jax.checkpoint(nn.silu)
 
-# A 1x1 convolution is a product of the pixels' channels, and faster called one.
+# A 1x1 convolution is a matrix product over the channels, and runs faster as one.
 conv1x1 = partial(Dense, kernel_init=init)
 zero_conv1x1 = partial(Dense, kernel_init=nn.initializers.zeros)
 zero_conv = partial(Conv, kernel_init=nn.initializers.zeros)
 
 
 class ResidualBlock(nn.Module):
-    """norm, SiLU, conv, twice, beside a 1x1 shortcut where the width changes (Ho et al. 2020, B).
+    """(norm, SiLU, conv) twice, plus a shortcut: 1x1 where the width changes (Ho et al. 2020, B).
 
-    conditioning: `add`s a projection of the embedding after the first convolution, or scales and
-    shifts the second norm by it (`film`: Perez et al. 2018; Dhariwal & Nichol 2021, eq. 4).
+    conditioning: `add` adds a projection of the embedding after the first convolution; `film` scales
+    and shifts the second norm by it (Perez et al. 2018; Dhariwal & Nichol 2021, eq. 4).
     """
 
     features: int

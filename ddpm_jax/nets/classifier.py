@@ -1,6 +1,6 @@
 """Image classifiers, for clean images or, with the noise level as a second input, for noisy ones.
 
-None keeps mutable state: where there is normalization it is GroupNorm.
+None keeps mutable state: normalization, where used, is GroupNorm.
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ conv3x3 = partial(Conv, kernel_init=nn.initializers.he_normal())
 class Classifier(nn.Module):
     """A trunk that yields features [B, D], and a linear head on them.
 
-    noise_level: the network takes t, in steps, and must be given it.
+    noise_level: the network requires t, in steps.
     """
 
     trunk: nn.Module
@@ -42,7 +42,7 @@ class Classifier(nn.Module):
     def features(
         self, x: Features, t: Float[Array, "B"] | None = None, *, train: bool = False
     ) -> Float[Array, "B D"]:
-        """What the linear head sees."""
+        """The input of the linear head."""
         if self.noise_level != (t is not None):
             wanted, got = ("a", "none") if self.noise_level else ("no", "one")
             raise ValueError(f"this classifier wants {wanted} noise level t, got {got}")
@@ -51,7 +51,7 @@ class Classifier(nn.Module):
 
 
 class FourConvTrunk(nn.Module):
-    """Two convolutions and a max-pool at 32, then at 64 channels, then 128 units."""
+    """Two convolutions and a max-pool with 32 channels, the same with 64, then 128 units."""
 
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
@@ -76,7 +76,7 @@ class FourConvTrunk(nn.Module):
 
 
 class ResNetTrunk(nn.Module):
-    """Pre-activation residual blocks (He et al. 2016b), one width a stage, mean over the pixels."""
+    """Pre-activation residual blocks (He et al. 2016b), one width per stage, mean over pixels."""
 
     widths: tuple[int, ...] = (32, 64, 128)
     blocks_per_stage: int = 2
@@ -115,7 +115,7 @@ def four_conv(
     noise_level: bool = False,
     dtype: DTypeLike = jnp.float32,
 ) -> Classifier:
-    """The first of the five systems' classifier, for images whose sides are multiples of 4."""
+    """The classifier of the first of the five systems, for images whose sides are multiples of 4."""
     return Classifier(FourConvTrunk(dropout, dtype), num_classes, noise_level, dtype)
 
 

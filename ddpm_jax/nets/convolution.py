@@ -16,19 +16,19 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 Kernel = Float[Array, "rows columns C D"]
 
-# Ho et al. 2020's initialization, Glorot's uniform, of everything that does not start at zero.
+# Glorot uniform, as in Ho et al. 2020, for everything that does not start at zero.
 init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 
 
 @on_cpu(cpu_convolution.convolve)
 def convolve(x: Float[Array, "B H W C"], kernel: Kernel) -> Float[Array, "B H W D"]:
-    """With a stride of one and zeros around."""
+    """Convolve with stride one and zero padding."""
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)
 
 
 @on_cpu(cpu_convolution.convolve_strided)
 def convolve_strided(x: Float[Array, "B H W C"], kernel: Kernel) -> Float[Array, "B h w D"]:
-    """With a stride of two for kernels of at most 3x3: a window at every even row and column."""
+    """Convolve with stride two, kernels up to 3x3: a window starts at every even row and column."""
     padding = [
         (0, max(0, side % 2 + taps - 2))
         for side, taps in zip(x.shape[1:3], kernel.shape[:2], strict=True)
@@ -40,7 +40,7 @@ def convolve_strided(x: Float[Array, "B H W C"], kernel: Kernel) -> Float[Array,
 def convolve_doubled(
     x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C D"]
 ) -> Float[Array, "B 2*H 2*W D"]:
-    """`convolve` of x with every pixel repeated as 2x2, in the type of x."""
+    """`convolve` x with every pixel repeated as 2x2, in the dtype of x."""
     return lax.conv_general_dilated(
         nearest(x), kernel.astype(x.dtype), (1, 1), "SAME", dimension_numbers=LAYOUT
     )
@@ -52,7 +52,7 @@ def product(x: Float[Array, "... C"], kernel: Float[Array, "C D"]) -> Float[Arra
 
 
 def _dot_general(x: Array, kernel: Array, dimensions: object, precision: object = None) -> Array:
-    """As Flax's Dense asks for it: the last axis of x, the first of the kernel, JAX's precision."""
+    """`product` as Flax's Dense calls it: last axis of x, first of the kernel, JAX's precision."""
     return product(x, kernel)
 
 
@@ -60,10 +60,10 @@ Dense = partial(nn.Dense, dot_general=_dot_general)
 
 
 class Conv(nn.Module):
-    """A convolution of stride one or two; at two the windows start at even pixels.
+    """A convolution of stride one or two; with stride two the windows start at even pixels.
 
-    That is TensorFlow's SAME for even sides, as in Ho et al.'s network: zeros at the end alone.
-    `doubled` convolves the input with every pixel repeated as 2x2, for a kernel of 3x3.
+    For even sides this is TensorFlow's SAME, as in Ho et al.'s network: zeros only at the end.
+    `doubled` first repeats every input pixel as 2x2; the kernel must be 3x3.
     """
 
     features: int

@@ -1,8 +1,8 @@
 """A U-Net of plain double convolutions and multi-head attention at every resolution but one.
 
-The first of the five systems' network, with these departures: GroupNorm of one group where it had
-BatchNorm (no mutable state), half-pixel bilinear upsampling where it aligned corners, and zeros at
-the end of each attention and of the net.
+The network of the first of the five systems, with these departures: GroupNorm with one group instead
+of BatchNorm (no mutable state), half-pixel bilinear upsampling instead of aligned corners, and the
+last layer of each attention and of the net initialized to zero.
 """
 
 from functools import partial
@@ -22,7 +22,7 @@ ACTIVATIONS = {"gelu": nn.gelu, "relu": nn.relu}
 
 
 class DoubleConv(nn.Module):
-    """3x3 convolution, activation, norm, twice; `middle` channels in between."""
+    """(3x3 convolution, activation, norm) twice, with `middle` channels in between."""
 
     features: int
     middle: int
@@ -62,8 +62,8 @@ class AttentionMLP(nn.Module):
 class DoubleConvUNet(nn.Module):
     """Max-pool down, bilinear up, t added after each; the defaults have 15.6 M parameters.
 
-    multipliers: width of each level in units of `base_channels`; one less halving than levels.
-    attention: the kind on the way down from the second level and on the way up, or `none`.
+    multipliers: width of each level in units of `base_channels`; one halving fewer than levels.
+    attention: the kind at all levels but the first on the way down, and at all on the way up; or `none`.
     """
 
     out_channels: int

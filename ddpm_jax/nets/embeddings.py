@@ -1,4 +1,4 @@
-"""Noise level and class -> one vector an image, which conditions every block."""
+"""Noise level and class -> one vector per image, which conditions every block."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def sinusoidal(
 
 
 class AddLabel(nn.Module):
-    """Add a row of a table of K + 1 classes, the last the null class; K = 0 is unconditional.
+    """Add the label's row of a table of K + 1 classes, the last the null class; K = 0: unconditional.
 
     A label outside 0..K reads as NaN, so that it stops a run instead of posing as a class.
     """
@@ -39,7 +39,7 @@ class AddLabel(nn.Module):
             return h
         if not self.num_classes:
             raise ValueError("an unconditional network (num_classes=0) takes no label")
-        # Of the size of the time embedding it is added to; Flax's default would be a tenth of that.
+        # As large as the time embedding it is added to; Flax's default would be a tenth of that.
         init = nn.initializers.normal(1.0)
         table = nn.Embed(
             self.num_classes + 1, h.shape[-1], dtype=self.dtype, embedding_init=init, name="table"

@@ -18,7 +18,7 @@ Film = tuple[Float[Array, "B C"], Float[Array, "B C"]]
 
 @on_cpu(products.repeat)
 def _repeat(means: Float[Array, "B groups"], *, times: int) -> Float[Array, "B C"]:
-    """A group's mean for each of its channels."""
+    """Repeat each group's mean for each of its channels."""
     return jnp.repeat(means, times, axis=1)
 
 
@@ -38,7 +38,7 @@ class GroupNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
         x = x.astype(jnp.float32)
 
-        # Per channel first: that reduction runs along contiguous memory; groups are [B, C] work.
+        # Reduce per channel first, along contiguous memory; grouping is then only [B, C] work.
         def per_group(channel_means):
             means = jnp.mean(channel_means.reshape(batch, self.num_groups, -1), axis=-1)
             return _repeat(means, times=channels // self.num_groups)

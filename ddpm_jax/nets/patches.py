@@ -1,8 +1,8 @@
 """A U-Net that changes resolution by whole patches, with attention linear in the pixels.
 
-The fifth system's network, mended: its attention replaced its input and its weights did not sum to
-one (here `attention.SelfAttention`), its refinement used BatchNorm, and its three patches of 4 took
-32x32 down to a single pixel.
+The fifth system's network, fixed. In the original, attention replaced its input and its weights did
+not sum to one (here `attention.SelfAttention`), refinement used BatchNorm, and three patches of 4
+took 32x32 down to a single pixel.
 """
 
 from functools import partial
@@ -20,7 +20,7 @@ from ddpm_jax.nets.normalization import Features, GroupNorm
 
 
 class PatchConv(nn.Module):
-    """Patches to pixels by a linear map: a convolution whose kernel is its stride.
+    """Map each patch linearly to one pixel: a convolution whose kernel is as large as its stride.
 
     Zeros at the bottom and right complete the last patches.
     """
@@ -38,7 +38,7 @@ class PatchConv(nn.Module):
 
 
 class PatchExpand(nn.Module):
-    """Pixels to patches by a linear map."""
+    """Map each pixel linearly to a patch."""
 
     features: int
     patch_size: int
@@ -52,7 +52,7 @@ class PatchExpand(nn.Module):
 
 
 class NormedConvs(nn.Module):
-    """3x3 convolution, GroupNorm of one group, GELU, twice; `residual` adds x before the last."""
+    """(3x3 convolution, GroupNorm with one group, GELU) twice; `residual` adds x before the last GELU."""
 
     features: int
     residual: bool = False
@@ -68,7 +68,7 @@ class NormedConvs(nn.Module):
 
 
 class Refinement(nn.Module):
-    """A correction to a finished picture by residual blocks at full resolution, in float32."""
+    """Correct a finished picture by residual blocks at full resolution, in float32."""
 
     num_blocks: int
     features: int = 64
@@ -85,12 +85,12 @@ class Refinement(nn.Module):
 
 
 class PatchUNet(nn.Module):
-    """Levels a patch apart, two pairs of convolutions and an attention each.
+    """Levels one patch apart, each with two pairs of convolutions and one attention.
 
-    multipliers: width of each level in units of `base_channels`; `patch_sizes`: the steps between.
-    min_side: raises if the lowest feature map is smaller; 1 lets it be a single pixel.
-    max_t: what `t` is divided by for the `mlp` time embedding, so the number of steps.
-    num_refine_blocks: residual blocks of the refinement head; 0 is no head.
+    multipliers: width of each level in units of `base_channels`; patch_sizes: the steps between levels.
+    min_side: raises if the lowest feature map is smaller; 1 allows a single pixel.
+    max_t: divisor of `t` for the `mlp` time embedding, that is, the number of steps.
+    num_refine_blocks: residual blocks of the refinement head; 0 omits the head.
     """
 
     out_channels: int

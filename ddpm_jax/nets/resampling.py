@@ -1,4 +1,4 @@
-"""Moves between resolutions that have no parameters."""
+"""Changes of resolution without parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def bilinear(x: Features) -> Float[Array, "B 2*H 2*W C"]:
 def max_pool(x: Features) -> Float[Array, "B h w C"]:
     """The largest of every 2x2 pixels.
 
-    By comparing slices: on a CPU the gradient of XLA's own pooling takes over 20 times as long.
+    It compares slices: on a CPU the gradient of XLA's own pooling takes over 20 times as long.
     """
     rows = jnp.maximum(x[:, ::2], x[:, 1::2])
     return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])

@@ -26,15 +26,15 @@ class UNet(nn.Module):
 
     The defaults are the paper's 35.7 M-parameter CIFAR-10 network.
 
-    multipliers: width of each level in units of `base_channels`; one less halving than levels.
-    attention_resolutions: rows of the feature maps that attend; each must be a level's.
+    multipliers: width of each level in units of `base_channels`; one halving fewer than levels.
+    attention_resolutions: row counts of the feature maps with attention; each must be a level's.
     attention: the kind at all of them, or one kind for each; `none` is also a kind.
     middle_attention: the kind between the two blocks at the bottom.
     head_channels: width of one head; 0 divides the channels among the heads.
-    num_classes: K; labels are then wanted, 0..K-1 or K, the null class. 0 is unconditional.
+    num_classes: K; labels are then required, 0..K-1, or K for the null class. 0 is unconditional.
     time_embedding: `sinusoidal` of t, or `mlp` of t / max_t (max_t: the number of steps).
     patch_size: side of the pixel blocks folded into channels before the net, and unfolded after it.
-    dtype: of the computation; parameters, statistics, last convolution and output are float32.
+    dtype: the compute dtype; parameters, statistics, last convolution and output are float32.
     """
 
     out_channels: int
@@ -84,7 +84,7 @@ class UNet(nn.Module):
         return resampling.depth_to_space(h, self.patch_size)
 
     def _encode(self, h: Array, block: Block, kinds: list[str]) -> list[Array]:
-        """Every feature map on the way down, which the way up takes in again."""
+        """Every feature map on the way down, for the skips on the way up."""
         skips = [h]
         for level, kind in enumerate(kinds):
             if level:
@@ -145,7 +145,7 @@ class UNet(nn.Module):
         return norms[self.norm]
 
     def _attention(self, x: Array) -> list[str]:
-        """The kind of attention at each level, after checking what must fit the image."""
+        """The kind of attention at each level; raises if the settings do not fit the image."""
         if self.resampling not in RESAMPLING:
             known = ", ".join(RESAMPLING)
             raise ValueError(f"unknown resampling {self.resampling!r}; known: {known}")

@@ -1,4 +1,4 @@
-"""Seconds of each stage of a run, by what they are spent on, from the programs that it will compile."""
+"""Seconds of each stage of a run, by what they are spent on, timed on the programs that it will compile."""
 
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ SECONDS_OF_CLASSIFIER = 3.0
 
 
 class Part(NamedTuple):
-    """Of a stage: how often, and how many seconds each takes."""
+    """Part of a stage: how often it is done, and how many seconds each time takes."""
 
     number: int
     each: float
@@ -74,7 +74,7 @@ def timed(
     classified, num_features = by_classifiers(config, parts, sizes)
     stages = {
         "train": {name: Part(counts[name], takes[name]) for name in takes},
-        # Then one image of each class again, with all that it was on its way.
+        # After the grid, one image of each class is drawn again, with all its intermediate states.
         "sample": {
             "checkpoint read": Part(1, load),
             "warm-up": Part(1, draw[sizes.grid_at_once].warm_up),
@@ -109,7 +109,7 @@ def in_turn(stages: Mapping[str, Mapping[str, Part]]) -> Iterator[tuple[str, dic
 def by_classifiers(
     config: ConfigDict, parts: training.Parts, sizes: requirements.Sizes
 ) -> tuple[dict[str, dict[str, Part]], int]:
-    """The stages that train classifiers or look with them, and how many features they compare."""
+    """The stages that train classifiers or use their features, and the number of features compared."""
     section, splits = config.classifier, parts.splits
     one = timings.classifier_seconds(config, splits.train, SECONDS_OF_CLASSIFIER)
     fit = one.begin + section.num_steps * one.step

@@ -1,4 +1,4 @@
-"""What fits into a device's memory in the place of what does not; every figure is compiled."""
+"""What fits into a device's memory instead of what does not; every figure comes from compiling."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from ddpm_jax.planning.requirements import (
 from ddpm_jax.training import devices, footprint
 
 MOST_COMPILED = 5
-"""Programs that are compiled in search of one that fits."""
+"""Most programs to compile in search of one that fits."""
 
 
 def shortage(
@@ -25,7 +25,7 @@ def shortage(
     memory: Mapping[str, int],
     limit: int,
 ) -> str | None:
-    """None where all fits."""
+    """What does not fit, and what would; None if everything fits."""
     programs = parts.programs
     if memory["training"] > limit:
         return training_shortage(config, parts.placement, programs, limit)
@@ -44,7 +44,7 @@ def shortage(
 def training_shortage(
     config: ConfigDict, placement: devices.Placement, programs: training.Programs, limit: int
 ) -> str:
-    """What would fit in the place of a training step that does not; every figure is compiled."""
+    """What would fit instead of a training step that does not; every figure comes from compiling."""
 
     def takes(**fields: int) -> int:
         other = config.copy_and_resolve_references()
@@ -62,7 +62,7 @@ def training_shortage(
     ways = [f"largest that fits is {largest}"] if largest else []
     (n0, b0), (n1, b1) = sorted(known.items())[0], sorted(known.items())[-1]
     if n1 > n0:
-        each = (b1 - b0) / (n1 - n0)  # of an image of the batch, all parts of it together
+        each = (b1 - b0) / (n1 - n0)  # bytes per image of the batch, over all its parts
         several = accumulation_that_fits(
             lambda n: takes(accumulate=n), batch // placement.num_devices, parts, limit,
             (b1 - each * n1, each * placement.num_devices * parts),
@@ -74,7 +74,7 @@ def training_shortage(
 def sampling_shortage(
     config: ConfigDict, programs: training.Programs, what: str, num: int, beside: int, limit: int
 ) -> str:
-    """The same of a program that draws `num` images at once, with `beside` bytes of other things."""
+    """The same for a program that draws `num` images at once, with `beside` bytes of other things."""
     known: dict[int, int] = {}
     largest = largest_that_fits(
         lambda n: beside + compile_sampling(config, programs, n).takes.total,
@@ -87,10 +87,10 @@ def sampling_shortage(
 def largest_that_fits(
     takes: Callable[[int], int], size: int, unit: int, limit: int, known: dict[int, int]
 ) -> int | None:
-    """The largest multiple of `unit` below `size`, which does not fit, whose program does.
+    """The largest multiple of `unit` whose program fits; it is below `size`, which does not fit.
 
-    On the line through the bytes of two sizes, and then of those around the limit; `takes(n)` compiles,
-    and what it said is left in `known`.
+    Searches on the line through the bytes of two sizes, then of those around the limit. `takes(n)`
+    compiles; its results are left in `known`.
     """
     known[size] = takes(size)
     wanted = max(unit, size // 2 // unit * unit)
@@ -110,10 +110,10 @@ def largest_that_fits(
 def accumulation_that_fits(
     takes: Callable[[int], int], rows: int, now: int, limit: int, line: tuple[float, float]
 ) -> int | None:
-    """The fewest parts of a batch of `rows` (of one device), more than there are `now`, that fit.
+    """The fewest parts that fit, more than `now`, of a batch of `rows` (of one device).
 
-    `line` is (bytes without a row, bytes of a row that is in work), by which those are passed over
-    that cannot fit; `takes(parts)` compiles.
+    `line` is (bytes without a row, bytes of a row in work); by it, numbers of parts that cannot fit are
+    skipped. `takes(parts)` compiles.
     """
     without, each = line
     likely = [

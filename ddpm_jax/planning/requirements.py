@@ -1,4 +1,4 @@
-"""What a run will take of its machine, before it is begun: memory, work, disk, and what would fit."""
+"""What a run will take of its machine, before it begins: memory, work and disk."""
 
 import pathlib
 import shutil
@@ -24,11 +24,11 @@ class Compiled(NamedTuple):
     program: jax.stages.Compiled
     takes: footprint.Footprint
     seconds: float
-    """That tracing and compiling took, here and now."""
+    """Seconds that tracing and compiling took, here and now."""
 
 
 class Sizes(NamedTuple):
-    """Images that are drawn: for a grid, at once for that, for the export, at once for that."""
+    """Images to draw: for a grid in all and at once, for the export in all and at once."""
 
     grid: int
     grid_at_once: int
@@ -57,7 +57,7 @@ def compile_sampling(config: ConfigDict, programs: training.Programs, num: int) 
 
 
 def sampled_weights(config: ConfigDict, programs: training.Programs) -> Weights:
-    """What images are drawn with, as it is before the training."""
+    """The weights that images are drawn with, as they are before the training."""
     params = programs.begin().ema_params
     if not config.sampling.classifier_scale:
         return Weights(params)
@@ -76,12 +76,12 @@ def sizes(config: ConfigDict, splits: source.Splits) -> Sizes:
 def gflop_an_image(
     config: ConfigDict, placement: devices.Placement, step: footprint.Footprint
 ) -> float:
-    """Of a training step, with its share of what is done once for the batch."""
+    """GFLOP per image of a training step, with its share of the work done once per batch."""
     counted = config.training.batch_size / placement.num_devices
     if training.unrolled(placement):
         counted *= config.training.steps_per_call
     else:
-        # The body of a loop, over parts or steps, counts once.
+        # XLA counts the body of a loop, over parts or steps, once.
         counted /= config.training.accumulate
     return step.gflop / counted
 
@@ -89,7 +89,7 @@ def gflop_an_image(
 def training_memory(
     state: states.TrainState, step: footprint.Footprint, grid: footprint.Footprint
 ) -> dict[str, int]:
-    """Bytes of each device. A grid is drawn from the average while the rest of the state lies beside."""
+    """Bytes on each device. A grid is drawn from the average while the rest of the state stays in memory."""
     kept = {
         "parameters": footprint.num_bytes(state.params),
         "average": footprint.num_bytes(state.ema_params),
@@ -105,7 +105,7 @@ def training_memory(
 
 
 def actions(config: ConfigDict, first: int) -> dict[str, int]:
-    """How often the loop does what, from step `first` to the last one: see `loop.run`."""
+    """How often the loop does each action, from step `first` to the last one: see `loop.run`."""
     last, training = config.training.num_steps, config.training
 
     def times(every: int) -> int:
@@ -122,7 +122,7 @@ def actions(config: ConfigDict, first: int) -> dict[str, int]:
 
 
 def num_compared(config: ConfigDict, splits: source.Splits, sizes: Sizes) -> int:
-    """Images that features are taken of."""
+    """Number of images whose features are extracted."""
     test = len(splits.test.labels)
     synthetic = min(config.evaluation.num_images or test, sizes.export)
     return len(splits.train.labels) + test + synthetic
@@ -135,14 +135,14 @@ def disk(
     sizes: Sizes,
     num_features: int | None,
 ) -> dict[str, int]:
-    """Bytes at most: the newest checkpoints, the best and one that is being written."""
+    """Most bytes on disk. Checkpoints are the newest ones, the best and one that is being written."""
     saves = actions(config, 0)["saves"]
     kept = min(config.training.keep + 2, saves)
     side, _, channels = datasets.image_shape(config)
     fields = {
         "checkpoint": footprint.num_bytes(parts.state),
         "checkpoints": footprint.num_bytes(parts.state) * kept,
-        # Its images are beside it until it is whole.
+        # "export": a plain file of the images lies beside it until it is whole.
         "synthetic.npz": sizes.export * (side * side * channels + 4) + NAMES_AND_META,
         "export": sizes.export * (2 * side * side * channels + 4) + NAMES_AND_META,
     }

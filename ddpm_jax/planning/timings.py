@@ -1,4 +1,4 @@
-"""Seconds that the parts of a run take, from a few of each."""
+"""Seconds that the parts of a run take, measured on a few of each."""
 
 import contextlib
 import itertools
@@ -24,24 +24,24 @@ from ddpm_jax.training import checkpoints, devices, footprint, loop
 from ddpm_jax.training import state as states
 
 WARM_UP = 1
-"""Steps that are not counted: the first one waits for memory."""
+"""Steps that are not counted, because the first one waits for memory."""
 SECONDS_IN_SHORT = 0.3
 FEWEST_STEPS_LEFT = 50
-"""Of a training, for timing some of them to be worth it."""
+"""A training with fewer steps left is not worth timing."""
 FEWEST_SOLVER_STEPS = 4
 CLASSIFIER_STEPS = 4
-"""Of the shorter of two trainings whose difference is timed."""
+"""Steps of the shorter of two trainings whose difference is timed."""
 
 
 class Drawing(NamedTuple):
-    """Seconds of a batch, and what a process's first one takes more."""
+    """Seconds of a batch, and the additional seconds of a process's first batch."""
 
     each: float
     warm_up: float
 
 
 class Classifier(NamedTuple):
-    """Seconds of a training: what it takes to begin one, each step, and each image's features."""
+    """Seconds to begin a training, for each step, and for each image's features."""
 
     begin: float
     step: float
@@ -52,11 +52,11 @@ class Classifier(NamedTuple):
 def step_seconds(
     config: ConfigDict, parts: training.Parts, step: Any, begin: states.TrainState, seconds: float
 ) -> tuple[float, states.TrainState]:
-    """The median step's, on real batches, and the state after the last. Takes about `seconds`."""
+    """Median seconds of a step on real batches, and the state after the last. Takes about `seconds`."""
     steps_in = in_training.steps_in(parts.placement)
     asked: list[float] = []
     num: list[int] = []
-    """Steps of the call that a batch is asked for."""
+    """Steps of the call that each batch is for."""
 
     def stamped(batches: Iterable[Any]) -> Iterable[Any]:
         for batch in batches:
@@ -64,7 +64,7 @@ def step_seconds(
             num.append(steps_in(batch))
             yield batch
 
-    # The first calls only queue their steps; from then on a batch is asked for when a step is done.
+    # The first calls only queue their steps; after that, a batch is asked for when a step is done.
     first = WARM_UP + loop.IN_FLIGHT + 1
     at = int(begin.step)
     end = loop.run(
@@ -78,7 +78,7 @@ def step_seconds(
         stop=lambda: len(asked) > first + 1 and asked[-1] - asked[0] > seconds,
         num_in=steps_in,
     )
-    # What a batch waited for is the call that left the queue for it.
+    # Each batch waited for the call that left the queue to make room for it.
     waited = [b - a for a, b in itertools.pairwise(asked[first:])]
     done = num[first - loop.IN_FLIGHT :]
     return statistics.median(t / n for t, n in zip(waited, done, strict=False)), end
@@ -87,7 +87,7 @@ def step_seconds(
 def announced(
     config: ConfigDict, parts: training.Parts, begin: states.TrainState
 ) -> training.Parts:
-    """Say in short what the training will take, and hand on its compiled step."""
+    """Print in short what the training will take; returns its parts with the step compiled."""
     # Several processes would have to agree on how many steps they time; `pmap` compiles by itself.
     if devices.num_processes() > 1 or parts.placement.parallel == "pmap":
         return parts
@@ -101,9 +101,9 @@ def announced(
 def foresee(
     config: ConfigDict, parts: training.Parts, begin: states.TrainState
 ) -> tuple[training.Parts, Iterator[str]]:
-    """What a training will take, in short; and its parts, the step compiled, as it is from now on.
+    """The parts of a training with the step compiled, and lines that say in short what it will take.
 
-    A warning is among the lines where it does not fit.
+    The lines include a warning if it may not fit.
     """
     step = requirements.compile_training(parts.placement, parts.programs)
     held = footprint.num_bytes(begin)
@@ -121,10 +121,10 @@ def foresee(
                 f"{units.num_bytes(limit)}; --mode=plan finds what does"
             )
         left = config.training.num_steps - int(begin.step)
-        # The steps that are timed are on a copy, and come on top of the training.
+        # The timed steps run on a copy of the state, in addition to the training's own.
         if left < FEWEST_STEPS_LEFT or step.takes.total + held > limit:
             return
-        with contextlib.suppress(loop.NonFinite):  # the training itself will say more of it
+        with contextlib.suppress(loop.NonFinite):  # the training itself will report it
             each, _ = step_seconds(config, parts, step.program, begin, SECONDS_IN_SHORT)
             yield (
                 f"{config.training.batch_size / each:,.4g} images/s: {left:,} steps in "
@@ -137,7 +137,7 @@ def foresee(
 def evaluation_seconds(
     config: ConfigDict, parts: training.Parts, state: states.TrainState
 ) -> float:
-    """Of one validation loss, from one batch of it."""
+    """Seconds of one validation loss, extrapolated from one batch of it."""
     few, whole = config.copy_and_resolve_references(), _validation_images(config, parts)
     few.training.eval_images = min(whole, config.training.batch_size)
     in_training.validation_loss(few, parts, state)  # compiles
@@ -151,7 +151,7 @@ def _validation_images(config: ConfigDict, parts: training.Parts) -> int:
 
 
 def checkpoint_seconds(folder: pathlib.Path, state: states.TrainState) -> tuple[float, float]:
-    """To write one, beside those of the run, and to read the averaged weights from it; it is removed."""
+    """Seconds to write a checkpoint beside those of the run, and to read its averaged weights; removes it."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".plan-", dir=folder) as beside:
         began = time.perf_counter()
@@ -171,7 +171,7 @@ def drawing_seconds(
     gflop_per_second: float,
     seconds: float,
 ) -> Drawing:
-    """Of `num` images drawn at once. Where that takes over `seconds`, of fewer steps of the solver."""
+    """Seconds of `num` images drawn at once; times fewer solver steps if all would take over `seconds`."""
     weights = requirements.sampled_weights(config, parts.programs)
     given = (devices.replicate(devices.place(), weights), choice.key_for(config.seed, "plan"))
     # XLA counts the body of the loop over the steps once.
@@ -197,7 +197,7 @@ def drawing_seconds(
 
 
 def classifier_seconds(config: ConfigDict, train: source.Source, seconds: float) -> Classifier:
-    """Of the classifier section's trainings: from two of a few steps, on `train`'s first images."""
+    """Seconds of the classifier section's trainings, from two short ones on `train`'s first images."""
     some = source.take(train, range(min(len(train.labels), 4 * config.classifier.batch_size)))
     images = source.decode(some)
     num_classes, group = len(train.class_names), config.classifier.num_seeds
@@ -226,7 +226,7 @@ def classifier_seconds(config: ConfigDict, train: source.Source, seconds: float)
 def feature_seconds(
     config: ConfigDict, train: source.Source, image_shape: tuple[int, int, int]
 ) -> tuple[float, int]:
-    """Of one image's features, by the network or the function that is named; and how many they are."""
+    """Seconds of one image's features by the network or function that is named, and their number."""
     network = feature_networks.build_network(config, train, image_shape)
     images = np.zeros((network.batch_size, *image_shape), np.uint8)
     network.features(images)  # compiles

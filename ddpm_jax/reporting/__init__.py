@@ -1,1 +1,1 @@
-"""Results to sentences, tables and the page: dicts in, text out; no device."""
+"""From results to sentences, tables and the page: dicts in, text out; no device."""

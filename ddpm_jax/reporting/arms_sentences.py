@@ -18,7 +18,7 @@ def table(arms: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def sentence(arms: Mapping[str, Mapping[str, Any]]) -> str:
-    """No winner where the interval of the difference contains zero."""
+    """Names no winner if the interval of the difference contains zero."""
     real = arms["real"]
     parts = [f"real: {percent(real)}"]
     if "synthetic" in arms:

@@ -73,7 +73,7 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
 
 
 def in_words(memory: Mapping[str, Any], num: int) -> list[str]:
-    """For the line that an evaluation prints."""
+    """Parts of the line that an evaluation prints."""
     if memory["copies"] is None:
         return []
     found = memory["pixels"]
@@ -93,10 +93,10 @@ def draw(
     distances: np.ndarray,
     curves: Mapping[str, np.ndarray],
 ) -> None:
-    """The closest pairs, and over the distance the share of images with a training image that near.
+    """Draw the closest pairs, and the share of images with a training image nearer than each distance.
 
-    pairs: uint8 [2, P, H, W, C], samples and the training images that lie next to them, `distances`
-    apart; curves: the distances of each set of images.
+    pairs: uint8 [2, P, H, W, C], samples and their nearest training images, `distances` apart;
+    curves: the distances of each set of images.
     """
     suffix = "" if space == "pixels" else "-features"
     picture = pictures.strip(

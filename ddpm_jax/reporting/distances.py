@@ -1,4 +1,4 @@
-"""How far synthetic images are from real ones: from the entries of `metrics.METRICS` to text."""
+"""How far synthetic images are from real ones, as text made from the entries of `metrics.METRICS`."""
 
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -8,11 +8,11 @@ from ddpm_jax.measuring import metrics
 from ddpm_jax.reporting.items import Fields, Items
 from ddpm_jax.viz import report
 
-PAPERS = ("fid", "kid")  # in capitals where people read
+PAPERS = ("fid", "kid")  # in capitals on the page
 
 
 class Shown(NamedTuple):
-    """A metric that an evaluation has, its row, and its name there."""
+    """A metric of an evaluation, its name there, and its row."""
 
     metric: metrics.Metric
     name: str
@@ -62,7 +62,7 @@ def with_source(metric: metrics.Metric) -> str:
 
 
 def bias_of(frechet: Fields) -> str:
-    """What the Frechet distance's best value is, and why."""
+    """The best value of the Frechet distance, and why."""
     text = (
         "As measured, the Fréchet distance of few images is too large, so its best is the floor's. "
     )
@@ -75,7 +75,7 @@ def bias_of(frechet: Fields) -> str:
 
 
 def primary(evaluation: Fields) -> tuple[str, Fields]:
-    """The distance that sentences are about, and its name."""
+    """The name and fields of the distance that sentences are about."""
     name = evaluation["distance"]
     return capitals(name), evaluation[name]
 
@@ -92,7 +92,7 @@ def sentence(evaluation: Fields) -> str:
 
 
 def summary(evaluation: Fields) -> list[str]:
-    """For the line that an evaluation prints: the metrics that have a column, the first with its floor."""
+    """Parts of the line that an evaluation prints: metrics with a column, the first with its floor."""
     first, *others = [one for one in shown(evaluation) if one.metric.column]
     return [
         f"{first.name}: {first.row.value:.3g} of {evaluation['n']} images "
@@ -102,12 +102,12 @@ def summary(evaluation: Fields) -> list[str]:
 
 
 def columns() -> list[str]:
-    """Of the table of several runs."""
+    """Headings in the table of several runs."""
     return [metric.column for metric in metrics.METRICS if metric.column]
 
 
 def cells(evaluation: Fields | None) -> list[str]:
-    """Under `columns`; the name stands there where it says the features."""
+    """Cells under `columns`; each also gives the metric's name if that depends on the features."""
     found = {one.metric.column: one for one in shown(evaluation or {})}
     return [
         f"{found[column].row.value:.3g}"
@@ -119,7 +119,7 @@ def cells(evaluation: Fields | None) -> list[str]:
 
 
 def table_for_docs() -> str:
-    """What docs/evaluation.md says of every metric, in Markdown."""
+    """The Markdown table of all metrics in docs/evaluation.md."""
     lines = ["| number | what it is | best |", "|---|---|---|"]
     for metric in metrics.METRICS:
         names = [f"`{metric.name}`"]

@@ -1,4 +1,4 @@
-"""What a page is built of: pictures that may be missing, and numbers with their intervals as text."""
+"""Building blocks of a page: pictures that may be missing, and numbers with their intervals as text."""
 
 import pathlib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ Items = list[report.Prose | report.Values | report.Table | report.Images]
 
 
 def picture(path: pathlib.Path, alt: str, caption: str = "") -> Items:
-    """Nothing where the file is not there."""
+    """The picture; empty if the file does not exist."""
     return [report.Images([report.Image(path, alt, caption)])] if path.exists() else []
 
 
@@ -25,5 +25,5 @@ def percent_text(mean: float, half_width: float, sign: str = "±") -> str:
 
 
 def points_text(mean: float, half_width: float, sign: str = "±") -> str:
-    """Of a difference: percentage points, with its own sign."""
+    """A difference in percentage points, with its own sign."""
     return f"{100 * mean:+.1f} {sign} {100 * half_width:.1f}"

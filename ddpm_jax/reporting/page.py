@@ -1,4 +1,4 @@
-"""The page of a run: a section for each thing that its stages have found."""
+"""The page of a run: a section for each finding of its stages."""
 
 import json
 import pathlib
@@ -27,7 +27,7 @@ def build_sections(
     missing: Sequence[str],
     made_with: Fields | None,
 ) -> Iterator[report.Section]:
-    """`missing` are stages that a page should have; `made_with` is what `config.json` holds."""
+    """`missing`: stages that a page should have; `made_with`: the content of `config.json`."""
     known: dict[str, tuple[Sequence[str], Callable[..., Items]]] = {
         "In short": ((), lambda figures, found: in_short(found, missing)),
         "Samples": (("sample",), samples),
@@ -113,7 +113,7 @@ def process(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
 
 def training(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     train = found["train"]
-    planned = found.get("plan", {}).get("stages")  # none where it was found not to fit
+    planned = found.get("plan", {}).get("stages")  # none if the run was found not to fit
     values = {
         "images": f"{train['num_images']:,} in {len(train['class_names'])} classes",
         "parameters": f"{train['num_parameters']:,}",
@@ -136,7 +136,7 @@ def training(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
 
 
 def provenance(found: Mapping[str, Fields], made_with: Fields | None) -> Items:
-    """Per stage the command, seed, digests and versions; and the whole config."""
+    """Command, seed, digests and versions of each stage, and the whole config."""
     shown: Items = []
     for stage, fields in found.items():
         kept = {

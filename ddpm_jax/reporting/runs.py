@@ -1,4 +1,4 @@
-"""Several runs side by side: a row each."""
+"""Several runs side by side, one row each."""
 
 import pathlib
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from ddpm_jax.reporting.items import Fields, Items
 from ddpm_jax.viz import plots, report
 
 Found = Mapping[str, tuple[Fields, Fields | None]]
-"""By the run's name what --mode=classify and, where there is one, --mode=evaluate found."""
+"""Name of a run -> results of --mode=classify and, if there are any, of --mode=evaluate."""
 
 
 def check_comparable(found: Found) -> None:
-    """Raises ValueError where runs were tested on other images, or by other classifiers."""
+    """Raises ValueError if runs were tested on different images, or with different classifiers."""
     first, *others = found
     for field, what in (("test_sha256", "test images"), ("classifier", "classifier settings")):
         for other in others:

@@ -48,7 +48,7 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
 
 
 def draw(path_of: Callable[[str], pathlib.Path], rows: Sequence[Fields], distance: str) -> None:
-    """Over the guidance scale where there are several, else over the steps; a curve a sampler."""
+    """Draw a curve per sampler, over the guidance scale if there are several, else over the steps."""
     over_scale = len({row["scale"] for row in rows}) > 1
     x, x_label = ("scale", "guidance scale") if over_scale else ("num_steps", "steps")
     curves: dict[str, list[Fields]] = {}

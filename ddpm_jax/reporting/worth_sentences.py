@@ -17,7 +17,7 @@ def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def number(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """`found` is what `worth_fields` returns, `rows` are all of the study."""
+    """`found`: what `worth_fields` returns; `rows`: all rows of the study."""
     low, high = found["low"], found["high"]
     if found["images"] is not None:
         return f"{found['images']:,.0f}"
@@ -46,7 +46,7 @@ def _range(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
 
 
 def extremes(both: Sequence[Mapping[str, Any]]) -> str:
-    """The largest gain and the largest loss that were shown by adding synthetic images to real ones."""
+    """The largest gain and the largest loss shown when synthetic images are added to real ones."""
     parts = []
     for what, sign in (("gain", 1), ("loss", -1)):
         shown = [row for row in both if sign * row["gain_over_real"] > row["gain_ci95"]]

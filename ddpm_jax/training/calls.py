@@ -16,11 +16,11 @@ from ddpm_jax.types import Batch
 
 
 def of_any_batch(step: TrainStep, *, unroll: bool) -> TrainStep:
-    """`step` for whatever a call brings, told apart by `label`.
+    """Make `step` accept one batch or several in one call, told apart by the shape of `label`.
 
-    `label` [B]: one step. `label` [K, B]: K steps one after another, every array stacked. With `index`,
-    [B] or [K, B] in its place, each step gathers those rows of the other arrays, which are then whole
-    sets of images and never stacked. `unroll` is as in `make_train_step`.
+    `label` [B]: one step. `label` [K, B]: K steps in sequence, every array stacked. With `index`, [B] or
+    [K, B], in its place, each step gathers those rows of the other arrays, which are then whole sets of
+    images and never stacked. `unroll` is as in `make_train_step`.
     """
 
     def gathering(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
@@ -43,16 +43,16 @@ def of_any_batch(step: TrainStep, *, unroll: bool) -> TrainStep:
 
 
 def num_steps(batch: Batch) -> int:
-    """The steps that a call with this batch takes."""
+    """Number of steps that a call with this batch takes."""
     rows = _rows(batch)
     return rows.shape[0] if rows.ndim == 2 else 1
 
 
 def sizes(first: int, together: int, stops: Sequence[int]) -> Iterator[int]:
-    """Endless: steps of each call from step `first` on, `together` or 1.
+    """Yield, without end, the number of steps of each call from step `first` on: `together` or 1.
 
-    No call goes over a multiple of any of `stops`. What follows depends on the step alone, so that a
-    run that goes on from the end of a call is cut up like one that was never interrupted.
+    No call crosses a multiple of any of `stops`. The sizes depend on the step alone, so that a run
+    resumed from the end of a call is divided like one that was never interrupted.
     """
     done = first
     while True:
@@ -63,7 +63,7 @@ def sizes(first: int, together: int, stops: Sequence[int]) -> Iterator[int]:
 
 
 def _rows(batch: Batch) -> Array:
-    """What has one number a row."""
+    """The array with one number per row."""
     return batch["index" if "index" in batch else "label"]
 
 

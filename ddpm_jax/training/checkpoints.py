@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or are not there: Orbax's files with a manifest of checksums.
+"""Checkpoints that are complete or absent: Orbax's files with a manifest of checksums.
 
-A checkpoint is written as `STEP.saving` and becomes `STEP` by one rename, after its manifest: so
-a folder whose name is a number was complete once. `params`, `ema_params`, `rest` and, where a loss
-has one, its past are separate Orbax items, for inference to read only what it needs.
+A checkpoint is written as `STEP.saving`, its manifest last, and becomes `STEP` by one rename: a folder
+whose name is a number was complete once. `params`, `ema_params`, `rest` and the past of a loss that
+has one are separate Orbax items, so that inference reads only what it needs.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from ddpm_jax.types import Params
 
 log = logging.getLogger(__name__)
 PAST = "memory"
-"""The item of a loss's past, under the name that it has in the files of earlier versions."""
+"""The item of a loss's past, under the name used in the files of earlier versions."""
 
 
 class NoGoodCheckpoint(OSError):
@@ -51,10 +51,9 @@ Save = Callable[..., None]
 def saver(directory: str | os.PathLike[str], *, keep: int) -> Iterator[Save]:
     """Yields `save(state, validation_loss=None, extra=None)`, which returns once `state` is copied.
 
-    The rest happens beside the training; an error in it is raised by the next `save` or on leaving.
-    `extra` is anything JSON can hold. The newest `keep` checkpoints stay, and the one with the
-    lowest `validation_loss` besides; others go once a newer one has been verified. Saving a step
-    twice saves it once.
+    The rest runs in the background; an error in it is raised by the next `save` or on exit. `extra` is
+    anything JSON can hold. The newest `keep` checkpoints and the one with the lowest `validation_loss`
+    are kept; others are removed once a newer one has been verified. Saving a step again does nothing.
     """
     if keep < 1:
         raise ValueError(f"keep {keep} must be at least 1")
@@ -108,11 +107,11 @@ def saver(directory: str | os.PathLike[str], *, keep: int) -> Iterator[Save]:
 
 
 def restore(directory: str | os.PathLike[str], target: TrainState) -> Restored | None:
-    """The newest good checkpoint, or None where there has never been one.
+    """The newest good checkpoint, or None if there has never been one.
 
-    `target` says shapes, dtypes and places (`devices.abstract`): any number of devices will do.
-    Damaged checkpoints are named in a warning, left alone, and passed over; raises
-    `NoGoodCheckpoint` when nothing else is left, `ValueError` when the arrays are not those wanted.
+    `target` gives shapes, dtypes and shardings (`devices.abstract`), for any number of devices.
+    Damaged checkpoints are named in a warning, left alone, and skipped. Raises `NoGoodCheckpoint` if
+    no other is left, `ValueError` if the arrays do not match `target`.
     """
     found = _newest_good(pathlib.Path(directory).absolute(), _items(target))
     if found is None:
@@ -130,9 +129,9 @@ def restore_params(
     item: str = "ema_params",
     step: int | None = None,
 ) -> RestoredParams | None:
-    """Only one item, `ema_params` for inference; safe beside a trainer that goes on saving.
+    """Restore one item, `ema_params` for inference; safe while a trainer keeps saving.
 
-    A `step` that is asked for by name is not replaced by an older one: raises `Damaged`.
+    If a `step` is given and damaged, no older one replaces it: raises `Damaged`.
     """
     if item not in ("ema_params", "params", PAST):
         raise ValueError(f"item {item!r} is not known; there are 'ema_params', 'params', {PAST!r}")
@@ -152,7 +151,7 @@ def restore_params(
 
 
 def _items(state: TrainState) -> dict[str, Any]:
-    # Orbax has no place for an item without arrays.
+    # Orbax cannot store an item without arrays.
     past = {PAST: state.past} if jax.tree.leaves(state.past) else {}
     return past | {
         "params": state.params,
@@ -181,7 +180,7 @@ def _newest_good(
         try:
             return _read(folder, untried[-1], items)
         except Damaged as fault:
-            # A running trainer removes old checkpoints, also the one that is being read.
+            # A running trainer removes old checkpoints, even one that is being read.
             if (folder / str(untried[-1])).exists():
                 log.warning("checkpoint %d is passed over: %s", untried[-1], fault)
                 faults[untried[-1]] = fault
@@ -207,7 +206,7 @@ def _read(
 
 
 def _verified(path: pathlib.Path, step: int, items: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts. All processes read one checkpoint or none: Orbax waits for all of them."""
+    """The facts. All processes must read the same checkpoint: Orbax waits for all of them."""
     fault, facts = None, {}
     try:
         facts = manifest.verify(path, items)
@@ -241,7 +240,7 @@ def _refuse_other_arrays(
 def _complete(
     orbax: ocp.AsyncCheckpointer, folder: pathlib.Path, facts: Mapping[str, Any], keep: int
 ) -> None:
-    """In the background, once Orbax is through: manifest, rename, verify, and only then tidy up."""
+    """Run in the background after Orbax finishes: manifest, rename, verify, and only then tidy up."""
     orbax.wait_until_finished()
     if not devices.is_writer():
         return
@@ -254,7 +253,7 @@ def _complete(
 
 @contextlib.contextmanager
 def _explained(folder: pathlib.Path, step: int) -> Iterator[None]:
-    """Whatever went wrong in Orbax, in TensorStore or on the disk, as one sentence."""
+    """Report any error of Orbax, TensorStore or the disk in one sentence."""
     try:
         yield
     except Exception as error:

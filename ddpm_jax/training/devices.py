@@ -4,9 +4,9 @@ Under "jit" the program is written for the global batch and XLA divides it: the 
 the batch is spread by rows over a one-dimensional mesh of all devices of all processes, and random
 numbers are drawn for the global batch, so that a run does not depend on the number of devices.
 
-Under "pmap" each device runs the step on its own rows and gradients are averaged. A loss that draws
-no random numbers gives the same run; one that does draws other noise than under "jit", and other
-noise on another number of devices, because each device folds its number into the key.
+Under "pmap" each device runs the step on its own rows and gradients are averaged. A loss without
+random numbers gives the same run. A loss with random numbers draws other noise than under "jit", and
+other noise on another number of devices, because each device folds its index into the key.
 """
 
 import os
@@ -27,14 +27,14 @@ AXIS = "devices"
 
 
 class Placement(NamedTuple):
-    """The devices of a run and the way that they are used."""
+    """The devices of a run and how they are used."""
 
     mesh: Mesh
     parallel: str
 
     @property
     def axis_name(self) -> str | None:
-        """What `make_train_step` and `make_eval_step` are to be given."""
+        """`axis_name` for `make_train_step` and `make_eval_step`."""
         return AXIS if self.parallel == "pmap" else None
 
     @property
@@ -47,7 +47,7 @@ class Placement(NamedTuple):
 
     @property
     def by_rows_of_each(self) -> NamedSharding:
-        """Of several batches, stacked."""
+        """`by_rows` for several batches, stacked."""
         return NamedSharding(self.mesh, PartitionSpec(None, AXIS))
 
     @property
@@ -64,12 +64,12 @@ class Placement(NamedTuple):
         return self.mesh.devices.flat[0].platform
 
     def rounded_up(self, batch_size: int) -> int:
-        """The least batch of that many rows or more that divides over the devices."""
+        """The smallest batch of at least `batch_size` rows that divides over the devices."""
         return -(-batch_size // self.num_devices) * self.num_devices
 
 
 def place(parallel: str = "jit", devices: Sequence[Any] | None = None) -> Placement:
-    """On all devices of all processes, unless some are named."""
+    """Use all devices of all processes, unless `devices` names some."""
     if parallel not in ("jit", "pmap"):
         raise ValueError(f"parallel {parallel!r} is not known; there are 'jit' and 'pmap'")
     return Placement(Mesh(np.array(devices or jax.devices()), (AXIS,)), parallel)
@@ -84,9 +84,9 @@ def initialize_distributed(
 ) -> None:
     """Join the processes of this run; call it before anything touches a device.
 
-    What is not given comes from `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and
-    `JAX_PROCESS_ID`, or else from SLURM where `srun` started more than one task. A lone process has
-    nothing to join. A process that is not heard from for `heartbeat_seconds` ends all others.
+    Arguments not given come from `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`,
+    or else from SLURM if `srun` started more than one task. A single process has nothing to join. If a
+    process is not heard from for `heartbeat_seconds`, all others end.
     """
     environ = os.environ
     coordinator = coordinator or environ.get("JAX_COORDINATOR_ADDRESS")
@@ -97,7 +97,7 @@ def initialize_distributed(
             process_id = int(environ["JAX_PROCESS_ID"])
     elif int(environ.get("SLURM_STEP_NUM_TASKS", "1")) == 1:
         return
-    # It would take SIGTERM for itself; `signals` and `agreed` do that work here.
+    # That service would catch SIGTERM; `signals` and `agreed` handle it here.
     jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
         coordinator, num_processes, process_id, heartbeat_timeout_seconds=heartbeat_seconds
@@ -105,7 +105,7 @@ def initialize_distributed(
 
 
 def is_writer() -> bool:
-    """Whether this is the process that writes the files that all processes have in common."""
+    """Whether this process writes the files that all processes share."""
     return jax.process_index() == 0
 
 
@@ -114,12 +114,12 @@ def num_processes() -> int:
 
 
 def barrier(name: str) -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes have reached this call."""
     multihost_utils.sync_global_devices(name)
 
 
 def in_any(fact: bool) -> bool:
-    """Whether it holds in any of the processes, all of which ask."""
+    """Whether `fact` holds in any process; all processes must call this."""
     if num_processes() == 1:
         return fact
     return bool(multihost_utils.process_allgather(np.array(fact)).any())
@@ -153,7 +153,7 @@ def put_batch(placement: Placement, rows: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def put_batches(placement: Placement, batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Of one batch `put_batch`; several are stacked on a leading axis, which "pmap" does not know."""
+    """`put_batch`; several batches are stacked on a leading axis, which "pmap" does not support."""
     if len(batches) == 1:
         return put_batch(placement, batches[0])
     processes = placement.num_devices // len(placement.local_devices)
@@ -168,7 +168,7 @@ def put_batches(placement: Placement, batches: Sequence[Mapping[str, Any]]) -> d
 
 
 def abstract_batch(placement: Placement, shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """Shapes, dtypes and places of `put_batch`, from those of the global batch."""
+    """Shapes, dtypes and shardings of `put_batch`'s result, from the shapes of the global batch."""
 
     def spread(leaf: Any) -> Any:
         per_device = _rows_per_device(placement, leaf.shape[0])
@@ -181,7 +181,7 @@ def abstract_batch(placement: Placement, shapes: Mapping[str, Any]) -> dict[str,
 
 
 def abstract_batches(placement: Placement, shapes: Mapping[str, Any], num: int) -> dict[str, Any]:
-    """The same of `put_batches`, from the shapes of one of `num` batches."""
+    """`abstract_batch` for `put_batches`, from the shapes of one of `num` batches."""
     if num == 1:
         return abstract_batch(placement, shapes)
 
@@ -195,12 +195,12 @@ def abstract_batches(placement: Placement, shapes: Mapping[str, Any], num: int) 
 
 
 def replicate(placement: Placement, tree: Any) -> Any:
-    """A copy on every device. Never the caller's own buffers: the step donates its state."""
+    """Copy to every device, never sharing the caller's buffers: the step donates its state."""
     return jax.device_put(tree, placement.replicated, may_alias=False)
 
 
 def abstract(placement: Placement, tree: Any) -> Any:
-    """Shapes, dtypes and places of `replicate(placement, tree)`: what a checkpoint is read into."""
+    """Shapes, dtypes and shardings of `replicate(placement, tree)`: the target for a checkpoint."""
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement.replicated),
         tree,
@@ -208,7 +208,7 @@ def abstract(placement: Placement, tree: Any) -> Any:
 
 
 def compile_step(placement: Placement, step: TrainStep) -> TrainStep:
-    """Over all devices. The state that goes in is donated: it no longer exists afterwards."""
+    """Compile for all devices. The input state is donated: it no longer exists afterwards."""
     if placement.parallel == "pmap":
         return _pmapped(placement, step, donate=True)
     return jax.jit(
@@ -220,7 +220,7 @@ def compile_step(placement: Placement, step: TrainStep) -> TrainStep:
 
 
 def compile_call(placement: Placement, call: TrainStep) -> TrainStep:
-    """As `compile_step`, for a step that takes each array of a batch from where it was put.
+    """`compile_step` for a step that takes each array of a batch with the sharding it already has.
 
     Raises ValueError under "pmap".
     """
@@ -238,7 +238,7 @@ def compile_call(placement: Placement, call: TrainStep) -> TrainStep:
 
 
 def compile_eval(placement: Placement, step: EvalStep) -> EvalStep:
-    """Over all devices."""
+    """Compile for all devices."""
     if placement.parallel == "pmap":
         return _pmapped(placement, step, donate=False)
     return jax.jit(
@@ -265,7 +265,7 @@ def gather(tree: Any) -> Any:
 
 
 def agreed(placement: Placement, stop: Callable[[], object]) -> Callable[[], bool]:
-    """`stop()` or any other process's, true in all of them at the same call.
+    """A function that tells whether `stop()` holds in any process, the same in all at the same call.
 
     With several processes the answer is one call late, so that asking does not wait.
     """

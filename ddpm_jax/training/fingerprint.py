@@ -1,4 +1,4 @@
-"""One number for all parameters: equal when, and only when, every bit is."""
+"""One number for all parameters: equal if and only if every bit is."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ from ddpm_jax.types import Params
 
 
 def sha256(params: Params) -> str:
-    """Over paths, dtypes, shapes and bytes in the order of the paths, wherever the arrays live."""
+    """Hash paths, dtypes, shapes and bytes in the order of the paths, wherever the arrays live."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""What a compiled program takes, and how much memory there is for it."""
+"""What a compiled program needs, and how much memory there is for it."""
 
 import os
 import pathlib
@@ -12,10 +12,10 @@ from ddpm_jax.training.devices import Placement
 
 
 class Footprint(NamedTuple):
-    """Of one device, as the compiler has laid it out; libraries that it calls may take more.
+    """Needs per device, as the compiler planned them; libraries that it calls may take more.
 
     gflop: XLA counts the body of a loop once.
-    arguments: bytes of what the program is given; added: of what it makes, results and intermediate.
+    arguments: bytes of the program's inputs; added: bytes of its outputs and intermediate results.
     """
 
     gflop: float
@@ -36,15 +36,15 @@ def of(compiled: Any) -> Footprint:
 
 
 def num_bytes(tree: Any) -> int:
-    """Of arrays, or of their shapes."""
+    """Bytes of a tree of arrays, or of their shapes."""
     return sum(int(leaf.size) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def capacity(placement: Placement, held: int) -> int:
     """Bytes that the programs of a run may take on each device.
 
-    An accelerator says so itself. On CPUs all devices of this process share what the machine has free
-    now and the `held` bytes a device that those programs' arguments are already in.
+    An accelerator reports it. On CPUs, all devices of this process share the machine's free memory;
+    each adds the `held` bytes that those programs' arguments already occupy.
     """
     stats = [device.memory_stats() for device in placement.local_devices]
     if all(found and "bytes_limit" in found for found in stats):
@@ -53,7 +53,7 @@ def capacity(placement: Placement, held: int) -> int:
 
 
 def machine_room(root: pathlib.Path = pathlib.Path("/")) -> int:
-    """Bytes that this process can still take: of the machine, and of the control groups it is in."""
+    """Bytes that this process can still take, within the machine and the control groups it is in."""
     return max(0, min(_available(root), *_group_rooms(root)))
 
 
@@ -61,7 +61,7 @@ def _available(root: pathlib.Path) -> int:
     try:
         text = (root / "proc/meminfo").read_text()
     except OSError:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # not Linux: all there is
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # not Linux: all memory
     found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
     return (
         int(found[1]) << 10 if found else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -69,7 +69,7 @@ def _available(root: pathlib.Path) -> int:
 
 
 def _group_rooms(root: pathlib.Path) -> Iterator[int]:
-    """Of each control group that limits memory, version 1 and 2, up to the topmost that can be seen."""
+    """Bytes left in each control group (version 1 or 2) that limits memory, up to the topmost visible."""
     yield 1 << 62
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -94,11 +94,11 @@ def _group_rooms(root: pathlib.Path) -> Iterator[int]:
 
 
 def _room(folder: pathlib.Path, limit: str, usage: str, reclaimable: str) -> int | None:
-    """None where the folder is not there, or has no limit."""
+    """None if the folder does not exist or has no limit."""
     try:
         most, used = (folder / limit).read_text().strip(), (folder / usage).read_text()
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
     except OSError:
         return None
-    # Files that were read are kept in memory as long as nobody wants it.
+    # Cached files count as used, but are evicted when memory is needed.
     return None if most == "max" else int(most) - int(used) + int(stat.get(reclaimable, 0))

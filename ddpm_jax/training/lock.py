@@ -1,4 +1,4 @@
-"""One trainer a work directory: two would overwrite each other's checkpoints."""
+"""One trainer per work directory: two would overwrite each other's checkpoints."""
 
 import contextlib
 import datetime
@@ -17,15 +17,15 @@ NAME = "lock"
 
 
 class Locked(OSError):
-    """Another process has the directory."""
+    """Another process holds the directory."""
 
 
 @contextlib.contextmanager
 def owned(directory: str | os.PathLike[str]) -> Iterator[None]:
     """Hold `directory`. Raises `Locked`, naming the process that holds it.
 
-    The operating system gives the lock back when a process ends in whatever way, so that there is
-    no stale lock to remove; who had it stays written in the file and is named in the log.
+    The operating system releases the lock however a process ends, so there is no stale lock to
+    remove. A process that crashed stays named in the file, and the next one names it in the log.
     """
     path = pathlib.Path(directory) / NAME
     path.parent.mkdir(parents=True, exist_ok=True)

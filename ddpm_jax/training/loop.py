@@ -14,14 +14,14 @@ from ddpm_jax.training.step import EvalStep, TrainStep
 from ddpm_jax.types import Batch, Params
 
 # Calls queued on the device. More would not keep it busier, but each holds a batch in memory and
-# comes between a signal and the checkpoint.
+# delays the checkpoint after a signal.
 IN_FLIGHT = 2
 
 
 class Action(NamedTuple):
-    """`run(step, state)` after every `every`-th step, for which the loop waits.
+    """`run(step, state)` after every `every`-th step; the loop waits for that step.
 
-    The state's arrays are gone after the next step, so nothing may keep them.
+    The next step destroys the state's arrays, so nothing may keep them.
     """
 
     every: int
@@ -52,12 +52,12 @@ def run(
     stop: Callable[[], object] = lambda: False,
     num_in: Callable[[Batch], int] = lambda batch: 1,
 ) -> TrainState:
-    """Train from `state.step` to `num_steps`, or until `stop()` says so.
+    """Train from `state.step` to `num_steps`, or until `stop()` is true.
 
     The first of `batches` is the batch of step `state.step`. Raises `NonFinite`. A log line covers
-    the steps since the one before it, whatever interrupted the run between them, and is written
-    before any later action. `num_in` says how many steps `step` takes with a batch, none of which may
-    go over a log line or an action: see `calls.sizes`.
+    the steps since the previous log line, even across an interruption, and is written before any later
+    action. `num_in` gives the number of steps that `step` takes with a batch; they must not cross a log
+    line or an action: see `calls.sizes`.
     """
     done = int(state.step)
     batches = iter(batches)
@@ -91,7 +91,7 @@ def evaluate(
     """Means over all rows of `batches`; batch i draws its noise from (key, i)."""
     parts: list[tuple[int, dict[str, Array]]] = []
     for number, batch in enumerate(batches):
-        size = next(iter(batch.values())).size  # in proportion to the rows, however they are spread
+        size = next(iter(batch.values())).size  # proportional to the rows, however they are sharded
         parts.append((size, step(params, batch, jax.random.fold_in(key, number))))
     if not parts:
         raise ValueError("there is no batch to evaluate on")

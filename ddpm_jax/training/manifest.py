@@ -1,6 +1,6 @@
-"""What a whole checkpoint looks like, written beside it last of all, so that damage is seen.
+"""The manifest of a complete checkpoint, written last, so that damage is detected.
 
-The arrays' own format does not notice a flipped bit: weights would be restored, wrong, in silence.
+The arrays' own format does not detect a flipped bit: wrong weights would be restored silently.
 """
 
 import hashlib
@@ -17,16 +17,16 @@ from ddpm_jax.whole_file import replacing
 
 NAME = "manifest.json"
 MAX_BYTES = 2**24
-"""A manifest takes some hundred bytes a file and an array."""
+"""A manifest takes some hundred bytes per file and per array."""
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 class Damaged(OSError):
-    """A checkpoint that is not what its manifest says, or has none."""
+    """A checkpoint that does not match its manifest, or has none."""
 
 
 def write(directory: pathlib.Path, facts: Mapping[str, Any]) -> None:
-    """Over every file under `directory`, which must not change any more."""
+    """Write the manifest of all files under `directory`, which must not change afterwards."""
     files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != NAME)
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(_sha256_on_disk, files))
@@ -45,11 +45,11 @@ def write(directory: pathlib.Path, facts: Mapping[str, Any]) -> None:
 
 
 def read(directory: pathlib.Path) -> dict[str, Any]:
-    """The facts. Raises `Damaged` where there is no manifest or one with any byte changed."""
+    """The facts. Raises `Damaged` if there is no manifest, or any byte of it has changed."""
     path = directory / NAME
     try:
         facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode):  # a pipe would be waited for, without end
+        if not stat.S_ISREG(facts.st_mode):  # reading a pipe could block forever
             raise Damaged(f"{NAME} is no regular file")
         if facts.st_size > MAX_BYTES:
             raise Damaged(f"{NAME} has {facts.st_size} bytes; at most {MAX_BYTES} are read")
@@ -75,7 +75,7 @@ def read(directory: pathlib.Path) -> dict[str, Any]:
 
 
 def _can_be_checked(name: str, facts: Any) -> bool:
-    """Whoever made the file could also make the checksum: a name must not lead out of the folder."""
+    """A forged file can have a right checksum, so check that no name leads out of the folder."""
     path = pathlib.PurePosixPath(name)
     inside = name.isprintable() and path.parts and not path.is_absolute() and ".." not in path.parts
     facts = facts if isinstance(facts, dict) else {}
@@ -84,7 +84,7 @@ def _can_be_checked(name: str, facts: Any) -> bool:
 
 
 def verify(directory: pathlib.Path, items: Collection[str] | None = None) -> dict[str, Any]:
-    """The facts, once every file (or every file of `items`, its folders) is as it was written."""
+    """The facts, after checking that every file (or every file in the folders `items`) is unchanged."""
     content = read(directory)
     wanted = {
         name: facts
@@ -117,14 +117,14 @@ def _fault(path: pathlib.Path, name: str, wanted: Mapping[str, Any]) -> str | No
 
 
 def _sha256_on_disk(path: pathlib.Path) -> str:
-    """Once the file has reached the disk: in a power cut the manifest must not survive alone."""
+    """Hash a file once it has reached the disk: the manifest must not survive a power cut alone."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _text(content: Mapping[str, Any]) -> bytes:
-    """The one way to write it, so that a reader can hold every byte against the checksum."""
+    """The only way to serialize it, so that a reader can check every byte against the checksum."""
     body = json.dumps(content, sort_keys=True, allow_nan=False)
     digest = hashlib.sha256(body.encode()).hexdigest()
     return (json.dumps({**content, "sha256": digest}, sort_keys=True, indent=1) + "\n").encode()

@@ -1,4 +1,4 @@
-"""What was not finite: one step again, from the state that the training step froze before it."""
+"""Find what was not finite: replay one step from the state that the training step froze before it."""
 
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ def inspect(
     accumulate: int = 1,
     unroll: bool = False,
 ) -> Findings:
-    """The step that `state`, `batch` and the run's `key` lead to, without taking it."""
+    """Inspect the step that `state`, `batch` and the run's `key` lead to, without taking it."""
 
     @jax.jit
     def replay(params: Any, batch: Batch, key: Key[Array, ""]) -> Any:

@@ -1,4 +1,4 @@
-"""Optimizers, learning rates and the average's decay, all in optimizer steps."""
+"""Optimizers, learning rates and the decay of the average, all in optimizer steps."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Which checkpoints a folder holds, and which of them stay."""
+"""Which checkpoints a folder holds, and which of them are kept."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ LEFTOVER = re.compile(r"\d+\.(saving|replaced|removing)\b.*")
 
 
 def steps(directory: str | os.PathLike[str]) -> list[int]:
-    """Of all checkpoints, damaged ones among them, oldest first."""
+    """Steps of all checkpoints, damaged ones included, oldest first."""
     folder = pathlib.Path(directory)
     if not folder.is_dir():
         return []
@@ -25,14 +25,14 @@ def steps(directory: str | os.PathLike[str]) -> list[int]:
 
 
 def best_step(directory: str | os.PathLike[str]) -> int | None:
-    """The one with the lowest validation loss, as the manifests say."""
+    """The step with the lowest validation loss, according to the manifests."""
     losses = {step: facts["validation_loss"] for step, facts in sound(directory).items()}
     known = {step: loss for step, loss in losses.items() if loss is not None}
     return min(known, key=lambda step: (known[step], step)) if known else None
 
 
 def publish(folder: pathlib.Path, step: int) -> None:
-    """`STEP.saving` becomes `STEP`."""
+    """Rename `STEP.saving` to `STEP`."""
     if (folder / str(step)).exists():
         _put_aside(folder, str(step))
     (folder / f"{step}.saving").rename(folder / str(step))
@@ -44,7 +44,7 @@ def publish(folder: pathlib.Path, step: int) -> None:
 
 
 def _put_aside(folder: pathlib.Path, name: str) -> None:
-    """A run that went back to an older checkpoint comes past the damaged one, which is evidence."""
+    """Keep a damaged checkpoint as evidence when a run resumed from an older one saves the step again."""
     try:
         manifest.verify(folder / name)
         aside = "replaced"
@@ -57,13 +57,14 @@ def _put_aside(folder: pathlib.Path, name: str) -> None:
 
 
 def tidy(folder: pathlib.Path, newest: int, keep: int) -> None:
-    """Of those up to `newest`, which is whole, `keep` stay and the best; unfinished ones go.
+    """Keep the best and the last `keep` checkpoints up to `newest`, which is complete.
 
-    A later step is there only if it was found damaged and an older one was gone back to.
+    Other sound ones and unfinished ones are removed. A later step exists only if it was found damaged
+    and the run resumed from an older one.
     """
     known = sorted(step for step in sound(folder) if step <= newest)
     for step in set(known[:-keep]) - {best_step(folder)}:
-        # The name goes first, in one move, so that no reader meets half a checkpoint.
+        # Rename first, which is atomic, so that no reader finds half a checkpoint.
         (folder / str(step)).rename(folder / f"{step}.removing")
     for path in folder.iterdir():
         if LEFTOVER.fullmatch(path.name):
@@ -71,16 +72,16 @@ def tidy(folder: pathlib.Path, newest: int, keep: int) -> None:
 
 
 def discard(folder: pathlib.Path, step: int) -> None:
-    """What a failed save has left: if the disk is full, the next one needs the room.
+    """Remove what a failed save has left: if the disk is full, the next one needs the room.
 
-    Orbax may still be writing another part of it; what then remains goes with the next `tidy`.
+    Orbax may still be writing another part of it; the next `tidy` removes what then remains.
     """
     for path in folder.glob(f"{step}.saving*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def sound(directory: str | os.PathLike[str]) -> dict[int, dict[str, Any]]:
-    """Of those checkpoints whose manifest is sound; their other files are not looked at."""
+    """Facts by step, for checkpoints whose manifest is sound; their other files are not checked."""
     facts = {}
     for step in steps(directory):
         with contextlib.suppress(Damaged):
@@ -89,7 +90,7 @@ def sound(directory: str | os.PathLike[str]) -> dict[int, dict[str, Any]]:
 
 
 def describes(facts: Mapping[str, Any]) -> bool:
-    """Whether a manifest is that of a checkpoint; a sound one may be of something else."""
+    """Whether a manifest describes a checkpoint; a sound one may describe something else."""
     loss, arrays = facts.get("validation_loss", ""), facts.get("arrays")
     return (
         isinstance(facts.get("step"), int)

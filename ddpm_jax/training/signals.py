@@ -1,6 +1,6 @@
-"""SIGINT and SIGTERM ask a run to stop at a good moment; they do not break it off.
+"""SIGINT and SIGTERM ask a run to stop at a good moment; they do not abort it.
 
-A stopped program leaves with `STOPPED`, so that a job script can tell "run the same command again"
+A stopped program exits with `STOPPED`, so that a job script can tell "run the same command again"
 from an error.
 """
 
@@ -37,10 +37,10 @@ def deferred() -> Iterator[Callable[[], str | None]]:
 
 @contextlib.contextmanager
 def leaving() -> Iterator[None]:
-    """Where nothing is to be saved first, since all that is done is on disk: a signal ends the program.
+    """A signal ends the program; for work that is all on disk, with nothing to save first.
 
-    It leaves with `STOPPED`. What is inside of `deferred` in it is not touched. Handlers are restored,
-    unless the program leaves with `STOPPED`: later signals must not change that status while it ends.
+    It exits with `STOPPED`. Code inside a nested `deferred` is not affected. Handlers are restored,
+    unless the program exits with `STOPPED`: later signals must not change that status while it ends.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -65,6 +65,6 @@ def leaving() -> Iterator[None]:
 
 
 def ignore_further() -> None:
-    """All but SIGINT, which ends the program at once: a second Ctrl-C."""
+    """Ignore all signals but SIGINT, which ends the program at once: a second Ctrl-C."""
     for number in CAUGHT:
         signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""A process that waits for a dead or stuck one waits forever, unless somebody looks at the clock."""
+"""A watchdog: a process that waits for a dead or stuck one would otherwise wait forever."""
 
 import contextlib
 import faulthandler
@@ -13,9 +13,9 @@ from ddpm_jax.training import signals
 
 @contextlib.contextmanager
 def watched(seconds: float) -> Iterator[Callable[[], None]]:
-    """Yields `alive()`. Where it is not called for `seconds`, the process ends.
+    """Yields `alive()`. If it is not called for `seconds`, the process ends.
 
-    It leaves with `signals.STOPPED`, because the same command goes on from the last checkpoint, and
+    It exits with `signals.STOPPED`, because the same command resumes from the last checkpoint, and
     prints where each thread was. `seconds` must leave room for the compilation of the first step.
     """
     if not seconds > 0.0:

@@ -19,13 +19,13 @@ STEP_METRICS = ("loss", "grad_norm")
 PEAKS = ("loss", "grad_norm")
 
 
-# Where a loss that has a past puts what it has seen, among its metrics.
+# The metric in which a loss with a past returns what it has seen.
 SEEN = "seen"
 
 
 class Past(NamedTuple):
-    """What a loss keeps of earlier steps. It is called with two more arguments: `past=`, and `step=`,
-    the number of steps before this one.
+    """What a loss keeps of earlier steps. The loss gets two more arguments: `past=`, and `step=`, the
+    number of steps before this one.
 
     update: `update(past, seen) -> past` after each step that is taken, where `seen` is what the
     loss returned as `metrics["seen"]`: a pytree, averaged over parts and devices like the metrics.
@@ -36,7 +36,7 @@ class Past(NamedTuple):
 
 
 class Totals(flax.struct.PyTreeNode):
-    """What was summed since the log last took it: on the device, so that nobody waits for it."""
+    """Sums since the log last took them, kept on the device so that nothing waits for them."""
 
     count: Any
     sums: dict[str, Any]
@@ -64,7 +64,7 @@ def create(
     batch: Any,
     past: Past | None = None,
 ) -> TrainState:
-    """The state before the first step. Of `batch` only the shapes are read: the loss is not run."""
+    """The state before the first step. Only the shapes of `batch` are read: the loss is not run."""
     kept = past.start if past else ()
     bound = with_past(loss_fn, kept, jnp.zeros((), jnp.int32))
     _, metrics = jax.eval_shape(bound, params, batch, jax.random.key(0))
@@ -96,12 +96,12 @@ def with_past(loss_fn: Callable[..., Any], past: Any, step: Any) -> LossFn:
 
 
 def take_totals(state: TrainState) -> tuple[Totals, TrainState]:
-    """What was summed since the last call, and the state to go on with."""
+    """The sums since the last call, and the state with the sums reset."""
     return state.totals, state.replace(totals=jax.tree.map(jnp.zeros_like, state.totals))
 
 
 def add_to_totals(totals: Totals, metrics: dict[str, Array]) -> Totals:
-    """One more step."""
+    """Add one step."""
     first = totals.count == 0
     return totals.replace(
         count=totals.count + 1.0,
@@ -115,9 +115,9 @@ def add_to_totals(totals: Totals, metrics: dict[str, Array]) -> Totals:
 
 @jax.jit
 def ema_distance(state: TrainState) -> Float[Array, ""]:
-    """Of the average from the parameters, relative to these.
+    """Distance of the average from the parameters, relative to the parameters.
 
-    Small while the average follows; a dead one (a decay of 1, a lost restore) is left behind.
+    It is small while the average follows; a dead average (a decay of 1, a lost restore) falls behind.
     """
     difference = jax.tree.map(jnp.subtract, state.ema_params, state.params)
     return optax.tree.norm(difference) / jnp.maximum(optax.tree.norm(state.params), 1e-12)

@@ -33,8 +33,8 @@ def make_train_step(
     `key` is the run's key, the same at every step: the step folds in its own number.
     `accumulate` splits the batch into that many parts, whose gradients are averaged; `unroll`
     writes them out one after another, which XLA:CPU needs: there a convolution's gradient is 15 to
-    90 times slower inside a loop. `skip_nonfinite` leaves out a step that is not finite and counts
-    it, instead of freezing the state for the loop to stop. `axis_name` is for `pmap` only.
+    90 times slower inside a loop. `skip_nonfinite` skips a step that is not finite and counts it,
+    instead of freezing the state for the loop to stop. `axis_name` is for `pmap` only.
     """
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
@@ -121,9 +121,9 @@ def _mean(tree: Any, axis_name: str | None) -> Any:
 def _choose(condition: Array, yes: Move, no: Move, state: TrainState) -> TrainState:
     """`yes(state)` or `no(state)`.
 
-    A CPU takes the one branch, in place: to select between both, XLA:CPU copies parameters and
-    moments first and computes an update once for every array that depends on it, which takes four
-    times longer. A GPU would wait for the condition to reach the host.
+    A CPU runs only the branch taken, in place. To select between both would take four times longer:
+    XLA:CPU copies parameters and moments first, and computes an update once for every array that
+    depends on it. A GPU selects, since for a branch it would wait until the condition reaches the host.
     """
 
     def select(state: TrainState) -> TrainState:

@@ -1,8 +1,8 @@
 """Pictures made of images: grids, strips, side-by-side columns and animations, with their labels.
 
-Every function returns the picture as uint8 [H, W, 3], so that one array goes to a PNG (`save`),
-to TensorBoard, or becomes a frame of a `gif`. Small images are enlarged by whole factors without
-smoothing: a person sees the pixels there are.
+Every function returns the picture as uint8 [H, W, 3]; the same array goes to a PNG (`save`), to
+TensorBoard, or into a `gif` as a frame. Small images are enlarged by whole factors without smoothing,
+so that a person sees the actual pixels.
 """
 
 import functools
@@ -62,7 +62,7 @@ def strip(
     row_labels: Line | None = None,
     title: str = "",
 ) -> Picture:
-    """One image a row, followed through the columns: a process at chosen times."""
+    """One image per row, followed through the columns: a process at chosen times."""
     rows, columns = images.shape[:2]
     cells = _rgb(images.reshape(rows * columns, *images.shape[2:]))
     return _board(
@@ -88,11 +88,11 @@ def save(path: str | Path, picture: Picture) -> None:
 def gif(
     path: str | Path, frames: Sequence[Picture], *, seconds: float = 4.0, hold: float = 1.5
 ) -> None:
-    """An endless animation of `seconds`, its last frame standing for `hold` seconds more."""
+    """An endless animation of `seconds`; its last frame stays for `hold` seconds more."""
     if len({frame.shape for frame in frames}) != 1:
         sizes = sorted({frame.shape for frame in frames})
         raise ValueError(f"frames of a GIF must be of one size, got {sizes}")
-    # One adaptive palette a frame, undithered: dithering would look like diffusion noise.
+    # One adaptive palette per frame, without dithering, which would look like diffusion noise.
     images = [Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE) for frame in frames]
     each = max(20, round(1000 * seconds / len(frames)))  # browsers slow down what is faster
     durations = [each] * (len(frames) - 1) + [each + round(1000 * hold)]
@@ -156,7 +156,7 @@ def _board(
 def _arrange(
     rows: int, columns: int, image: tuple[int, int], labels: _Labels
 ) -> tuple[_Labels, _Layout]:
-    """Break the texts into lines that fit, and find the place for everything."""
+    """Break the texts into lines that fit, and place everything."""
     words = [word for text in [*labels.columns, *labels.captions] for word in text.split()]
     pitch = max([image[0], *(_size(word)[0] + 6 for word in words)])
     left = PADDING + max([0, *(_size(text)[0] + PADDING for text in labels.rows)])
@@ -194,7 +194,7 @@ def _draw_labels(draw: ImageDraw.ImageDraw, labels: _Labels, at: _Layout, column
 
 
 def _rgb(images: np.ndarray) -> UInt8[np.ndarray, "N H W 3"]:
-    # Checked, not only annotated: a float image would turn into a black picture without a word.
+    # Checked, not only annotated: a float image would silently become a black picture.
     if images.dtype != np.uint8:
         raise ValueError(f"images are {images.dtype}, wanted uint8 (see pixels.to_uint8)")
     if images.shape[-1] not in (1, 3):

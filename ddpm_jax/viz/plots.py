@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from ddpm_jax.whole_file import replacing
 
-# Okabe & Ito's colors, told apart with every common kind of color blindness.
+# Okabe & Ito's colors, distinguishable with every common kind of color blindness.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MANY_CLASSES = 20  # beyond this a cell or a bar is too small for its number
@@ -99,11 +99,11 @@ def equivalence(
     between: tuple[float, float],
     title: str = "",
 ) -> Figure:
-    """How many real images so many synthetic ones are worth, with intervals, on two log axes.
+    """How many real images each number of synthetic ones is worth, with intervals, on two log axes.
 
-    A NaN in `real` is a bound: its interval alone is drawn, with a bar at each end.
-    between: the fewest and the most real images that anything was measured on. An interval that goes
-    beyond them, to 0 or infinity, ends there in an arrow.
+    A NaN in `real` is a bound: only its interval is drawn, with a bar at each end.
+    between: the fewest and the most real images that were measured. An interval that goes beyond them,
+    to 0 or infinity, ends there in an arrow.
     """
     figure, axes = _figure(title=title)
     fewest, most = between
@@ -134,7 +134,7 @@ def equivalence(
 
 
 def _apart(ticks: Num[np.ndarray, "n"]) -> Num[np.ndarray, "_"]:
-    """The ticks whose numbers do not overlap on a logarithmic axis; of two, the larger."""
+    """The ticks whose numbers do not overlap on a logarithmic axis; of two that do, the larger is kept."""
     nearest = np.ptp(np.log(ticks)) / 8
     kept = [ticks[-1]]
     for tick in ticks[-2::-1]:
@@ -219,7 +219,7 @@ def confusion(
 def balance(
     counts: Mapping[str, Int[np.ndarray, "K"]], class_names: Sequence[str], *, title: str = ""
 ) -> Figure:
-    """Images a class, one group of bars for each split."""
+    """Images per class, with a bar for each split."""
     num_classes = len(class_names)
     width = float(np.clip(1.5 + 0.5 * num_classes, 6.4, 14))
     figure, axes = _figure(width=width, height=3.6, title=title)

@@ -1,7 +1,7 @@
 """One HTML page about a run: prose, numbers, tables and pictures in a single file.
 
-The page needs no script and no network: pictures are inside it, and its own security policy forbids
-it to load anything. It can be mailed, archived, or opened from a phone.
+The page needs no script and no network: pictures are embedded, and its own security policy forbids
+loading anything. It can be mailed, archived, or opened on a phone.
 """
 
 import base64
@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 
 MEDIA_TYPES = {"PNG": "image/png", "GIF": "image/gif", "JPEG": "image/jpeg"}
 KINDS = ("plain", "highlight", "warning")
-# How a cell begins that belongs to the right, and what stands for a number that there is not.
+# How a right-aligned cell begins, and what stands for a missing number.
 NUMBER = re.compile("[<>~]? ?[-+\N{MINUS SIGN}]?[.]?[0-9]")
 NO_NUMBER = ("", "-", "\N{EN DASH}", "\N{EM DASH}")
 
@@ -29,7 +29,7 @@ class Prose(NamedTuple):
 
 
 class Values(NamedTuple):
-    """Names and what they are. Provenance, closed until it is opened, if it has a `summary`."""
+    """Names and their values. With a `summary`, it is provenance, folded until it is opened."""
 
     pairs: Mapping[str, str]
     summary: str = ""
@@ -52,7 +52,7 @@ class Image(NamedTuple):
 
 
 class Images(NamedTuple):
-    """Side by side where the page is wide enough."""
+    """Images, side by side if the page is wide enough."""
 
     images: Sequence[Image]
 
@@ -85,7 +85,7 @@ def write(path: str | Path, title: str, sections: Sequence[Section], *, lead: st
 
 
 def _prepared(item: Prose | Values | Table | Images) -> dict:
-    """What the template needs to know of an item, with its type's name."""
+    """What the template needs to know about an item, with the name of its type."""
     known = {"type": type(item).__name__, **item._asdict()}
     if isinstance(item, Prose):
         if item.kind not in KINDS:
@@ -111,7 +111,7 @@ def _embedded(image: Image) -> dict:
         if picture.format not in MEDIA_TYPES:
             raise ValueError(f"{image.path} is {picture.format}, wanted one of {[*MEDIA_TYPES]}")
         media_type = MEDIA_TYPES[picture.format]
-        # A plot says how finely it was drawn; a picture made of pixels is shown as it is.
+        # A plot records its resolution (dpi); a picture made of pixels is shown as it is.
         scale = 96 / picture.info.get("dpi", (96, 96))[0]
         size = [round(side * scale) for side in picture.size]
     content = base64.b64encode(Path(image.path).read_bytes()).decode("ascii")

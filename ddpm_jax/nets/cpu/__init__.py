@@ -1,8 +1,7 @@
-"""The networks' operations once more, faster on a CPU, and the door that leads to them.
+"""Versions of the networks' operations that are faster on a CPU, and the decorator that selects them.
 
-A network calls the plain operation. `on_cpu` stands above its definition and names the function of
-this folder that takes its place in a program for a CPU. No other file asks for the platform, and
-nothing in this folder does.
+A network calls the plain operation. `on_cpu` decorates its definition and names the function of this
+folder that replaces it in a program for a CPU. No other file of `nets` asks for the platform.
 """
 
 from collections.abc import Callable
@@ -16,17 +15,17 @@ Operation = Callable[..., Array]
 
 
 def choose(plain: Operation, faster: Operation, *arrays: Array) -> Array:
-    """The platform that the program is lowered for decides, not the one that traces it.
+    """Choose by the platform that the program is lowered for, not the one that traces it.
 
-    Differentiated, each side keeps the arrays alone: what it computes from them on the way would
-    stand, as zeros, in the programs of the other. XLA computes nothing twice for it.
+    For the gradient each side saves only the arrays: intermediate results would appear, as zeros, in
+    the programs of the other side. XLA computes nothing twice because of this.
     """
     plain, faster = (jax.checkpoint(each, prevent_cse=False) for each in (plain, faster))
     return lax.platform_dependent(*arrays, cpu=faster, default=plain)
 
 
 def on_cpu(faster: Operation) -> Callable[[Operation], Operation]:
-    """Take `faster` on a CPU. It returns what the decorated function does, up to rounding."""
+    """Use `faster` on a CPU. It returns what the decorated function does, up to rounding."""
 
     def decorate(plain: Operation) -> Operation:
         @wraps(plain)

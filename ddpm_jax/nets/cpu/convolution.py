@@ -1,9 +1,9 @@
 """Convolutions whose gradients are fast on a CPU.
 
-XLA:CPU has fast programs for convolutions laid out B H W C by rows, columns, in, out, and brings
-others to that form first, but not inside `lax.scan`: a weight gradient there takes 50 to 100 times
-longer, an input gradient 3 to 10 times. So the derivatives here are written in layouts whose
-transposes, the gradients, need no bringing, and as few copies as can be.
+XLA:CPU has fast programs for convolutions of B H W C by kernels laid out rows, columns, in, out. It
+converts other layouts to that one first, but not inside `lax.scan`: there a weight gradient takes 50
+to 100 times longer, an input gradient 3 to 10 times. So the derivatives here use layouts whose
+transposes, the gradients, need no conversion and as few copies as possible.
 """
 
 import jax
@@ -15,7 +15,7 @@ from ddpm_jax.nets.cpu import winograd
 from ddpm_jax.nets.cpu.linear import derivative
 from ddpm_jax.nets.resampling import depth_to_space, space_to_depth
 
-# Of a convolution that Winograd's sums are worth.
+# The smallest convolution that repays Winograd's sums.
 FEWEST_CHANNELS, FEWEST_TILES = 64, 128
 
 
@@ -23,9 +23,9 @@ FEWEST_CHANNELS, FEWEST_TILES = 64, 128
 def convolve(
     x: Float[Array, "B H W C"], kernel: Float[Array, "rows columns C D"]
 ) -> Float[Array, "B H W D"]:
-    """By Winograd's products where the image and the channels are worth its sums.
+    """Use Winograd's products where the image and the channels are large enough to repay its sums.
 
-    Where a gradient is taken, they are not: XLA makes the sums anew for every use.
+    Where a gradient is taken they never are: XLA computes the sums again for every use.
     """
     batch, height, width, _ = x.shape
     num_tiles = batch * height * width // 4
@@ -42,39 +42,39 @@ def convolve(
 
 @jax.custom_jvp
 def _with_gradient(x: Array, kernel: Array) -> Array:
-    """`convolve` as its derivatives compute it; they are differentiated by the same rule again."""
+    """`convolve` where a derivative is taken; higher derivatives follow the same rule."""
     return _plain(x, kernel)
 
 
 def _plain(x: Array, kernel: Array) -> Array:
-    """Under `vmap` a convolution has the new axis beside the features, and a reshape brings it to the front.
+    """Under `vmap` a convolution puts the new axis beside the features; a reshape moves it to the front.
 
-    JAX wants it where `winograd.convolve` has it: a function and its derivative, in the branch of a
-    platform, must agree on the place.
+    `winograd.convolve` has it there, and JAX requires that a function and its derivative agree on its
+    position in the branch of a platform.
     """
     out = _convolve(x, kernel, ("NHWC", "HWIO", "NHWC"))
     return out.reshape(*out.shape[:2], -1).reshape(out.shape)
 
 
 def _convolve(x: Array, kernel: Array, layout: tuple[str, str, str]) -> Array:
-    """Along as many dimensions as the layout of x, of the kernel and of the result names."""
+    """Convolve along the dimensions that `layout` names, for x, the kernel and the result."""
     strides = (1,) * (x.ndim - 2)
     return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=layout)
 
 
 def _for_input(x: Array, kernel: Array) -> Array:
-    """The same; transposed in x, that convolves by a kernel laid out rows, columns, in, out."""
+    """The same; its transpose in x convolves by a kernel laid out rows, columns, in, out."""
     return _convolve(x, kernel.swapaxes(2, 3), ("NHWC", "HWOI", "NHWC"))
 
 
 def _for_kernel(x: Array, kernel: Array) -> Array:
-    """The same; transposed in the kernel, that convolves C H BW along H by rows, BW, columns D.
+    """The same; its transpose in the kernel convolves C H BW along H by rows, BW, columns D.
 
-    In one dimension, which XLA:CPU leaves to a library that is faster at so long a kernel. B comes
-    before W, so that a batch spread over devices stays spread where the two are one.
+    XLA:CPU leaves a convolution in one dimension to a library that is faster for so long a kernel. B
+    comes before W, so that a batch spread over devices stays spread when the two are merged.
 
-    Transposed, the condition takes the gradient as it is: without it XLA computes anew for each of
-    the columns all that leads to the gradient. That it never holds is kept from XLA by the barrier.
+    The transpose of the condition takes the gradient as it is. Without it, XLA recomputes all that
+    leads to the gradient for each column. The barrier hides from XLA that the condition never holds.
     """
     rows, columns, channels, features = kernel.shape
     batch, height, width, _ = x.shape
@@ -91,7 +91,7 @@ def _for_kernel(x: Array, kernel: Array) -> Array:
 
 
 def _shift(x: Float[Array, "H B W D"], by: int) -> Float[Array, "H B W D"]:
-    """So many columns to the right, or to the left where negative; zeros come in."""
+    """Shift `by` columns to the right, or to the left if negative; zeros come in."""
     nothing = (0, 0, 0)
     return lax.pad(x, jnp.zeros((), x.dtype), [nothing, nothing, (by, -by, 0), nothing])
 
@@ -104,10 +104,10 @@ _with_gradient.defjvp(_derivative, symbolic_zeros=True)
 def convolve_strided(
     x: Float[Array, "B H W C"], kernel: Float[Array, "rows columns C D"]
 ) -> Float[Array, "B h w D"]:
-    """Without a stride: of an image and a kernel of 2x2 pixels a pixel.
+    """Avoid the stride: fold each 2x2 pixels of the image and of the kernel into one pixel.
 
     Zeros in the fourth row and column of a kernel make it 16/9 of the work, but the gradient of a
-    stride is a convolution with holes, for which XLA:CPU has no fast program.
+    strided convolution is a dilated one, for which XLA:CPU has no fast program.
     """
     x = jnp.pad(x, [(0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)])
     rows, columns, channels, features = kernel.shape
@@ -121,9 +121,9 @@ def convolve_strided(
 def convolve_doubled(
     x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C D"]
 ) -> Float[Array, "B 2*H 2*W D"]:
-    """In half the work: four of the nine pixels under the kernel differ.
+    """Convolve the doubled x with half the work: only four of the nine pixels under the kernel differ.
 
-    So four kernels of 2x2, one for each parity of row and column, do it on x itself.
+    Four kernels of 2x2, one for each parity of row and column, act on x itself.
     """
     of_rows = [rows.swapaxes(0, 1) for rows in _of_each_parity(kernel)]
     four = [columns.swapaxes(0, 1) for rows in of_rows for columns in _of_each_parity(rows)]
@@ -133,6 +133,6 @@ def convolve_doubled(
 
 
 def _of_each_parity(kernel: Float[Array, "3 ..."]) -> list[Array]:
-    """Of a kernel's three rows, those two that differ: around the lower of a pair, around the upper."""
+    """Merge a kernel's three rows into two: for the lower row of a pair, and for the upper."""
     before, here, after = kernel
     return [jnp.stack([before + here, after]), jnp.stack([before, here + after])]

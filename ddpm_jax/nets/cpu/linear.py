@@ -1,4 +1,4 @@
-"""The derivative of what is linear in x and in a kernel, where each gradient has its own program."""
+"""The derivative of a function linear in x and in a kernel; each gradient has its own program."""
 
 from collections.abc import Callable
 
@@ -7,9 +7,9 @@ from jax.custom_derivatives import SymbolicZero
 
 
 def derivative(function: Callable, for_input: Callable, for_kernel: Callable) -> Callable:
-    """The rule for `custom_jvp` with `symbolic_zeros`; all three compute the same.
+    """The rule for `custom_jvp` with `symbolic_zeros`; all three functions compute the same.
 
-    JAX transposes `for_input` in x and `for_kernel` in the kernel, and that is the gradient.
+    JAX transposes `for_input` in x and `for_kernel` in the kernel to get the gradients.
     """
 
     def rule(primals, tangents):

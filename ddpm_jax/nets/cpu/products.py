@@ -1,4 +1,4 @@
-"""Products along the channels whose gradients are fast on a CPU, and a product for a repetition."""
+"""Products along the channels whose gradients are fast on a CPU, and repetition as a product."""
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,10 @@ def product(x: Float[Array, "... C"], kernel: Float[Array, "C D"]) -> Float[Arra
 
 
 def _for_kernel(x: Array, kernel: Array) -> Array:
-    """The same; transposed in the kernel, that multiplies x transposed by the gradient.
+    """The same; its transpose in the kernel multiplies x transposed by the gradient.
 
-    JAX's own transpose of a product is the gradient transposed times x, and XLA computes anew all that
-    leads to what it has to transpose.
+    JAX's own transpose of a product is the gradient transposed times x, and XLA recomputes all that
+    leads to an array it has to transpose.
     """
     out = lax.conv_general_dilated(
         x.reshape(-1, x.shape[-1]).T[:, None],
@@ -33,6 +33,6 @@ product.defjvp(derivative(product, jnp.matmul, _for_kernel), symbolic_zeros=True
 
 
 def repeat(means: Float[Array, "B groups"], *, times: int) -> Float[Array, "B C"]:
-    """By a product, since XLA would do a repetition anew for every pixel."""
+    """Repeat by a product, since XLA would redo a plain repetition for every pixel."""
     to_channels = jnp.repeat(jnp.eye(means.shape[-1]), times, axis=1)
     return jnp.dot(means, to_channels, precision=lax.Precision.HIGHEST)

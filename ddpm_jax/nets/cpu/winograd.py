@@ -1,4 +1,4 @@
-"""Convolutions of 3x3 in 16 products for every 36: Winograd's F(2x2, 3x3).
+"""3x3 convolutions with 16 products instead of 36: Winograd's F(2x2, 3x3).
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), section 4.1: each square of
 2x2 results comes from a tile of 4x4 pixels, by a product for each of the tile's sixteen places.
@@ -18,9 +18,9 @@ Grid = Sequence[Sequence[Array]]
 def convolve(
     x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C D"]
 ) -> Float[Array, "B H W D"]:
-    """With a stride of one and zeros around, of even H and W.
+    """Convolve with stride one and zero padding; H and W must be even.
 
-    In float32 it is within 1e-5 of the direct way, for values around 1.
+    In float32 the result is within 1e-5 of a direct convolution, for values around 1.
     """
     batch, height, width, channels = x.shape
     x = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
