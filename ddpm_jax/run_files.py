@@ -36,7 +36,6 @@ CHANGE_NOTHING = frozenset(
     }
 )
 """Fields that affect how a result is computed, not its value; they may change during a run."""
-SYNTHETIC, CHECKPOINT, GUIDE, FILE = "synthetic set", "checkpoint", "guide", "file "
 
 
 class Notes(NamedTuple):
@@ -197,6 +196,14 @@ def check_model(config: ConfigDict, workdir: pathlib.Path) -> None:
             f"{workdir} holds a run with another config; give another --workdir, or the same "
             "config. Fields that differ:\n  " + "\n  ".join(differing)
         )
+
+
+def check_sources(files: Files, notes: Mapping[str, Any]) -> None:
+    """Raises ValueError where a result that stands was made from a model or guide of other fields."""
+    if CHECKPOINT in notes["files"]:
+        check_model(files.config, files.workdir)
+    if GUIDE in notes["files"]:
+        check_guide(files.config, files.workdir)
 
 
 def check_guide(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -46,6 +46,7 @@ class Stage(NamedTuple):
         result = rundir.result_path(workdir, self.name)
         why = list(reasons(files))
         if not why:
+            run_files.check_sources(files, rundir.read_json(result)["reads"])
             print(f"[{self.name}] up to date: {result}", flush=True)
             return rundir.read_json(result)
         print(f"[{self.name}] {workdir}" + because(why) * result.exists(), flush=True)

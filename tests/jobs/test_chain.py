@@ -79,6 +79,13 @@ def test_another_model_in_the_same_directory_is_refused_with_the_differing_field
             job.run(config, finished)
 
 
+def test_what_was_drawn_from_a_model_of_other_fields_is_refused_though_it_stands(finished, config):
+    config.optim.beta1 = 0.8  # the training alone reads it
+    for job in (train, sample, export):
+        with pytest.raises(ValueError, match=r"optim\.beta1: was 0\.9, is 0\.8"):
+            job.run(config, finished)
+
+
 def test_changed_training_images_are_refused(config, model, monkeypatch):
     (model / "results/train.json").unlink()
     monkeypatch.setattr(train.source, "fingerprint", lambda source: "another")
