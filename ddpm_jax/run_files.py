@@ -99,12 +99,23 @@ class Files(NamedTuple):
         return self.notes.files[CHECKPOINT] is not None
 
     def unfinished(self) -> Any:
-        """What an interrupted call of this stage kept; None if nothing of it still stands."""
+        """What an interrupted call of this stage kept; None if nothing of it still stands.
+
+        What that call had read counts as read: the content depends on it.
+        """
         path = self.partial()
         if not path.exists():
             return None
         kept = rundir.read_json(path)
-        return None if list(changes(kept["reads"], self)) else kept["content"]
+        if list(changes(kept["reads"], self)):
+            return None
+        self.notes.fields.update(kept["reads"]["fields"])
+        self.notes.files.update(kept["reads"]["files"])
+        return kept["content"]
+
+    def resume_from(self, directory: pathlib.Path) -> None:
+        """Count as read what the newest checkpoint in `directory` was trained with, if there is one."""
+        self.notes.fields.update(_trained_with(directory) or {})
 
     def keep(self, content: Any) -> None:
         """Keep what is done so far, so that an interrupted stage resumes."""
@@ -182,20 +193,27 @@ def digest_of(name: str, files: Files) -> str | None:
 
 def check_model(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Raises ValueError listing the fields that differ from those the model was trained with."""
-    sound = retention.sound(rundir.checkpoints(workdir))
-    if not sound:
-        return
-    reads = sound[max(sound)]["extra"].get("reads")
-    if reads is None:
-        raise ValueError(
-            f"{workdir} holds checkpoints of an earlier version of ddpm_jax; give another --workdir"
-        )
-    differing = list(changed_fields(reads, view.unseen(config)))
+    differing = list(
+        changed_fields(_trained_with(rundir.checkpoints(workdir)) or {}, view.unseen(config))
+    )
     if differing:
         raise ValueError(
             f"{workdir} holds a run with another config; give another --workdir, or the same "
             "config. Fields that differ:\n  " + "\n  ".join(differing)
         )
+
+
+def _trained_with(directory: pathlib.Path) -> dict[str, Any] | None:
+    """The fields that the newest checkpoint names; None if there is no checkpoint."""
+    sound = retention.sound(directory)
+    if not sound:
+        return None
+    reads = sound[max(sound)]["extra"].get("reads")
+    if reads is None:
+        raise ValueError(
+            f"{directory} holds checkpoints of an earlier version of ddpm_jax; give another --workdir"
+        )
+    return reads
 
 
 def check_sources(files: Files, notes: Mapping[str, Any]) -> None:

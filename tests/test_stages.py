@@ -163,6 +163,23 @@ def test_an_interrupted_stage_resumes_unless_what_it_read_has_changed(config, tm
     assert not list((tmp_path / "results").glob("*.partial.json"))
 
 
+def test_what_an_interrupted_call_had_read_counts_as_read(config, tmp_path):
+    def work(config, files):
+        if files.unfinished() is None:
+            files.keep({"x": config.a.x})
+            raise KeyboardInterrupt
+        return {}
+
+    toy, runs = counted(work)
+    with pytest.raises(KeyboardInterrupt):
+        toy(config, tmp_path)
+    toy(config, tmp_path)
+    config.a.x = 2
+    with pytest.raises(KeyboardInterrupt):  # it runs again, from the start
+        toy(config, tmp_path)
+    assert len(runs) == 3
+
+
 def test_a_result_of_an_earlier_version_is_made_again(config, tmp_path, capsys):
     rundir.write_json(rundir.result_path(tmp_path, "toy"), {"inputs": "abc", "outputs": {}})
     toy, runs = counted(reads_x)

@@ -87,6 +87,8 @@ def fit(
 
     begin = guide.restore(directory, placement, begin, still, facts)
     first = int(begin.step)
+    if first:
+        files.resume_from(directory)
     rows = devices.local_rows(placement, size)
     read = order.batches(train, size, config.seed, first, rows)
     with contextlib.ExitStack() as stack:
