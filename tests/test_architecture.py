@@ -24,7 +24,7 @@ ALLOWED = {
     "reporting": {"measuring", "viz", "units"},
     "planning": {"models", "assembly"} | ISLANDS | GROUND,
     "measuring": {"rundir"} | ISLANDS | GROUND,
-    "models": {"assembly", "rundir", "metrics", "progress"} | ISLANDS | GROUND,
+    "models": {"measuring", "assembly", "rundir", "metrics", "progress"} | ISLANDS | GROUND,
     "assembly": {"rundir"} | ISLANDS | GROUND,
     "rundir": GROUND,
     "metrics": GROUND,

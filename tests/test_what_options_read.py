@@ -20,9 +20,9 @@ from ddpm_jax.assembly import (
     options,
 )
 from ddpm_jax.data import digits, folder, npz, tfds
-from ddpm_jax.jobs import classify, export
+from ddpm_jax.jobs import classify
 from ddpm_jax.measuring.labelled import Labelled
-from ddpm_jax.models import trained
+from ddpm_jax.models import labels_drawn, trained
 
 NUM_CLASSES = 3
 
@@ -170,7 +170,7 @@ def exported(config):
     facts = {"extra": {"num_images": 6}}
     weights = denoising.Weights({})
     model = trained.Model(Silent(1, 2), weights, levels(config), ("a", "b"), facts)
-    return export.choose_labels(config, model).tolist()
+    return labels_drawn.choose(config, model).tolist()
 
 
 def labelled_loss(config):

@@ -8,24 +8,21 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from jaxtyping import Int32
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, rundir, stages
-from ddpm_jax.assembly import augmentation, datasets, feature_networks, networks, variants
-from ddpm_jax.assembly.choice import choose, key_for
+from ddpm_jax.assembly import augmentation, datasets, feature_networks, variants
+from ddpm_jax.assembly.choice import choose
 from ddpm_jax.data import npz, source
-from ddpm_jax.diffusion import predictions
 from ddpm_jax.evaluation import features
 from ddpm_jax.evaluation.features import Network
-from ddpm_jax.measuring import copies, distances, likelihoods, metrics
+from ddpm_jax.measuring import copies, distances, metrics
 from ddpm_jax.measuring.metrics import Features
-from ddpm_jax.models import trained
+from ddpm_jax.models import likelihood, trained
 from ddpm_jax.reporting import copies as copies_shown
 from ddpm_jax.reporting import distances as distances_shown
 from ddpm_jax.training import devices
-from ddpm_jax.types import Labels, Params, Pixels
+from ddpm_jax.types import Pixels
 
 
 @stages.stage("evaluate", "export")
@@ -69,7 +66,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "image_sha256": features.digest(images.synthetic),
         **distances.measure(network, images, seen, folder, reference),
         "memorization": memorization,
-        "likelihood": model and likelihood_fields(config, model, splits.test),
+        "likelihood": model and likelihood.fields(config, model, splits.test),
         "seed": config.seed,
     }
     print(summary(fields), flush=True)
@@ -111,44 +108,6 @@ def extract_all(
             )
 
     return {name: extract(name, pixels) for name, pixels in parts.items()}
-
-
-def likelihood_fields(
-    config: ConfigDict, model: trained.Model, test: source.Source
-) -> dict[str, Any] | None:
-    """Bits/dim of some test images under the trained model, with the standard error over images."""
-    num = min(config.evaluation.likelihood_images, len(test.labels))
-    if num < 2:
-        return None
-    some = source.stratified(test, num, config.seed)
-    print(f"[evaluate] bits/dim of {num} test images", flush=True)
-    found = bits_per_dim(config, model, source.decode(some), some.labels)
-    labels = ", given their labels" if model.net.num_classes else ""
-    return {
-        "n": num,
-        "of": f"drawn at random from the test split of {test.name}, each class with its share{labels}",
-        "checkpoint": model.facts["step"],
-        "num_steps": config.evaluation.likelihood_steps or model.table.num_steps,
-        **likelihoods.in_numbers(found),
-    }
-
-
-def bits_per_dim(
-    config: ConfigDict, model: trained.Model, images: Pixels, labels: Int32[np.ndarray, "N"]
-) -> likelihoods.BitsPerDim:
-    def denoiser(params: Params, labels: Labels) -> predictions.Denoiser:
-        return networks.build_reader(config, networks.build_predict(model.net, params, labels))
-
-    return likelihoods.bits_per_dim(
-        denoiser,
-        model.weights.net,
-        model.table,
-        images,
-        labels,
-        num_steps=config.evaluation.likelihood_steps or model.table.num_steps,
-        variance=config.sampling.variance,
-        stream=key_for(config.seed, "likelihood"),
-    )
 
 
 def summary(fields: Mapping[str, Any]) -> str:

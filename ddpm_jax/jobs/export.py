@@ -12,13 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, rundir, stages
 from ddpm_jax.assembly import datasets
 from ddpm_jax.data import npz
-from ddpm_jax.models import in_training, trained
+from ddpm_jax.models import in_training, labels_drawn, trained
 from ddpm_jax.training import devices, signals
 
 
@@ -26,7 +25,7 @@ from ddpm_jax.training import devices, signals
 def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     workdir = files.workdir
     model = trained.load_model(config, files.checkpoints())
-    labels = choose_labels(config, model)
+    labels = labels_drawn.choose(config, model)
     shape = (len(labels), *datasets.image_shape(config))
     partial = workdir / "synthetic.partial"
     file = begin(partial, resumes=files.unfinished() is not None)
@@ -67,30 +66,6 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "image_sha256": sha256,
         "seed": config.seed,
     }
-
-
-def choose_labels(config: ConfigDict, model: trained.Model) -> Int32[np.ndarray, "N"]:
-    """The labels to draw: the classes in turn. An unconditional model of several classes ignores them.
-
-    Raises ValueError if the counts do not fit the classes, or if the model knows no labels.
-    """
-    counts, num_classes = config.export.class_counts, len(model.class_names)
-    if counts and not model.knows_labels:
-        raise ValueError(
-            f"export.class_counts is {tuple(counts)}, and the model is unconditional "
-            f"(net.class_conditional=False) with {num_classes} classes: it cannot draw a class; set "
-            "export.num_images instead"
-        )
-    if not counts:
-        num = config.export.num_images or model.facts["extra"]["num_images"]
-        return (np.arange(num) % num_classes).astype(np.int32)
-    if len(counts) != num_classes or min(counts) < 0 or sum(counts) == 0:
-        raise ValueError(
-            f"export.class_counts is {tuple(counts)}, wanted {num_classes} counts that are not all 0"
-        )
-    turns = np.concatenate([np.arange(count) for count in counts])
-    classes = np.repeat(np.arange(num_classes), counts)
-    return classes[np.lexsort((classes, turns))].astype(np.int32)
 
 
 def begin(partial: pathlib.Path, *, resumes: bool) -> pathlib.Path:

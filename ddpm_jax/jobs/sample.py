@@ -14,6 +14,7 @@ from ddpm_jax.assembly import choice, datasets, denoising
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import process, schedules, solvers
 from ddpm_jax.models import trained
+from ddpm_jax.reporting import movies
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
 from ddpm_jax.viz import pictures
@@ -21,7 +22,6 @@ from ddpm_jax.viz import pictures
 Frames = UInt8[np.ndarray, "_ B H W C"]
 
 FRAMES_OF_STRIP = 9
-FRAMES_OF_GIF = 40
 
 
 @stages.stage("sample", "train")
@@ -36,7 +36,9 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         save_grid(files.figure("classes.png"), config, model, images)
         save_reverse(files, model, levels, x, x0_hat)
         save_forward(files.figure("forward.png"), config, model)
-        save_progress(files)
+        grids = rundir.figures(files.workdir) / "samples"
+        if frames := movies.frames(sorted(grids.glob("*.png"))):
+            pictures.gif(files.figure("progress.gif"), frames)
     return {
         "checkpoint": model.facts["step"],
         "num_images": len(images),
@@ -95,7 +97,7 @@ def save_reverse(
         title="From noise to an image",
     )
     pictures.save(files.figure("reverse.png"), strip)
-    steps = np.unique(np.linspace(0, len(x) - 1, FRAMES_OF_GIF).astype(int))
+    steps = np.unique(np.linspace(0, len(x) - 1, movies.MOST_FRAMES).astype(int))
     columns = -(-len(model.class_names) // 2) if len(model.class_names) > 4 else None
     captions = model.class_names if model.knows_labels else None
     pictures.gif(
@@ -120,19 +122,3 @@ def save_forward(path: pathlib.Path, config: ConfigDict, model: trained.Model) -
         title="From an image to noise",
     )
     pictures.save(path, strip)
-
-
-def grids_of_training(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """The grids that training drew from the same noise every `training.sample_every` steps."""
-    return sorted((rundir.figures(workdir) / "samples").glob("*.png"))
-
-
-def save_progress(files: run_files.Files) -> None:
-    """The grids of the training as one animation; each shows its step."""
-    paths = grids_of_training(files.workdir)
-    shown = np.unique(np.linspace(0, max(0, len(paths) - 1), FRAMES_OF_GIF).astype(int))
-    frames = [pictures.load(paths[i]) for i in shown if paths]
-    # Grids differ in size if `sampling.images_per_class` changed during the run.
-    frames = [frame for frame in frames if frame.shape == frames[-1].shape]
-    if frames:
-        pictures.gif(files.figure("progress.gif"), frames)

@@ -7,13 +7,13 @@ a sampler, and test images measure the choice. `sweep.split` names another split
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, stages
-from ddpm_jax.assembly import classifiers, datasets, feature_networks
+from ddpm_jax.assembly import classifiers, datasets, feature_networks, sweep_points
 from ddpm_jax.evaluation import frechet, worth
 from ddpm_jax.measuring import labelled, metrics
 from ddpm_jax.models import trained
@@ -22,28 +22,13 @@ from ddpm_jax.training import devices
 from ddpm_jax.viz import pictures
 
 
-class Point(NamedTuple):
-    solver: str
-    num_steps: int
-    spacing: str
-    scale: float
-
-    @property
-    def name(self) -> str:
-        return f"guidance {self.scale:g}, {self.solver}, {self.num_steps} steps, {self.spacing}"
-
-
 @stages.stage("sweep", "train")
 def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     model = trained.load_model(config, files.checkpoints())
-    points = [
-        Point(*sampler, scale)
-        for scale in config.sweep.guidance_scales
-        for sampler in (parse(text, config.sampling.spacing) for text in config.sweep.samplers)
-    ]
+    points = sweep_points.build_points(config)
     # Build all before the first image is drawn, so that what is refused is refused at once.
     draws = [
-        trained.build_draw(config_of(config, point), model.net, model.table, "sweep")
+        trained.build_draw(sweep_points.config_of(config, point), model.net, model.table, "sweep")
         for point in points
     ]
     num_classes, num_images = len(model.class_names), config.sweep.num_images
@@ -80,26 +65,6 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         **about,
         "seed": config.seed,
     }
-
-
-def parse(sampler: str, spacing: str) -> tuple[str, int, str]:
-    """ "ddim:20" -> ("ddim", 20, spacing); "heun:10:karras" names its own spacing."""
-    parts = sampler.split(":")
-    if len(parts) not in (2, 3) or not parts[1].isdigit():
-        raise ValueError(
-            f"sweep.samplers has {sampler!r}, wanted SOLVER:STEPS or SOLVER:STEPS:SPACING, such as "
-            "'ddim:20' or 'heun:10:karras'"
-        )
-    return parts[0], int(parts[1]), parts[2] if len(parts) == 3 else spacing
-
-
-def config_of(config: ConfigDict, point: Point) -> ConfigDict:
-    config = config.copy_and_resolve_references()
-    config.sampling.solver = point.solver
-    config.sampling.num_steps = point.num_steps
-    config.sampling.spacing = point.spacing
-    config.sampling.guidance_scale = point.scale
-    return config
 
 
 def build_measure(

@@ -12,7 +12,7 @@ from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import frechet, inception, inception_weights
 from ddpm_jax.jobs import evaluate
 from ddpm_jax.measuring import copies, distances, metrics
-from ddpm_jax.models import trained
+from ddpm_jax.models import likelihood, trained
 
 HALVES = """
 calls = []
@@ -225,7 +225,7 @@ def test_the_bits_per_dim_of_test_images_are_given_with_their_errors(finished, c
     config.evaluation.likelihood_images, config.evaluation.likelihood_steps = 8, 4
     _, _, splits = real(config)
     model = trained.load_model(config, finished / "checkpoints")
-    found = evaluate.likelihood_fields(config, model, splits.test)
+    found = likelihood.fields(config, model, splits.test)
     assert (found["n"], found["num_steps"], found["checkpoint"]) == (8, 4, 6)
     parts = [found[part]["mean"] for part in ("prior", "diffusion", "decoder")]
     assert found["bound"]["mean"] == pytest.approx(sum(parts), rel=1e-5)
@@ -238,8 +238,8 @@ def test_the_likelihood_of_an_image_does_not_depend_on_the_others(finished, conf
     _, test, splits = real(config)
     model = trained.load_model(config, finished / "checkpoints")
     labels = splits.test.labels
-    few = evaluate.bits_per_dim(config, model, test[:3], labels[:3])
-    more = evaluate.bits_per_dim(config, model, test[:9], labels[:9])
+    few = likelihood.bits_per_dim(config, model, test[:3], labels[:3])
+    more = likelihood.bits_per_dim(config, model, test[:9], labels[:9])
     for one, other in zip(few, more, strict=True):
         np.testing.assert_allclose(one, other[:3], rtol=1e-4)
 

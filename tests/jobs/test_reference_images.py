@@ -10,8 +10,8 @@ from ddpm_jax.assembly import datasets, feature_networks, training
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import features, frechet
 from ddpm_jax.jobs import classify, compare, evaluate, export, report, sweep, train_guide
-from ddpm_jax.measuring import distances, metrics
-from ddpm_jax.models import guide, in_training, trained
+from ddpm_jax.measuring import distances, likelihoods, metrics
+from ddpm_jax.models import guide, in_training, likelihood, trained
 
 
 @pytest.fixture
@@ -93,13 +93,13 @@ def test_bits_per_dim_and_the_guide_are_of_every_class_also_where_files_are_sort
 
     def measured(config, model, images, labels):
         held.update(labels=labels)
-        return evaluate.likelihoods.BitsPerDim(*np.ones((5, len(labels))))
+        return likelihoods.BitsPerDim(*np.ones((5, len(labels))))
 
-    monkeypatch.setattr(evaluate, "bits_per_dim", measured)
+    monkeypatch.setattr(likelihood, "bits_per_dim", measured)
     config.evaluation.likelihood_images = 20
     splits = datasets.build_splits(config.data, config.seed)
     found = trained.load_model(config, model / "checkpoints")
-    assert evaluate.likelihood_fields(config, found, splits.test)["n"] == 20
+    assert likelihood.fields(config, found, splits.test)["n"] == 20
     assert np.bincount(held["labels"], minlength=10).tolist() == [2] * 10
     monkeypatch.setattr(train_guide, "MOST_TESTED", 40)
     seen = classes_seen(monkeypatch, guide.source, "decode")
