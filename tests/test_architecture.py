@@ -22,7 +22,7 @@ ALLOWED = {
     | ISLANDS
     | GROUND,
     "reporting": {"measuring", "viz", "units"},
-    "planning": {"models", "assembly"} | ISLANDS | GROUND,
+    "planning": {"models", "assembly", "rundir"} | ISLANDS | GROUND,
     "measuring": {"rundir"} | ISLANDS | GROUND,
     "models": {"measuring", "assembly", "rundir", "metrics", "progress"} | ISLANDS | GROUND,
     "assembly": {"rundir"} | ISLANDS | GROUND,
