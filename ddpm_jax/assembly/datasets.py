@@ -26,7 +26,9 @@ def build_splits(config: ConfigDict, seed: int) -> source.Splits:
     if config.classes and config.groups:
         raise ValueError("data.classes and data.groups are both given; give one of them")
     groups = tuple((name, tuple(members)) for name, members in config.groups.items())
-    form = Form(tuple(config.classes), groups, config.image_size, config.channels)
+    if config.per_class < 0:
+        raise ValueError(f"data.per_class is {config.per_class}; it must be at least 0")
+    form = Form(tuple(config.classes), groups, config.per_class, config.image_size, config.channels)
     stamp = _stamp(where) if kind in ("npz", "folder") else 0
     return _prepared(option, where, own, shares, form, config.memory_mib << 20, stamp)
 
@@ -36,6 +38,8 @@ class Form(NamedTuple):
 
     classes: tuple[str | int, ...]
     groups: tuple[tuple[str, tuple[str | int, ...]], ...]
+    per_class: int
+    """Images of each class for training and validation; 0: all."""
     image_size: int
     channels: int
 
@@ -52,14 +56,20 @@ def _prepared(
 ) -> source.Splits:
     """`own` holds the fields that the option reads; `stamp` differs when files have changed."""
     read = option.build(where, dict(zip(("validation", "test", "seed"), shares, strict=True)), *own)
-    return source.Splits(*(_prepare(split, form, memory) for split in read))
+    train, validation, test = (_of_the_classes(split, form) for split in read)
+    if form.per_class:
+        fraction, _, seed = shares
+        train, validation = source.small_set(train, validation, form.per_class, fraction, seed)
+    return source.Splits(*(_decoded(split, form, memory) for split in (train, validation, test)))
 
 
-def _prepare(split: source.Source, form: Form, memory: int) -> source.Source:
+def _of_the_classes(split: source.Source, form: Form) -> source.Source:
     if form.classes:
-        split = source.keep_classes(split, form.classes)
-    if form.groups:
-        split = source.group_classes(split, dict(form.groups))
+        return source.keep_classes(split, form.classes)
+    return source.group_classes(split, dict(form.groups)) if form.groups else split
+
+
+def _decoded(split: source.Source, form: Form, memory: int) -> source.Source:
     split = source.resize(split, form.image_size, form.channels)
     return source.in_memory(split) if source.fits(split, memory) else split
 

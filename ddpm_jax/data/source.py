@@ -151,6 +151,38 @@ def stratified(source: Source, num: int, seed: int) -> Source:
     return take(source, stratified_rows(source, num, seed))
 
 
+def small_set(
+    train: Source, validation: Source, per_class: int, validation_fraction: float, seed: int
+) -> tuple[Source, Source]:
+    """Training and validation images as if only `per_class` of each class were there, both together.
+
+    A smaller set is part of a larger one of the same seed. Raises ValueError if a class has fewer images.
+    """
+    both = join(train, validation)
+    counts = class_counts(both)
+    if counts.min() < per_class:
+        name = both.class_names[int(counts.argmin())]
+        raise ValueError(
+            f"{per_class} images of each class are wanted for training and validation; class {name!r} "
+            f"of {train.name} has {counts.min()}"
+        )
+    shuffled, rank = _ranks_in_class(both, seed)
+    chosen = take(both, np.sort(shuffled[rank < per_class]))
+    parts = split(chosen, (1 - validation_fraction, validation_fraction), seed)
+    return parts[0]._replace(name=train.name), parts[1]._replace(name=validation.name)
+
+
+def join(first: Source, second: Source) -> Source:
+    """The images of both, those of `first` first; they have the same classes."""
+    size = len(first.labels)
+
+    def read(i: int) -> np.ndarray:
+        return first.read(i) if i < size else second.read(i - size)
+
+    labels = np.concatenate([first.labels, second.labels])
+    return Source(read, labels, first.class_names, first.name)
+
+
 def in_turn(source: Source, num: int, seed: int) -> Source:
     """At most `num` images at random, the classes taking turns: examples for a person to look at."""
     shuffled, rank = _ranks_in_class(source, seed)

@@ -277,3 +277,24 @@ def test_examples_take_turns_by_class_and_are_not_the_first_ones():
     first = sources.decode(sources.take(whole, [0, 1]))
     assert not np.array_equal(sources.decode(shown)[[0, 4]], first)
     assert len(sources.in_turn(whole, 5000, seed=0).labels) == 1000
+
+
+def test_a_small_set_has_so_many_of_each_class_and_lies_in_larger_ones():
+    train, validation = numbered([0, 1, 2] * 20), numbered([2, 1, 0] * 5)
+    validation = validation._replace(read=lambda i: numbered([0] * 200).read(100 + i))
+    sets = {num: sources.small_set(train, validation, num, 0.2, seed=0) for num in (5, 10)}
+    seen = {}
+    for num, parts in sets.items():
+        labels = np.concatenate([part.labels for part in parts])
+        assert np.bincount(labels).tolist() == [num] * 3
+        assert [len(part.labels) for part in parts] == [12 * num // 5, 3 * num // 5]
+        seen[num] = {int(i) for part in parts for i in numbers(part)}
+        assert len(seen[num]) == 3 * num
+    assert seen[5] < seen[10] and max(seen[10]) >= 100 > min(seen[10])
+    other = sources.small_set(train, validation, 5, 0.2, seed=1)
+    assert {int(i) for part in other for i in numbers(part)} != seen[5]
+
+
+def test_a_small_set_wants_enough_of_each_class():
+    with pytest.raises(ValueError, match=r"12 images of each class are wanted .* 'c' .* has 11"):
+        sources.small_set(numbered([0, 1, 2] * 10 + [0, 1] * 5), numbered([0, 1, 2]), 12, 0.1, 0)

@@ -1,0 +1,80 @@
+"""`data.per_class`: no mode reads a real image beyond the small set, but test images."""
+
+import numpy as np
+import pytest
+
+from ddpm_jax import stages
+from ddpm_jax.assembly import datasets
+from ddpm_jax.data import digits, source
+from ddpm_jax.jobs import (
+    analyze,
+    classify,
+    denoise,
+    evaluate,
+    export,
+    sample,
+    sweep,
+    train,
+    train_guide,
+    worth,
+)
+
+MODES = (train, sample, export, evaluate, classify, worth, train_guide, denoise, analyze, sweep)
+PER_CLASS = 20
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Which training and validation images are read from the digits, by split."""
+    seen = {"train": set(), "validation": set()}
+    load = digits.load
+
+    def watched(name, split):
+        def read(i):
+            seen[name].add(int(i))
+            return split.images[i]
+
+        return split._replace(read=read, images=None)
+
+    def load_watched(**shares):
+        splits = load(**shares)
+        return splits._replace(**{name: watched(name, getattr(splits, name)) for name in seen})
+
+    monkeypatch.setattr(digits, "load", load_watched)
+    datasets._prepared.cache_clear()
+    yield seen
+    datasets._prepared.cache_clear()
+
+
+def small(config):
+    config.data.per_class = PER_CLASS
+    config.training.eval_images = config.training.batch_size = 16
+    config.evaluation.likelihood_images = 0
+    config.sweep.samplers, config.sweep.guidance_scales = ("ddim:2",), (1.0,)
+    config.sweep.num_images, config.sweep.num_seeds = 20, 2
+    config.worth.sizes, config.worth.multiples, config.worth.num_seeds = (10,), (1,), 2
+    config.worth.num_steps, config.guide.num_steps, config.editing.num_images = 4, 2, 2
+    config.editing.starts = (0.5,)
+    return config
+
+
+@pytest.mark.slow
+def test_no_mode_reads_another_image(config, tmp_path, read):
+    config = small(config)
+    splits = datasets.build_splits(config.data, config.seed)
+    assert source.class_counts(splits.test).sum() == 359
+    allowed = {name: set(rows) for name, rows in read.items()}
+    assert sum(map(len, allowed.values())) == PER_CLASS * 10
+    labels = np.concatenate([splits.train.labels, splits.validation.labels])
+    assert np.bincount(labels).tolist() == [PER_CLASS] * 10
+    for job in MODES:
+        datasets._prepared.cache_clear()  # each mode reads its images itself
+        job.run(config, tmp_path)
+    assert read == allowed
+    assert {stages.of_mode(job.__name__.rpartition(".")[2]) is not None for job in MODES} == {True}
+
+
+def test_a_negative_number_is_refused(config):
+    config.data.per_class = -1
+    with pytest.raises(ValueError, match=r"data\.per_class is -1"):
+        datasets.build_splits(config.data, config.seed)
