@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import rundir, view
 from ddpm_jax.models import trained
-from ddpm_jax.training import devices, manifest, retention
+from ddpm_jax.training import devices, retention
 
 SYNTHETIC, CHECKPOINT, GUIDE, FILE = "synthetic set", "checkpoint", "guide", "file "
 CHANGE_NOTHING = frozenset(
@@ -171,24 +171,28 @@ def plain(value: Any) -> Any:
 
 
 def digest_of(name: str, files: Files) -> str | None:
-    """SHA-256 of the file that a note calls `name`; None if it does not exist."""
+    """SHA-256 of what a note calls `name`; None if it does not exist."""
+    checkpoints = rundir.checkpoints(files.workdir)
     try:
-        path: pathlib.Path | None
-        if name == SYNTHETIC:
-            path = files.synthetic_set
-        elif name == CHECKPOINT:
-            directory = rundir.checkpoints(files.workdir)
-            path = directory / str(trained.chosen_step(files.config, directory)) / manifest.NAME
-        elif name == GUIDE:
-            directory = trained.guide_directory(rundir.checkpoints(files.workdir))
-            path = directory / str(files.config.guide.num_steps) / manifest.NAME
-        else:
-            path = pathlib.Path(name.removeprefix(FILE))
-        if path is None:
-            return None
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        if name == CHECKPOINT:
+            return _origin(checkpoints, trained.chosen_step(files.config, checkpoints))
+        if name == GUIDE:
+            return _origin(trained.guide_directory(checkpoints), files.config.guide.num_steps)
+        path = files.synthetic_set if name == SYNTHETIC else pathlib.Path(name.removeprefix(FILE))
+        return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
         return None
+
+
+def _origin(directory: pathlib.Path, step: int) -> str | None:
+    """Digest of what determines a checkpoint's parameters: step, fields, images and versions.
+
+    It is not that of the manifest, because the names of a checkpoint's files are random.
+    """
+    facts = retention.sound(directory).get(step)
+    if facts is None:
+        return None
+    return rundir.digest({name: facts[name] for name in ("step", "extra", "libraries")})
 
 
 def check_model(config: ConfigDict, workdir: pathlib.Path) -> None:
