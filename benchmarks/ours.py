@@ -19,7 +19,7 @@ from benchmarks import turns
 from ddpm_jax import pixels
 from ddpm_jax.assembly import choice, datasets, denoising, networks, objective, optimizers, training
 from ddpm_jax.data import order
-from ddpm_jax.models import trained
+from ddpm_jax.models import in_training, trained
 from ddpm_jax.training import calls, devices, optim
 from ddpm_jax.training import loop as training_loop
 from ddpm_jax.training import state as states
@@ -122,7 +122,7 @@ class Begun:
     def __init__(self, config: ConfigDict):
         self.parts = training.build_parts(config)
         self.state = self.parts.state
-        self.batches = training.batches(config, self.parts, 0)
+        self.batches = in_training.batches(config, self.parts, 0)
 
 
 _BEGUN: weakref.WeakValueDictionary[str, Begun] = weakref.WeakValueDictionary()

@@ -189,7 +189,7 @@ def memory(config: Any) -> dict[str, Any]:
 
     parts = training.build_parts(config)
     step = requirements.compile_training(parts.placement, parts.programs).program
-    batches = training.batches(config, parts, 0)
+    batches = in_training.batches(config, parts, 0)
     key, state = choice.key_for(config.seed, "train"), parts.state
     del parts
     batch = jax.block_until_ready(next(batches))

@@ -14,7 +14,7 @@ from ddpm_jax import units
 from ddpm_jax.assembly import denoising, training
 from ddpm_jax.jobs import plan
 from ddpm_jax.models import trained
-from ddpm_jax.planning import fits, requirements, timings
+from ddpm_jax.planning import durations, fits, requirements, timings
 from ddpm_jax.reporting import plans
 from ddpm_jax.training import devices, footprint
 
@@ -44,7 +44,7 @@ def planned(tmp_path_factory):
     )
     with pytest.MonkeyPatch.context() as patch:
         for name in ("STEPS", "DRAWING", "CLASSIFIER"):
-            patch.setattr(plan, f"SECONDS_OF_{name}", 0.05)
+            patch.setattr(durations, f"SECONDS_OF_{name}", 0.05)
         return plan.run(config, workdir), workdir
 
 

@@ -101,7 +101,7 @@ def test_bits_per_dim_and_the_guide_are_of_every_class_also_where_files_are_sort
     found = trained.load_model(config, model / "checkpoints")
     assert likelihood.fields(config, found, splits.test)["n"] == 20
     assert np.bincount(held["labels"], minlength=10).tolist() == [2] * 10
-    monkeypatch.setattr(train_guide, "MOST_TESTED", 40)
+    monkeypatch.setattr(guide, "MOST_TESTED", 40)
     seen = classes_seen(monkeypatch, guide.source, "decode")
     config.guide.noised = False
     net = train_guide.guides.build_net(config.guide, 10)
