@@ -186,6 +186,8 @@ def memory(config: Any) -> dict[str, Any]:
     import jax
 
     from ddpm_jax.assembly import choice, training
+    from ddpm_jax.models import in_training
+    from ddpm_jax.planning import requirements
 
     parts = training.build_parts(config)
     step = requirements.compile_training(parts.placement, parts.programs).program
