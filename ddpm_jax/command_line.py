@@ -6,11 +6,12 @@ import pathlib
 import runpy
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
+
+from ddpm_jax import view
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file; --config.SECTION.FIELD=VALUE changes a field.", lock_config=True
@@ -130,9 +131,9 @@ def settings() -> dict[str, str]:
     configs/default.py. A flag that restores the default undoes what the file sets.
     """
     flag = flags.FLAGS["config"]
-    default = dict(_fields(_load(REPOSITORY / "configs" / "default.py")))
-    file = dict(_fields(_load(config_flags.get_config_filename(flag))))
-    now = dict(_fields(config()))
+    default = dict(view.leaves(_load(REPOSITORY / "configs" / "default.py")))
+    file = dict(view.leaves(_load(config_flags.get_config_filename(flag))))
+    now = dict(view.leaves(config()))
     differs = {name for name in file if name not in default or file[name] != default[name]}
     named = {name.partition("[")[0] for name in config_flags.get_override_values(flag)}
     back = {name for name in named & differs if name in default and now[name] == default[name]}
@@ -146,14 +147,6 @@ def settings() -> dict[str, str]:
 
 def _load(path: str | pathlib.Path) -> ConfigDict:
     return runpy.run_path(str(path))["get_config"]()
-
-
-def _fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            yield from _fields(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def workdir() -> pathlib.Path:
@@ -214,8 +207,8 @@ def _check_moved(where: str, name: str) -> None:
 
 def _check_file(path: str, config: ConfigDict) -> None:
     """Raises ValueError if the file sets a field that configs/default.py lacks: nothing would read it."""
-    known = dict(_fields(_load(REPOSITORY / "configs" / "default.py")))
-    for name, _ in _fields(config):
+    known = dict(view.leaves(_load(REPOSITORY / "configs" / "default.py")))
+    for name, _ in view.leaves(config):
         if name not in known and not name.startswith(FREE_FORM):
             _check_moved(path, name)
             raise ValueError(f"{path}: no field {name!r}; configs/default.py has all there are")

@@ -46,9 +46,10 @@ class Stage(NamedTuple):
         result = rundir.result_path(workdir, self.name)
         why = list(reasons(files))
         if not why:
-            run_files.check_sources(files, rundir.read_json(result)["reads"])
+            done = rundir.read_json(result)
+            run_files.check_sources(files, done["reads"])
             print(f"[{self.name}] up to date: {result}", flush=True)
-            return rundir.read_json(result)
+            return done
         print(f"[{self.name}] {workdir}" + because(why) * result.exists(), flush=True)
         started = time.monotonic()
         fields = dict(self.work(view.View(config, files.note_field), files))

@@ -13,7 +13,7 @@ GROUND = {"pixels", "types", "whole_file", "zipped_arrays", "units"}
 ALLOWED = {
     "main": {"jobs", "stages", "command_line", "rundir", "assembly", "training"},
     "classify": {"jobs", "command_line", "assembly"},
-    "command_line": set(),
+    "command_line": {"view"},
     "stages": {"run_files", "view", "rundir", "training"},
     "run_files": {"view", "rundir", "models", "training"},
     "view": set(),

@@ -4,11 +4,11 @@ import importlib
 import pathlib
 
 import pytest
-from ml_collections import ConfigDict
 
 from configs import classifier as classifier_config
 from configs import default
 from ddpm_jax.assembly import options
+from ddpm_jax.view import leaves
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 PATHS = sorted(CONFIGS.rglob("*.py"))
@@ -17,14 +17,6 @@ PATHS = sorted(CONFIGS.rglob("*.py"))
 @pytest.fixture
 def config():
     return default.get_config()
-
-
-def leaves(config, prefix=""):
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def differing(config):

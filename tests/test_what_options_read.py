@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from reads import Reads
 
 from configs import default
@@ -23,6 +22,7 @@ from ddpm_jax.data import digits, folder, npz, tfds
 from ddpm_jax.jobs import classify
 from ddpm_jax.measuring.labelled import Labelled
 from ddpm_jax.models import labels_drawn, trained
+from ddpm_jax.view import leaves
 
 NUM_CLASSES = 3
 
@@ -44,14 +44,6 @@ class Silent(nn.Module):
 
     def __call__(self, x, t, label=None, *, train=False):
         return jnp.concatenate([0.0 * x] * self.out_channels, axis=-1)
-
-
-def leaves(config, prefix=""):
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def silent(config):

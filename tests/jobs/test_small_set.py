@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tiny_run import with_quick_modes
 
 from ddpm_jax import stages
 from ddpm_jax.assembly import datasets
@@ -50,12 +51,7 @@ def small(config):
     config.data.per_class = PER_CLASS
     config.training.eval_images = config.training.batch_size = 16
     config.evaluation.likelihood_images = 0
-    config.sweep.samplers, config.sweep.guidance_scales = ("ddim:2",), (1.0,)
-    config.sweep.num_images, config.sweep.num_seeds = 20, 2
-    config.worth.sizes, config.worth.multiples, config.worth.num_seeds = (10,), (1,), 2
-    config.worth.num_steps, config.guide.num_steps, config.editing.num_images = 4, 2, 2
-    config.editing.starts = (0.5,)
-    return config
+    return with_quick_modes(config)
 
 
 @pytest.mark.slow

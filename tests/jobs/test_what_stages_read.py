@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 from reads import Reads
+from tiny_run import with_quick_modes
 
 from ddpm_jax import run_files, rundir, stages, view
 from ddpm_jax.assembly import datasets
@@ -90,12 +91,7 @@ def without_test_images(monkeypatch):
 @pytest.fixture
 def small(config):
     config.evaluation.likelihood_images, config.evaluation.likelihood_steps = 4, 2
-    config.sweep.samplers, config.sweep.guidance_scales = ("ddim:2",), (1.0,)
-    config.sweep.num_images, config.sweep.num_seeds = 20, 2
-    config.worth.sizes, config.worth.multiples, config.worth.num_seeds = (10,), (1,), 2
-    config.worth.num_steps, config.guide.num_steps, config.editing.num_images = 4, 2, 2
-    config.editing.starts = (0.5,)
-    return config
+    return with_quick_modes(config)
 
 
 @pytest.fixture

@@ -40,6 +40,16 @@ def tiny():
     return config
 
 
+def with_quick_modes(config):
+    """Every mode takes seconds, those outside the chain too."""
+    config.sweep.samplers, config.sweep.guidance_scales = ("ddim:2",), (1.0,)
+    config.sweep.num_images, config.sweep.num_seeds = 20, 2
+    config.worth.sizes, config.worth.multiples, config.worth.num_seeds = (10,), (1,), 2
+    config.worth.num_steps, config.guide.num_steps, config.editing.num_images = 4, 2, 2
+    config.editing.starts = (0.5,)
+    return config
+
+
 def work(stage, config, workdir, synthetic=None):
     """What a stage returns when it runs, whether its result stands or not; no result is written."""
     synthetic = synthetic or rundir.synthetic(workdir)
