@@ -9,7 +9,7 @@ import time
 import pytest
 
 from configs import default
-from ddpm_jax import command_line
+from ddpm_jax import command_line, view
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -81,7 +81,7 @@ def test_wrong_flags_get_one_line_that_says_what_there_is(arguments, message):
 
 @pytest.mark.parametrize(("old", "new"), command_line.MOVED.items())
 def test_a_field_that_moved_is_where_it_is_said_to_be(old, new):
-    known = {name for name, _ in command_line._fields(default.get_config())}
+    known = {name for name, _ in view.leaves(default.get_config())}
     assert old not in known and set(new.split(" or ")) <= known
 
 
