@@ -36,6 +36,13 @@ def get_config() -> ConfigDict:
     # As if there were only so many images of each class for training and validation together, drawn by the
     # seed; 0: all there are. Test images stay all. A smaller set is part of a larger one of the same seed.
     config.data.per_class = 0
+    # k-fold validation: of the training and validation images, fold `fold` (0, 1, ...) is for validation;
+    # -1: none, so that all of them train. num_folds = 0: validation_fraction decides.
+    config.data.num_folds = 0
+    config.data.fold = 0
+    # Seed of the division into training, validation and test images, where the source has none of its own,
+    # so that runs with other seeds share test images; -1: `seed`.
+    config.data.split_seed = -1
     # Decoded images up to this many MiB are kept in memory; above, they are streamed from disk.
     config.data.memory_mib = 4096
 

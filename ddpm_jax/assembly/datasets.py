@@ -22,15 +22,17 @@ def build_splits(config: ConfigDict, seed: int) -> source.Splits:
     kind, _, where = config.source.partition(":")
     option = choose("data.source", kind, SOURCES)
     own = tuple(config[name] for name in option.reads)
-    shares = (config.validation_fraction, config.test_fraction, seed)
+    split_seed = seed if config.split_seed < 0 else config.split_seed
+    shares = (config.validation_fraction, config.test_fraction, split_seed)
     if config.classes and config.groups:
         raise ValueError("data.classes and data.groups are both given; give one of them")
     groups = tuple((name, tuple(members)) for name, members in config.groups.items())
     if config.per_class < 0:
         raise ValueError(f"data.per_class is {config.per_class}; it must be at least 0")
-    form = Form(tuple(config.classes), groups, config.per_class, config.image_size, config.channels)
+    form = Form(tuple(config.classes), groups, config.image_size, config.channels)
+    part = Part(config.per_class, config.num_folds, config.fold if config.num_folds else 0, seed)
     stamp = _stamp(where) if kind in ("npz", "folder") else 0
-    return _prepared(option, where, own, shares, form, config.memory_mib << 20, stamp)
+    return _prepared(option, where, own, shares, form, part, config.memory_mib << 20, stamp)
 
 
 class Form(NamedTuple):
@@ -38,10 +40,19 @@ class Form(NamedTuple):
 
     classes: tuple[str | int, ...]
     groups: tuple[tuple[str, tuple[str | int, ...]], ...]
-    per_class: int
-    """Images of each class for training and validation; 0: all."""
     image_size: int
     channels: int
+
+
+class Part(NamedTuple):
+    """The training and validation images to use, and which of them are which."""
+
+    per_class: int
+    """Images of each class for both together; 0: all."""
+    num_folds: int
+    """0: the images are divided by the share of validation images."""
+    fold: int
+    seed: int
 
 
 @functools.lru_cache(maxsize=1)
@@ -51,16 +62,49 @@ def _prepared(
     own: tuple[Any, ...],
     shares: tuple[float, float, int],
     form: Form,
+    part: Part,
     memory: int,
     stamp: int,
 ) -> source.Splits:
-    """`own` holds the fields that the option reads; `stamp` differs when files have changed."""
-    read = option.build(where, dict(zip(("validation", "test", "seed"), shares, strict=True)), *own)
-    train, validation, test = (_of_the_classes(split, form) for split in read)
-    if form.per_class:
-        fraction, _, seed = shares
-        train, validation = source.small_set(train, validation, form.per_class, fraction, seed)
+    train, validation, test = (
+        _of_the_classes(split, form) for split in _read(option, where, own, shares, stamp)
+    )
+    if part.per_class or part.num_folds:
+        train, validation = _divided(train, validation, part, shares[0])
     return source.Splits(*(_decoded(split, form, memory) for split in (train, validation, test)))
+
+
+@functools.lru_cache(maxsize=1)
+def _read(
+    option: Option,
+    where: str,
+    own: tuple[Any, ...],
+    shares: tuple[float, float, int],
+    stamp: int,
+) -> source.Splits:
+    """`own` holds the fields that the option reads; `stamp` differs when files have changed."""
+    return option.build(where, dict(zip(("validation", "test", "seed"), shares, strict=True)), *own)
+
+
+def forget() -> None:
+    """Read the images again when they are next asked for."""
+    _prepared.cache_clear()
+    _read.cache_clear()
+
+
+def _divided(
+    train: source.Source, validation: source.Source, part: Part, fraction: float
+) -> tuple[source.Source, source.Source]:
+    """The images of `part`, divided again into training and validation images."""
+    chosen = source.join(train, validation)
+    if part.per_class:
+        chosen = source.small_set(chosen, part.per_class, part.seed)
+    if part.num_folds:
+        parts = source.hold_out(chosen, part.fold, part.num_folds, part.seed)
+    else:
+        first, second = source.split(chosen, (1 - fraction, fraction), part.seed)
+        parts = first, second
+    return parts[0]._replace(name=train.name), parts[1]._replace(name=validation.name)
 
 
 def _of_the_classes(split: source.Source, form: Form) -> source.Source:
@@ -71,6 +115,8 @@ def _of_the_classes(split: source.Source, form: Form) -> source.Source:
 
 def _decoded(split: source.Source, form: Form, memory: int) -> source.Source:
     split = source.resize(split, form.image_size, form.channels)
+    if not len(split.labels):  # no validation images: data.fold is -1
+        return split
     return source.in_memory(split) if source.fits(split, memory) else split
 
 
@@ -109,8 +155,16 @@ def image_shape(config: ConfigDict) -> tuple[int, int, int]:
 
 
 def held_out(splits: source.Splits, field: str, name: str) -> source.Source:
-    """The validation or the test split, whichever `field` names."""
-    return choose(field, name, {"validation": splits.validation, "test": splits.test})
+    """The validation or the test split, whichever `field` names. Raises ValueError if it is empty."""
+    split = choose(field, name, {"validation": splits.validation, "test": splits.test})
+    if not len(split.labels):
+        raise ValueError(f"{field} is {name!r}, which has no images: data.fold is -1")
+    return split
+
+
+def validation(splits: source.Splits) -> source.Source:
+    """The validation split; raises ValueError if no images are held out."""
+    return held_out(splits, "the split", "validation")
 
 
 def examples(config: ConfigDict) -> source.Source:

@@ -151,25 +151,39 @@ def stratified(source: Source, num: int, seed: int) -> Source:
     return take(source, stratified_rows(source, num, seed))
 
 
-def small_set(
-    train: Source, validation: Source, per_class: int, validation_fraction: float, seed: int
-) -> tuple[Source, Source]:
-    """Training and validation images as if only `per_class` of each class were there, both together.
+def small_set(source: Source, per_class: int, seed: int) -> Source:
+    """`per_class` random images of each class; a smaller set is part of a larger one of the same seed.
 
-    A smaller set is part of a larger one of the same seed. Raises ValueError if a class has fewer images.
+    Raises ValueError if a class has fewer images.
     """
-    both = join(train, validation)
-    counts = class_counts(both)
+    counts = class_counts(source)
     if counts.min() < per_class:
-        name = both.class_names[int(counts.argmin())]
+        name = source.class_names[int(counts.argmin())]
         raise ValueError(
             f"{per_class} images of each class are wanted for training and validation; class {name!r} "
-            f"of {train.name} has {counts.min()}"
+            f"of {source.name} has {counts.min()}"
         )
-    shuffled, rank = _ranks_in_class(both, seed)
-    chosen = take(both, np.sort(shuffled[rank < per_class]))
-    parts = split(chosen, (1 - validation_fraction, validation_fraction), seed)
-    return parts[0]._replace(name=train.name), parts[1]._replace(name=validation.name)
+    shuffled, rank = _ranks_in_class(source, seed)
+    return take(source, np.sort(shuffled[rank < per_class]))
+
+
+def hold_out(source: Source, fold: int, num_folds: int, seed: int) -> tuple[Source, Source]:
+    """Training and validation images: fold `fold` of `num_folds` is held out, none if `fold` is -1.
+
+    A fold has each class's share of the images, within one. Raises ValueError if the fold, or what it
+    leaves, is empty.
+    """
+    if not (num_folds >= 2 and -1 <= fold < num_folds):
+        raise ValueError(
+            f"fold {fold} of {num_folds} folds is wanted; there must be at least 2, and the fold must be "
+            "-1 (none) or below their number"
+        )
+    shuffled, rank = _ranks_in_class(source, seed)
+    held_out = rank % num_folds == fold
+    parts = take(source, np.sort(shuffled[~held_out])), take(source, np.sort(shuffled[held_out]))
+    if not len(parts[0].labels) or not (fold < 0 or len(parts[1].labels)):
+        raise ValueError(f"{len(rank)} images of {source.name} are too few for {num_folds} folds")
+    return parts
 
 
 def join(first: Source, second: Source) -> Source:

@@ -115,7 +115,7 @@ def save_forward_chain(
     path: pathlib.Path, config: ConfigDict, splits: source.Splits, table: schedules.Level
 ) -> dict[str, dict[str, float]]:
     """Noise added step by step against all at once: draws one image, returns mean and spread of all."""
-    num = min(64, len(splits.validation.labels))
+    num = min(64, len(datasets.validation(splits).labels))
     shown = source.stratified(splits.validation, num, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
     rows = np.linspace(0, table.num_steps, NUM_FRAMES).astype(int).tolist()
@@ -136,7 +136,7 @@ def save_losses(
     path: pathlib.Path, config: ConfigDict, model: trained.Model, splits: source.Splits
 ) -> dict[str, dict[str, float]]:
     """Mean squared error of the estimated noise and image at some t, with 95 % normal intervals."""
-    num = min(LOSS_IMAGES, len(splits.validation.labels))
+    num = min(LOSS_IMAGES, len(datasets.validation(splits).labels))
     held_out = source.stratified(splits.validation, num, config.seed)
     rows, mean, half_width = loss_by_level.measure(config, model, held_out)
     if devices.is_writer():

@@ -107,9 +107,10 @@ def save_reverse(
 
 
 def save_forward(path: pathlib.Path, config: ConfigDict, model: trained.Model) -> None:
-    """Real validation images on their way into noise."""
+    """Real images on their way into noise: validation images if there are any."""
     splits = datasets.build_splits(config.data, config.seed)
-    shown = source.in_turn(splits.validation, 3, config.seed)
+    split = splits.validation if len(splits.validation.labels) else splits.train
+    shown = source.in_turn(split, 3, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
     eps = jax.random.normal(choice.key_for(config.seed, "forward"), x0.shape)
     rows = np.linspace(0, model.table.num_steps, FRAMES_OF_STRIP).astype(int)

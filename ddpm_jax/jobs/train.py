@@ -73,7 +73,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "ema_sha256": fingerprint.sha256(end.ema_params),
         "seconds": round(seconds, 2),
         "images_per_second": round((last - first) * config.training.batch_size / seconds, 2),
-        "validation_loss": losses[last],
+        "validation_loss": losses.get(last),
         "best_step": retention.best_step(rundir.checkpoints(workdir)),
         "resumed_at": first,
         "num_parameters": parameter_overview.count_parameters(end.params),
@@ -100,7 +100,7 @@ def take_steps(
     wanted = config.training.num_steps
 
     def validate(at: int, state: states.TrainState) -> None:
-        if at not in losses:
+        if at not in losses and len(parts.splits.validation.labels):
             losses[at] = in_training.validation_loss(config, parts, state)
             files.writer.scalars(at, {"validation_loss": losses[at]})
 

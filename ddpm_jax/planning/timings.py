@@ -139,6 +139,8 @@ def evaluation_seconds(
 ) -> float:
     """Seconds of one validation loss, extrapolated from one batch of it."""
     few, whole = config.copy_and_resolve_references(), _validation_images(config, parts)
+    if not whole:
+        return 0.0
     few.training.eval_images = min(whole, config.training.batch_size)
     in_training.validation_loss(few, parts, state)  # compiles
     began = time.perf_counter()

@@ -148,10 +148,10 @@ def test_images_that_changed_under_a_run_are_refused(config, model, monkeypatch)
         return splits._replace(train=changed)
 
     monkeypatch.setattr(digits, "load", other_pixel)
-    datasets._prepared.cache_clear()
+    datasets.forget()
     with pytest.raises(ValueError, match="the training images have changed under this run"):
         train.run(config, unfinished(model))
-    datasets._prepared.cache_clear()
+    datasets.forget()
 
 
 def test_a_dataset_that_cannot_be_read_is_named(config, tmp_path):

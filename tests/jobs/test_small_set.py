@@ -42,9 +42,9 @@ def read(monkeypatch):
         return splits._replace(**{name: watched(name, getattr(splits, name)) for name in seen})
 
     monkeypatch.setattr(digits, "load", load_watched)
-    datasets._prepared.cache_clear()
+    datasets.forget()
     yield seen
-    datasets._prepared.cache_clear()
+    datasets.forget()
 
 
 def small(config):
@@ -64,7 +64,7 @@ def test_no_mode_reads_another_image(config, tmp_path, read):
     labels = np.concatenate([splits.train.labels, splits.validation.labels])
     assert np.bincount(labels).tolist() == [PER_CLASS] * 10
     for job in MODES:
-        datasets._prepared.cache_clear()  # each mode reads its images itself
+        datasets.forget()  # each mode reads its images itself
         job.run(config, tmp_path)
     assert read == allowed
     assert {stages.of_mode(job.__name__.rpartition(".")[2]) is not None for job in MODES} == {True}
