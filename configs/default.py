@@ -340,4 +340,14 @@ def classifier() -> ConfigDict:
     config.augment.crop_ratio = 1.0
     config.augment.rotation = 10.0
     config.augment.shift = 1
+    # Color jitter as torchvision defines it: each a factor from 1 - x to 1 + x; 0: none.
+    config.augment.brightness = 0.0
+    config.augment.contrast = 0.0
+    config.augment.saturation = 0.0
+    # Side of a square that is erased (DeVries & Taylor 2017), as a share of the image's; 0: none.
+    config.augment.cutout = 0.0
+    # Mixup (Zhang et al. 2018), in the training only: shares are from Beta(mixup, mixup); 0: none.
+    config.augment.mixup = 0.0
+    # Multiplies all ranges above: 0 is no augmentation, mirroring included, 2 is twice as much.
+    config.augment.strength = 1.0
     return config

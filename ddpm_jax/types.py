@@ -31,10 +31,14 @@ LossFn = Callable[[Params, Batch, Key[Array, ""]], tuple[Float[Array, ""], Scala
 
 
 class Trainer(NamedTuple):
-    """Trains classifiers on arrays: one compiled program for all arms of a study.
+    """Trains classifiers on arrays: all arms of a study share the compiled programs.
 
-    `fit(images, labels, seeds, num_steps=None) -> params` with a leading axis for the seeds; a smaller
-    `num_steps` than the section's stops it early;
+    There is one for each kind of training that is used: with or without augmentation, and of labels that are
+    classes or probabilities.
+
+    `fit(images, labels, seeds, num_steps=None, *, augmented=False) -> params` with a leading axis for the
+    seeds; labels are classes, int32 [N], or probabilities of classes, float32 [N, K]; a smaller `num_steps`
+    than the section's stops it early; with `augmented`, each batch is augmented;
     `predict(params, images) -> probabilities [S, N, K]`; `features(params, images) -> [S, N, D]`.
     """
 

@@ -1,6 +1,6 @@
 """From an augment section to one function of the images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -9,26 +9,73 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly.choice import key_for
-from ddpm_jax.data import augment
+from ddpm_jax.data import augment, augment_colors
 from ddpm_jax.types import Pixels
 
 COPIES_AT_ONCE = 1024  # of one shape, compiled once
+SMALLEST_CROP = 0.08  # of the area, as in Szegedy et al. 2014
 
 
 def build_augmentation(config: ConfigDict) -> augment.Augmentation:
-    """Crop, rotate, shift and flip, in this order; a step that is off costs nothing."""
-    steps: list[augment.Augmentation] = []
+    """`config` is the section `augment`, or `classifier.augment`, which has more fields and a strength.
+
+    Crop, rotate, shift and flip, then brightness, contrast, saturation and cutout, in this order; a step that
+    is off costs nothing.
+    """
+    if "strength" not in config:
+        return augment.compose(*_places(config))
+    if config.strength == 0:
+        return augment.compose()
+    scaled = at_strength(config)
+    return augment.compose(*_places(scaled), *_colors(scaled))
+
+
+def _places(config: ConfigDict) -> Iterator[augment.Augmentation]:
     if config.crop_scale != 1.0:
         ratio = (1.0 / config.crop_ratio, config.crop_ratio)
         scale = (config.crop_scale, 1.0)
-        steps.append(partial(augment.random_resized_crop, scale=scale, ratio=ratio))
+        yield partial(augment.random_resized_crop, scale=scale, ratio=ratio)
     if config.rotation:
-        steps.append(partial(augment.rotate, degrees=config.rotation))
+        yield partial(augment.rotate, degrees=config.rotation)
     if config.shift:
-        steps.append(partial(augment.pad_crop, padding=config.shift))
+        yield partial(augment.pad_crop, padding=config.shift)
     if config.flip:
-        steps.append(augment.horizontal_flip)
-    return augment.compose(*steps)
+        yield augment.horizontal_flip
+
+
+def _colors(config: ConfigDict) -> Iterator[augment.Augmentation]:
+    if config.brightness:
+        yield partial(augment_colors.brightness, amount=config.brightness)
+    if config.contrast:
+        yield partial(augment_colors.contrast, amount=config.contrast)
+    if config.saturation:
+        yield partial(augment_colors.saturation, amount=config.saturation)
+    if config.cutout:
+        yield partial(augment_colors.cutout, share=config.cutout)
+
+
+def at_strength(section: ConfigDict) -> ConfigDict:
+    """The section with its ranges times its strength; a crop keeps at least `SMALLEST_CROP` of the area.
+
+    Raises ValueError if the strength is negative.
+    """
+    strength = section.strength
+    if strength < 0:
+        raise ValueError(f"classifier.augment.strength is {strength}; it must not be negative")
+    scaled = section.copy_and_resolve_references()
+    for name in ("rotation", "brightness", "contrast", "saturation"):
+        scaled[name] = strength * section[name]
+    kept = section.crop_scale + (1.0 - strength) * (1.0 - section.crop_scale)
+    scaled.crop_scale = max(SMALLEST_CROP, kept)
+    scaled.crop_ratio = section.crop_ratio**strength
+    scaled.shift = round(strength * section.shift)
+    scaled.cutout = min(1.0, strength * section.cutout)
+    return scaled
+
+
+def mixup_alpha(section: ConfigDict) -> float:
+    """The alpha of mixup at the strength of `classifier.augment`; 0: none."""
+    return section.strength * section.mixup
 
 
 def build_copies(config: ConfigDict) -> Callable[[Pixels, int], Pixels]:

@@ -1,5 +1,7 @@
 """Classifiers trained on arrays in memory, several seeds at once or one after another."""
 
+import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -8,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int32, Key
+from jaxtyping import Array, Float, Float32, Int32, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels
+from ddpm_jax.assembly.augmentation import build_augmentation, mixup_alpha
 from ddpm_jax.assembly.choice import Option, build, key_for
-from ddpm_jax.data import order, source
+from ddpm_jax.data import augment_colors, order
 from ddpm_jax.nets import classifier
 from ddpm_jax.training import devices, loop, optim, state, step
 from ddpm_jax.types import Batch, LossFn, Params, Pixels, Scalars, Trainer
@@ -29,6 +32,16 @@ NETS = {
 }
 
 
+def any_arm(config: ConfigDict, *suffixes: str) -> bool:
+    """Whether an arm of the classifier section has one of the suffixes, such as ", soft"."""
+    return any(suffix in arm for suffix in suffixes for arm in config.arms)
+
+
+def num_ensemble(config: ConfigDict) -> int:
+    """Classifiers of the ensemble that the arms need, if they need one."""
+    return config.ensemble.num if any_arm(config, ", selected", ", soft") else 0
+
+
 def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
     return build("classifier.net", config.net, NETS, config, num_classes, config.dropout)
 
@@ -36,14 +49,12 @@ def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
 def build_loss(net: nn.Module) -> LossFn:
     """Cross-entropy, summed over the seeds, whose gradients are independent of each other.
 
-    Parameters have a leading axis [S]; a batch is `image` [B, S, H, W, C] and `label` [B, S].
+    Parameters have a leading axis [S]; a batch is `image` [B, S, H, W, C] and `label`, classes [B, S] or
+    probabilities of classes [B, S, K].
     """
 
     def one(params: Params, image: Array, label: Array, key: Key[Array, ""]) -> tuple[Array, Array]:
-        x, dropout = pixels.to_float(image), {"dropout": key}
-        logits = cast(Array, net.apply(params, x, train=True, rngs=dropout))
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
-        return loss, jnp.mean(jnp.argmax(logits, -1) == label)
+        return _cross_entropy(net, params, pixels.to_float(image), label, key)
 
     def loss_fn(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Array, Scalars]:
         keys = jax.random.split(key, batch["label"].shape[1])
@@ -53,20 +64,64 @@ def build_loss(net: nn.Module) -> LossFn:
     return loss_fn
 
 
+def build_augmented_loss(net: nn.Module, section: ConfigDict, num_classes: int) -> LossFn:
+    """`build_loss` of augmented images; `section` is `classifier.augment`.
+
+    A batch also holds `seed` [B, S], the same in each row: what a seed draws depends on the step's key and
+    on the seed alone.
+    """
+    change, alpha = build_augmentation(section), mixup_alpha(section)
+
+    def one(
+        params: Params, image: Array, label: Array, seed: Array, key: Key[Array, ""]
+    ) -> tuple[Array, Array]:
+        augment_key, mixup_key, dropout_key = jax.random.split(jax.random.fold_in(key, seed), 3)
+        x = change(jax.random.split(augment_key, len(image)), pixels.to_float(image))
+        if alpha:
+            shares = label if label.ndim == 2 else jax.nn.one_hot(label, num_classes)
+            keys = jax.random.split(mixup_key, len(image))
+            x, label = augment_colors.mixup(keys, x, shares, alpha=alpha)
+        return _cross_entropy(net, params, x, label, dropout_key)
+
+    def loss_fn(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Array, Scalars]:
+        each = jax.vmap(one, (0, 1, 1, 0, None))
+        loss, accuracy = each(params, batch["image"], batch["label"], batch["seed"][0], key)
+        return loss.sum(), {"accuracy": accuracy.mean()}
+
+    return loss_fn
+
+
+def _cross_entropy(
+    net: nn.Module, params: Params, x: Array, label: Array, key: Key[Array, ""]
+) -> tuple[Array, Array]:
+    """Mean cross-entropy against classes [B] or probabilities [B, K], and the accuracy."""
+    logits = cast(Array, net.apply(params, x, train=True, rngs={"dropout": key}))
+    if label.ndim == 1:
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
+    else:
+        loss = optax.softmax_cross_entropy(logits, label).mean()
+        label = jnp.argmax(label, -1)
+    return loss, jnp.mean(jnp.argmax(logits, -1) == label)
+
+
 def build_trainer(
     config: ConfigDict, seed: int, image_shape: tuple[int, int, int], num_classes: int
 ) -> Trainer:
     """`config` is the classifier section; `seed` is the run's, and each training folds in its own."""
     placement = devices.place()
     net = build_net(config, num_classes)
-    loss_fn = build_loss(net)
     rate = optim.warmup_cosine(
         config.learning_rate, num_steps=config.num_steps, warmup_steps=config.warmup_steps
     )
     optimizer = optim.for_each(optim.adamw(rate, weight_decay=config.weight_decay))
-    train_step = devices.compile_step(
-        placement, step.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.0))
-    )
+
+    @functools.cache
+    def program(augmented: bool) -> tuple[LossFn, step.TrainStep]:
+        """The loss and the compiled step, made when they are first used."""
+        augment = build_augmented_loss(net, config.augment, num_classes) if augmented else None
+        loss_fn = augment or build_loss(net)
+        made = step.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.0))
+        return loss_fn, devices.compile_step(placement, made)
 
     @jax.jit
     def init(keys: Key[Array, "S"]) -> Params:
@@ -74,23 +129,25 @@ def build_trainer(
 
     def fit(
         images: Pixels,
-        labels: Int32[np.ndarray, "N"],
+        labels: Int32[np.ndarray, "N"] | Float32[np.ndarray, "N K"],
         seeds: Sequence[int],
         num_steps: int | None = None,
+        *,
+        augmented: bool = False,
     ) -> Params:
+        loss_fn, train_step = program(augmented)
         keys = [jax.random.fold_in(key_for(seed, "classifier"), s) for s in seeds]
-        shape = (config.batch_size, len(seeds))
-        shapes = {
-            "image": jax.ShapeDtypeStruct((*shape, *image_shape), jnp.uint8),
-            "label": jax.ShapeDtypeStruct(shape, jnp.int32),
-        }
-        begin = state.create(init(jnp.stack(keys)), optimizer, loss_fn, shapes)
-        read = _batches(placement, config.batch_size, images, labels, seeds)
+        # The key of a training without augmentation is its first seed's.
+        augment_key = key_for(seed, "classifier augmentation")
+        read = _batches(placement, config.batch_size, images, labels, seeds, augmented)
+        batches = (devices.put_batch(placement, batch) for batch in read)
+        first = next(batches)
+        begin = state.create(init(jnp.stack(keys)), optimizer, loss_fn, first)
         end = loop.run(
             train_step,
             devices.replicate(placement, begin),
-            (devices.put_batch(placement, batch) for batch in read),
-            key=jax.random.fold_in(keys[0], 1),
+            itertools.chain([first], batches),
+            key=augment_key if augmented else jax.random.fold_in(keys[0], 1),
             num_steps=num_steps or config.num_steps,
             log_every=config.num_steps,
             on_log=lambda done, values: None,
@@ -124,13 +181,16 @@ def _build_readers(
     )
 
 
-def _batches(placement, batch_size, images, labels, seeds):
+def _batches(placement, batch_size, images, labels, seeds, with_seeds):
     """Batches of all seeds side by side on axis 1, each seed in its own order."""
-    whole = source.from_arrays(images, labels, [str(i) for i in range(labels.max() + 1)], "arrays")
     rows = devices.local_rows(placement, batch_size)
-    orders = [order.batches(whole, batch_size, seed, rows=rows) for seed in seeds]
-    for several in zip(*orders, strict=True):
-        yield {name: np.stack([b[name] for b in several], axis=1) for name in ("image", "label")}
+    orders = [order.indices(len(images), batch_size, seed) for seed in seeds]
+    for number in itertools.count():
+        at = np.stack([of_seed[number][rows] for of_seed in orders], axis=1)
+        batch = {"image": images[at], "label": labels[at]}
+        if with_seeds:
+            batch["seed"] = np.broadcast_to(np.array(seeds, np.int32), at.shape)
+        yield batch
 
 
 def over_batches(

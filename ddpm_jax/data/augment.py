@@ -2,7 +2,7 @@
 
 All functions are pure and jittable, so that they can run inside the training step. They keep the shape
 and dtype of the images, interpolate in float32, and round if pixels are integers. Pixels beyond an
-edge are reflections, never a fill color.
+edge are reflections, never a fill color. What changes colors is in `augment_colors`.
 """
 
 import math
@@ -90,7 +90,7 @@ def random_resized_crop(
         resized = jax.image.scale_and_translate(
             image.astype(jnp.float32), image.shape, (0, 1), zoom, -corner * zoom, "linear"
         )
-        return _as_pixels(resized, image.dtype)
+        return as_pixels(resized, image.dtype)
 
     return jax.vmap(one)(keys, images)
 
@@ -111,7 +111,7 @@ def rotate(keys: Keys, images: Batch, *, degrees: float = 10.0) -> Batch:
             return jax.scipy.ndimage.map_coordinates(plane, [from_y, from_x], 1, "reflect")
 
         turned = jax.vmap(channel, in_axes=2, out_axes=2)(image.astype(jnp.float32))
-        return _as_pixels(turned, image.dtype)
+        return as_pixels(turned, image.dtype)
 
     return jax.vmap(one)(keys, images)
 
@@ -127,7 +127,8 @@ def compose(*augmentations: Augmentation) -> Augmentation:
     return composed
 
 
-def _as_pixels(values: Float[Array, "H W C"], dtype: jnp.dtype) -> Image:
+def as_pixels(values: Float[Array, "H W C"], dtype: jnp.dtype) -> Image:
+    """Round and clip if pixels are integers."""
     if jnp.issubdtype(dtype, jnp.integer):
         info = jnp.iinfo(dtype)
         values = jnp.clip(jnp.round(values), info.min, info.max)

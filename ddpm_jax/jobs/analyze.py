@@ -85,7 +85,7 @@ def save_augmented(
         columns.append(np.asarray(change(keys, jnp.asarray(images))))
     titles = {
         "augmented": "As the generator's training sees them",
-        "copies": "Copies for the classifier's arm real+augmented",
+        "copies": "As the classifiers' augmentation changes them",
     }
     off = all(np.array_equal(column, images) for column in columns)
     picture = pictures.strip(
