@@ -329,11 +329,23 @@ def classifier() -> ConfigDict:
     config.num_seeds = 5
     # Train the seeds of an arm at once under vmap (on CPUs slower: grouped convolutions).
     config.vmap_seeds = False
-    # Training sets to compare.
+    # Training sets to compare: "real", which must be one, "synthetic", "real+synthetic", and the controls
+    # "real+duplicated" and "real+augmented". Any of three suffixes may follow, in this order: ", selected"
+    # keeps the synthetic images whose labels an ensemble agrees with, ", soft" makes labels probabilities,
+    # ", augmented" augments every batch in the training.
     config.arms = ("real", "synthetic", "real+synthetic", "real+duplicated", "real+augmented")
     # Copies of each real image in real+duplicated and real+augmented; 0: as many in all as synthetic images.
     config.copies = 0
-    # What is done to the copies of real+augmented; same fields as the section `augment`.
+    # Share of synthetic images in an epoch of real+synthetic (in the controls: of duplicates or copies).
+    # Images of the part that is too small are repeated; 0: by their numbers.
+    config.synthetic_share = 0.0
+    # Least mean probability that the ensemble must give to the label of a synthetic image in ", selected".
+    config.select = 0.5
+    # Classifiers in the ensemble of ", selected" and ", soft", trained on real images with augmentation.
+    config.ensemble = ConfigDict()
+    config.ensemble.num = 5
+    # What is done to the copies of real+augmented, and in the training of ", augmented". The first five
+    # fields are those of the section `augment`.
     config.augment = ConfigDict()
     config.augment.flip = False
     config.augment.crop_scale = 1.0

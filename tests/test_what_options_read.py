@@ -22,6 +22,7 @@ from ddpm_jax.data import digits, folder, npz, tfds
 from ddpm_jax.jobs import classify
 from ddpm_jax.measuring.labelled import Labelled
 from ddpm_jax.models import labels_drawn, trained
+from ddpm_jax.types import Trainer
 from ddpm_jax.view import leaves
 
 NUM_CLASSES = 3
@@ -152,10 +153,44 @@ def augmented(section):
 
 
 def arms(config):
-    real = Labelled(np.zeros((4, 8, 8, 1), np.uint8), np.zeros(4, np.int32))
-    return {
-        arm: len(images.label) for arm, images in classify.build_arms(config, real, None).items()
+    """Numbers of images, and of classifiers that an ensemble in which all find all alike consists of."""
+    real, made = (
+        Labelled(np.zeros((num, 8, 8, 1), np.uint8), (np.arange(num) % 2).astype(np.int32))
+        for num in (8, 20)
+    )
+    trained = []
+
+    def predict(params, images):
+        return np.tile(np.float32([0.4, 0.6]), (1, len(images), 1))
+
+    trainer = Trainer(lambda *images, **how: trained.append(how) or {}, predict, predict)
+    found = classify.build_arms(config, real, made, trainer, 2)
+    return len(trained), {arm: len(of.images.label) for arm, of in found.items()}
+
+
+def augmented_training(config):
+    """What the arms' trainings are: without augmentation, mixup has no part in any."""
+    section = config.classifier
+    net = classifiers.build_net(section, 2)
+    losses = [classifiers.build_loss(net)]
+    if classifiers.any_arm(section, ", augmented"):
+        losses.append(classifiers.build_augmented_loss(net, section.augment, 2))
+    shapes = {
+        "image": ((4, 1, 8, 8, 1), "uint8"),
+        "label": ((4, 1), "int32"),
+        "seed": ((4, 1), "int32"),
     }
+    batch = {name: jnp.zeros(*shape) for name, shape in shapes.items()}
+    params = jax.eval_shape(lambda: net.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1))))
+    params = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape)), params)
+    return [str(jax.make_jaxpr(loss)(params, batch, jax.random.key(0))) for loss in losses]
+
+
+def colored(config):
+    change = augmentation.build_augmentation(config.classifier.augment)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, config.data.channels))
+    images = jnp.asarray(images, jnp.float32)
+    return change(jax.random.split(jax.random.key(0), 2), images).tolist()
 
 
 def exported(config):
@@ -177,7 +212,13 @@ SWITCHED = [
     ("augment.crop_ratio", 1.5, {}, {"augment.crop_scale": 0.5}, lambda c: augmented(c.augment)),
     ("classifier.augment.crop_ratio", 1.5, {}, {"classifier.augment.crop_scale": 0.5},
      lambda c: augmented(c.classifier.augment)),
+    ("classifier.augment.mixup", 0.5, {}, {"classifier.arms": ("real", "real, augmented")},
+     augmented_training),
+    ("classifier.augment.saturation", 0.5, {"data.channels": 1}, {"data.channels": 3}, colored),
     ("classifier.copies", 2, {"classifier.arms": ("real",)}, {}, arms),
+    ("classifier.ensemble.num", 3, {}, {"classifier.arms": ("real", "real, soft")}, arms),
+    ("classifier.select", 0.0, {}, {"classifier.arms": ("real", "synthetic, selected")}, arms),
+    ("classifier.synthetic_share", 0.5, {"classifier.arms": ("real", "synthetic")}, {}, arms),
     ("export.num_images", 4, {"export.class_counts": (1, 2)}, {}, exported),
     ("loss.label_dropout", 0.5, {"net.class_conditional": False}, {}, labelled_loss),
     ("net.attention", ("linear_elu",), {}, ATTENDS, traced_net),

@@ -56,9 +56,30 @@ SWITCHES = (
         lambda c: c.classifier.augment.crop_scale == 1.0,
     ),
     Switch(
+        ("classifier.augment.mixup",),
+        "classifier.arms",
+        lambda c: not classifiers.any_arm(c.classifier, ", augmented", ", selected", ", soft"),
+    ),
+    Switch(("classifier.augment.saturation",), "data.channels", lambda c: c.data.channels == 1),
+    Switch(
         ("classifier.copies",),
         "classifier.arms",
-        lambda c: not {"real+duplicated", "real+augmented"} & set(c.classifier.arms),
+        lambda c: not classifiers.any_arm(c.classifier, "real+duplicated", "real+augmented"),
+    ),
+    Switch(
+        ("classifier.ensemble.num",),
+        "classifier.arms",
+        lambda c: not classifiers.num_ensemble(c.classifier),
+    ),
+    Switch(
+        ("classifier.select",),
+        "classifier.arms",
+        lambda c: not classifiers.any_arm(c.classifier, ", selected"),
+    ),
+    Switch(
+        ("classifier.synthetic_share",),
+        "classifier.arms",
+        lambda c: not classifiers.any_arm(c.classifier, "real+"),
     ),
     Switch(
         ("evaluation.features",),

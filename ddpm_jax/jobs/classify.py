@@ -7,14 +7,14 @@ them, and neither has the generator if it was trained with the same data section
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, stages
-from ddpm_jax.assembly import augmentation, choice, classifiers, datasets
+from ddpm_jax.assembly import augmentation, classifiers, datasets
 from ddpm_jax.data import source
-from ddpm_jax.measuring import labelled, outcomes
+from ddpm_jax.measuring import arms, labelled, outcomes, selection
 from ddpm_jax.measuring.labelled import Labelled
+from ddpm_jax.types import Trainer
 
 
 @stages.stage("classify", "export")
@@ -28,27 +28,34 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     names = splits.train.class_names
     real, test = (labelled.decode(split) for split in (splits.train, splits.test))
     made = labelled.read_synthetic(synthetic, names, real.image.shape[1:]) if synthetic else None
-    training_sets = build_arms(config, real, made)
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, real.image.shape[1:], len(names)
     )
+    training_sets = build_arms(config, real, made, trainer, len(names))
     known: dict[str, list[dict[str, Any]]] = files.unfinished() or {}
     groups = list(seed_groups(config.classifier))
     total = len(training_sets) * config.classifier.num_seeds
     with progress.bar("classify", total, "classifiers") as show:
-        for arm, images in training_sets.items():
+        for arm, trained_on in training_sets.items():
             done = known.setdefault(arm, [])
             for seeds in groups:
                 if seeds[-1] >= len(done):
-                    done += labelled.measure(trainer, images, test, seeds, len(names))
+                    done += labelled.measure(
+                        trainer,
+                        trained_on.images,
+                        test,
+                        seeds,
+                        len(names),
+                        augmented=trained_on.augmented,
+                    )
                     files.keep(known)
                 show(sum(map(len, known.values())))
-    arms = {
-        arm: outcomes.summarize(known[arm], known["real"], len(images.label))
-        for arm, images in training_sets.items()
-    }
     return {
-        "arms": arms,
+        "arms": {
+            arm: outcomes.summarize(known[arm], known["real"], of.num_real + of.num_added)
+            | {"n_synthetic": of.num_added if arms.parse(arm).has_synthetic else 0}
+            for arm, of in training_sets.items()
+        },
         "class_names": names,
         "n_test": len(test.label),
         "tested_on": f"test split of {splits.test.name}",
@@ -60,30 +67,39 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
 
 def build_arms(
-    config: ConfigDict, real: Labelled, synthetic: Labelled | None
-) -> dict[str, Labelled]:
+    config: ConfigDict,
+    real: Labelled,
+    synthetic: Labelled | None,
+    trainer: Trainer,
+    num_classes: int,
+) -> dict[str, arms.TrainingSet]:
     """Arm -> training set. The controls hold no synthetic image; by default they have the size of
-    real+synthetic."""
-    num_more = len(synthetic.label) if synthetic else len(real.label)
-    if config.classifier.copies:
-        num_more = config.classifier.copies * len(real.label)
-    again = np.resize(np.random.default_rng(config.seed).permutation(len(real.label)), num_more)
-    more = Labelled(real.image[again], real.label[again])
-    known = {"real": lambda: real}
-    if synthetic:
-        known["synthetic"] = lambda: synthetic
-        known["real+synthetic"] = lambda: labelled.join(real, synthetic)
-    known["real+duplicated"] = lambda: labelled.join(real, more)
-    copies = augmentation.build_copies(config.classifier.augment)
-    known["real+augmented"] = lambda: labelled.join(
-        real, more._replace(image=copies(more.image, config.seed))
-    )
-    wanted = [arm for arm in config.classifier.arms if synthetic or "synthetic" not in arm]
+    real+synthetic. One ensemble judges images for all arms and seeds, if an arm needs it."""
+    section = config.classifier
+    wanted = {name: arms.parse(name) for name in section.arms}
+    wanted = {name: arm for name, arm in wanted.items() if synthetic or not arm.has_synthetic}
     if "real" not in wanted:
         raise ValueError(
-            f"classifier.arms is {wanted}; it must hold 'real', the baseline of the others"
+            f"classifier.arms is {[*wanted]}; it must hold 'real', the baseline of the others"
         )
-    return {arm: choice.choose("classifier.arms", arm, known)() for arm in wanted}
+    judged = None
+    if any(arm.needs_judging for arm in wanted.values()):
+        print(f"[classify] an ensemble of {section.ensemble.num} judges the images", flush=True)
+        judged = selection.judge(trainer, real, synthetic, section.ensemble.num, num_classes)
+    return {
+        name: arms.build(
+            name,
+            real,
+            synthetic,
+            seed=config.seed,
+            copies=augmentation.build_copies(section.augment),
+            num_copies=section.copies,
+            share=section.synthetic_share,
+            threshold=section.select,
+            judged=judged,
+        )
+        for name in wanted
+    }
 
 
 def seed_groups(config: ConfigDict) -> Iterator[list[int]]:

@@ -37,7 +37,7 @@ def draw(figures: pathlib.Path, worth: Mapping[str, Any]) -> None:
     for arm, fields in worth["arms"].items():
         counts = np.array(fields["confusion"])
         picture = plots.confusion(counts, worth["class_names"], title=f"Trained on {arm}")
-        plots.save(figures / f"confusion-{arm}.png", picture)
+        plots.save(figures / f"confusion-{arm.replace(', ', '-')}.png", picture)
 
 
 def several(workdirs: Sequence[pathlib.Path], workdir: pathlib.Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Float32, Int, Int32
 
 from ddpm_jax import rundir
 from ddpm_jax.data import npz, source
@@ -17,7 +17,8 @@ class Labelled(NamedTuple):
     """Images and the class of each; unlike `types.Images`, in the form that files hold."""
 
     image: Pixels
-    label: Int32[np.ndarray, "N"]
+    label: Int32[np.ndarray, "N"] | Float32[np.ndarray, "N K"]
+    """Classes or, where labels are soft, probabilities of classes."""
 
 
 def decode(split: source.Source) -> Labelled:
@@ -26,6 +27,39 @@ def decode(split: source.Source) -> Labelled:
 
 def join(first: Labelled, second: Labelled) -> Labelled:
     return Labelled(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+
+
+def take(images: Labelled, rows: Int[np.ndarray, "M"]) -> Labelled:
+    return Labelled(images.image[rows], images.label[rows])
+
+
+def mixed(first: Labelled, second: Labelled, share: float) -> Labelled:
+    """Both, with images of one repeated so that `share` of all are of `second`, within rounding.
+
+    Every image is there at least once, and of each class so many are repeated as its own share of the part.
+    0: none is repeated. Raises ValueError if `share` is not in [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise ValueError(
+            f"classifier.synthetic_share is {share}; it must be at least 0 and below 1"
+        )
+    num, more = len(first.label), len(second.label)
+    if share:
+        num, more = (
+            max(num, round(more * (1 - share) / share)),
+            max(more, round(num * share / (1 - share))),
+        )
+    return join(_repeated(first, num), _repeated(second, more))
+
+
+def _repeated(images: Labelled, num: int) -> Labelled:
+    """`num` images, evenly spaced among those that there are, class by class."""
+    there = len(images.label)
+    if num == there:
+        return images
+    label = images.label if images.label.ndim == 1 else images.label.argmax(axis=1)
+    by_class = np.argsort(label, kind="stable")
+    return take(images, np.sort(by_class[np.arange(num) * there // num]))
 
 
 def first(images: Labelled, num: int) -> Labelled:
@@ -71,9 +105,11 @@ def measure(
     test: Labelled,
     seeds: Sequence[int],
     num_classes: int,
+    *,
+    augmented: bool = False,
 ) -> list[dict[str, Any]]:
     """Train on `images`; returns one outcome per seed, on every test image once."""
-    params = trainer.fit(images.image, images.label, seeds)
+    params = trainer.fit(images.image, images.label, seeds, augmented=augmented)
     return [
         {
             "confusion": worth.confusion(

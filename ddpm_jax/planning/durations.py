@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ddpm_jax import rundir
-from ddpm_jax.assembly import datasets, training
+from ddpm_jax.assembly import classifiers, datasets, training
 from ddpm_jax.planning import requirements, timings
 from ddpm_jax.training import retention
 
@@ -114,6 +114,7 @@ def by_classifiers(
     one = timings.classifier_seconds(config, splits.train, SECONDS_OF_CLASSIFIER)
     fit = one.begin + section.num_steps * one.step
     fits = len(section.arms) * (1 if section.vmap_seeds else section.num_seeds)
+    fits += classifiers.num_ensemble(section)
     image, num_features = one.image, one.num_features
     named = config.evaluation.inception_weights or config.evaluation.features
     if named:

@@ -14,13 +14,18 @@ ARMS = {
     "real+duplicated": "real, and as many duplicates",
     "real+augmented": "real, and as many augmented copies",
 }
+SUFFIXES = {
+    "selected": "labels that an ensemble agrees with",
+    "soft": "labels as probabilities",
+    "augmented": "augmented in the training",
+}
 
 
 def arms(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     fields = found["classify"]
     rows = [
         [
-            ARMS.get(arm, arm),
+            in_words(arm),
             f"{values['n_train']:,}",
             items.percent_text(values["accuracy"], values["ci95"]),
             "-"
@@ -40,7 +45,7 @@ def arms(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     columns = ["trained on", "images", "accuracy (%)", "gain (points)", "ECE"]
     matrices = [
         (figures / f"confusion-{arm}.png",
-         f"Confusion matrix of classifiers trained on {ARMS.get(arm, arm)}", "")
+         f"Confusion matrix of classifiers trained on {in_words(arm)}", "")
         for arm in ("real", "synthetic")
     ]  # fmt: skip
     return [
@@ -50,6 +55,12 @@ def arms(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         ),
         *items.pictures(*matrices),
     ]
+
+
+def in_words(arm: str) -> str:
+    """What an arm's classifiers are trained on; a semicolon stands before what its suffixes say."""
+    parts, *suffixes = arm.split(", ")
+    return "; ".join([ARMS.get(parts, parts), *(SUFFIXES.get(s, s) for s in suffixes)])
 
 
 def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:

@@ -5,12 +5,20 @@ from typing import Any
 
 from ddpm_jax.reporting import items
 
+ADDED = {
+    "real+synthetic": "adding it to real",
+    "real+duplicated": "as many duplicates instead",
+    "real+augmented": "as many augmented copies instead",
+}
+"""What is added to real images in an arm; other arms are called by their names."""
+
 
 def table(arms: Mapping[str, Mapping[str, Any]]) -> str:
     """Accuracies in percent, and the gain over real paired by seed, with 95 % intervals."""
-    head = f"{'trained on':<18}{'images':>8}{'seeds':>7}{'accuracy':>16}{'against real':>18}"
+    width = max(18, *(len(arm) + 2 for arm in arms))
+    head = f"{'trained on':<{width}}{'images':>8}{'seeds':>7}{'accuracy':>16}{'against real':>18}"
     rows = [
-        f"{arm:<18}{fields['n_train']:>8}{fields['seeds']:>7}"
+        f"{arm:<{width}}{fields['n_train']:>8}{fields['seeds']:>7}"
         f"{percent(fields):>16}" + ("" if arm == "real" else f"{points(fields):>18}")
         for arm, fields in arms.items()
     ]
@@ -28,14 +36,10 @@ def sentence(arms: Mapping[str, Mapping[str, Any]]) -> str:
         parts.append(
             f"synthetic-only: {percent(only)}, {below:.1f} points {side} real{doubt(only)}"
         )
-    for arm, text in (
-        ("real+synthetic", "adding it to real"),
-        ("real+duplicated", "as many duplicates instead"),
-        ("real+augmented", "as many augmented copies instead"),
-    ):
-        if arm in arms:
-            gain = points(arms[arm])
-            parts.append(f"{text}: {gain}{doubt(arms[arm])}")
+    others = [arm for arm in arms if arm not in ("real", "synthetic", *ADDED)]
+    texts = {arm: ADDED[arm] for arm in ADDED if arm in arms} | {arm: arm for arm in others}
+    for arm, text in texts.items():
+        parts.append(f"{text}: {points(arms[arm])}{doubt(arms[arm])}")
     return "; ".join(parts)
 
 

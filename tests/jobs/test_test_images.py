@@ -8,6 +8,7 @@ from ddpm_jax.data import npz, source
 from ddpm_jax.jobs import classify
 from ddpm_jax.measuring import labelled
 from ddpm_jax.models import in_training
+from ddpm_jax.types import Trainer
 
 
 @pytest.fixture
@@ -50,16 +51,19 @@ def test_no_arm_of_the_classifier_is_trained_on_a_test_image(marked, monkeypatch
     def watched(*arguments):
         trainer = build(*arguments)
 
-        def fit(images, labels, seeds):
+        def fit(images, labels, seeds, **options):
             trained_on[len(trained_on)] = numbers(images)
-            return trainer.fit(images, labels, seeds)
+            return trainer.fit(images, labels, seeds, **options)
 
         return trainer._replace(fit=fit)
 
     monkeypatch.setattr(classify.classifiers, "build_trainer", watched)
+    # Its ensemble is trained too, and judges real images.
+    marked.classifier.arms += ("real+synthetic, selected, soft, augmented",)
+    marked.classifier.select, marked.classifier.ensemble.num = 0.0, 2
     classify.run.on(marked, tmp_path / "run", tmp_path / "made.npz")
     test = numbers(source.decode(datasets.build_splits(marked.data, marked.seed).test))
-    assert len(test) == 80 and len(trained_on) == 5 * marked.classifier.num_seeds
+    assert len(test) == 80 and len(trained_on) == 6 * marked.classifier.num_seeds + 2
     assert not any(seen & test for seen in trained_on.values())
 
 
@@ -95,12 +99,12 @@ def test_a_synthetic_set_that_does_not_fit_is_refused(tmp_path, names, shape, me
 def test_an_unknown_arm_is_refused(marked):
     marked.classifier.arms = ("real", "fake")
     images = labelled.Labelled(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
-    with pytest.raises(ValueError, match="'fake'; known: real, real"):
-        classify.build_arms(marked, images, None)
+    with pytest.raises(ValueError, match="'fake' is no arm; known: real, syn"):
+        classify.build_arms(marked, images, None, Trainer(None, None, None), 2)
 
 
 def test_the_baseline_cannot_be_left_out(marked):
     marked.classifier.arms = ("real+augmented",)
     images = labelled.Labelled(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
     with pytest.raises(ValueError, match="must hold 'real'"):
-        classify.build_arms(marked, images, None)
+        classify.build_arms(marked, images, None, Trainer(None, None, None), 2)
