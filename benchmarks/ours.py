@@ -20,7 +20,7 @@ from ddpm_jax import pixels
 from ddpm_jax.assembly import choice, datasets, denoising, networks, objective, optimizers, training
 from ddpm_jax.data import order
 from ddpm_jax.models import in_training, trained
-from ddpm_jax.training import calls, devices, optim
+from ddpm_jax.training import calls, compilation, devices, optim
 from ddpm_jax.training import loop as training_loop
 from ddpm_jax.training import state as states
 from ddpm_jax.training import step as steps
@@ -62,7 +62,7 @@ def train(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepare
     rows = random_batch(config, request["batch"])
     batch = devices.put_batches(placement, [rows] * together)
     # A loop on a CPU too: that it is no slower is what is to be seen.
-    step = devices.compile_call(placement, calls.of_any_batch(one, unroll=False))
+    step = compilation.compile_call(placement, calls.of_any_batch(one, unroll=False))
     state = devices.replicate(placement, states.create(params, optimizer, loss_fn, rows))
     key = devices.replicate(placement, jax.random.key(0))
     compiled = step.lower(state, batch, key).compile()
@@ -88,7 +88,7 @@ def forward(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepa
         label = batch["label"] if net.num_classes else None
         return net.apply(params, pixels.to_float(batch["image"]), batch["t"], label)
 
-    compiled = devices.spread(placement, apply).lower(params, batch).compile()
+    compiled = compilation.spread(placement, apply).lower(params, batch).compile()
     return lambda: jax.block_until_ready(compiled(params, batch)), facts_of(compiled, placement)
 
 

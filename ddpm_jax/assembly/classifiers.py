@@ -18,7 +18,7 @@ from ddpm_jax.assembly.augmentation import build_augmentation, mixup_alpha
 from ddpm_jax.assembly.choice import Option, build, key_for
 from ddpm_jax.data import augment_colors, order
 from ddpm_jax.nets import classifier
-from ddpm_jax.training import devices, loop, optim, state, step
+from ddpm_jax.training import compilation, devices, loop, optim, state, step
 from ddpm_jax.types import Batch, LossFn, Params, Pixels, Scalars, Trainer
 
 
@@ -121,7 +121,7 @@ def build_trainer(
         augment = build_augmented_loss(net, config.augment, num_classes) if augmented else None
         loss_fn = augment or build_loss(net)
         made = step.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.0))
-        return loss_fn, devices.compile_step(placement, made)
+        return loss_fn, compilation.compile_step(placement, made)
 
     @jax.jit
     def init(keys: Key[Array, "S"]) -> Params:
@@ -197,7 +197,7 @@ def over_batches(
     placement: devices.Placement, function: Callable[[Params, Batch], Array], batch_size: int
 ) -> Callable[[Params, Pixels], Float[np.ndarray, "N ..."]]:
     """`function(params, batch)` over all images, on all devices; the last batch is padded."""
-    compiled = devices.spread(placement, function)
+    compiled = compilation.spread(placement, function)
     size = placement.rounded_up(batch_size)
     mine = devices.local_rows(placement, size)
 

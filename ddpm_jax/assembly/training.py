@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from ddpm_jax.assembly import choice, datasets, denoising, networks, objective, optimizers
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import schedules
-from ddpm_jax.training import calls, devices, optim, step
+from ddpm_jax.training import calls, compilation, devices, optim, step
 from ddpm_jax.training import state as states
 from ddpm_jax.types import Batch
 
@@ -105,10 +105,10 @@ def build_programs(
     )
     if together > 1 or num_resident:
         call = calls.of_any_batch(train_step, unroll=unrolled(placement))
-        compiled = devices.compile_call(placement, call)
+        compiled = compilation.compile_call(placement, call)
         batch = call_shapes(placement, shapes, together, num_resident)
     else:
-        compiled = devices.compile_step(placement, train_step)
+        compiled = compilation.compile_step(placement, train_step)
         batch = devices.abstract_batch(placement, shapes)
     return Programs(
         net,
@@ -118,7 +118,7 @@ def build_programs(
         num_resident,
         batch,
         compiled,
-        devices.compile_eval(placement, eval_step),
+        compilation.compile_eval(placement, eval_step),
     )
 
 

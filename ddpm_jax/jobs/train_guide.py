@@ -20,6 +20,7 @@ from ddpm_jax.diffusion import schedules
 from ddpm_jax.models import guide, trained
 from ddpm_jax.training import (
     checkpoints,
+    compilation,
     devices,
     fingerprint,
     loop,
@@ -101,7 +102,7 @@ def fit(
             write(now, extra=facts | {"reads": files.notes.fields, "ema_sha256": sha256})
 
         end = loop.run(
-            devices.compile_step(placement, train_step),
+            compilation.compile_step(placement, train_step),
             begin,
             (devices.put_batch(placement, batch) for batch in read),
             key=jax.random.fold_in(key, 1),

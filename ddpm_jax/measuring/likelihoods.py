@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int32, Key
 
 from ddpm_jax import pixels
 from ddpm_jax.diffusion import likelihood, predictions, process, schedules
-from ddpm_jax.training import devices
+from ddpm_jax.training import compilation, devices
 from ddpm_jax.types import Batch, Labels, Params, Pixels
 
 
@@ -61,7 +61,7 @@ def bits_per_dim(
         }
 
     placement = devices.place()
-    compiled = devices.spread(placement, measure)
+    compiled = compilation.spread(placement, measure)
     size = placement.rounded_up(min(64, len(images)))
     mine = devices.local_rows(placement, size)
     parts = []

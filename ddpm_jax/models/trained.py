@@ -15,7 +15,7 @@ from ddpm_jax.assembly import denoising, guides, networks
 from ddpm_jax.assembly.choice import key_for
 from ddpm_jax.assembly.datasets import image_shape
 from ddpm_jax.diffusion import schedules
-from ddpm_jax.training import checkpoints, devices, retention
+from ddpm_jax.training import checkpoints, compilation, devices, retention
 from ddpm_jax.types import Params, Pixels
 
 # Most images drawn at once if the config leaves it open, and most bytes of the finest features, in
@@ -147,7 +147,7 @@ def build_program(
         keys = jax.vmap(lambda i: jax.random.fold_in(stream, i))(rows["index"])
         return pixels.to_uint8(sampler(weights, rows["label"], keys))
 
-    return devices.spread(devices.place(), sample)
+    return compilation.spread(devices.place(), sample)
 
 
 def rows_at_once(config: ConfigDict, num: int) -> int:

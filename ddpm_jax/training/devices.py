@@ -1,4 +1,4 @@
-"""The only place that knows how many devices and processes there are.
+"""The only place that knows how many devices and processes there are; `compilation` compiles for them.
 
 Under "jit" the program is written for the global batch and XLA divides it: the state is replicated,
 the batch is spread by rows over a one-dimensional mesh of all devices of all processes, and random
@@ -19,9 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-
-from ddpm_jax.training.step import EvalStep, TrainStep
-from ddpm_jax.types import Batch
 
 AXIS = "devices"
 
@@ -207,56 +204,6 @@ def abstract(placement: Placement, tree: Any) -> Any:
     )
 
 
-def compile_step(placement: Placement, step: TrainStep) -> TrainStep:
-    """Compile for all devices. The input state is donated: it no longer exists afterwards."""
-    if placement.parallel == "pmap":
-        return _pmapped(placement, step, donate=True)
-    return jax.jit(
-        step,
-        in_shardings=(placement.replicated, placement.by_rows, placement.replicated),
-        out_shardings=placement.replicated,
-        donate_argnums=0,
-    )
-
-
-def compile_call(placement: Placement, call: TrainStep) -> TrainStep:
-    """`compile_step` for a step that takes each array of a batch with the sharding it already has.
-
-    Raises ValueError under "pmap".
-    """
-    if placement.parallel == "pmap":
-        raise ValueError(
-            "training.steps_per_call above 1 and training.resident_mib want "
-            "training.parallel 'jit', got 'pmap'"
-        )
-    return jax.jit(
-        call,
-        in_shardings=(placement.replicated, None, placement.replicated),
-        out_shardings=placement.replicated,
-        donate_argnums=0,
-    )
-
-
-def compile_eval(placement: Placement, step: EvalStep) -> EvalStep:
-    """Compile for all devices."""
-    if placement.parallel == "pmap":
-        return _pmapped(placement, step, donate=False)
-    return jax.jit(
-        step,
-        in_shardings=(placement.replicated, placement.by_rows, placement.replicated),
-        out_shardings=placement.replicated,
-    )
-
-
-def spread(placement: Placement, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """`function(params, rows) -> rows`, compiled so that each device does its share of the rows."""
-    return jax.jit(
-        function,
-        in_shardings=(placement.replicated, placement.by_rows),
-        out_shardings=placement.by_rows,
-    )
-
-
 def gather(tree: Any) -> Any:
     """Global arrays, spread or replicated -> NumPy arrays with all rows, on every process."""
     if num_processes() == 1:
@@ -289,25 +236,3 @@ def _rows_per_device(placement: Placement, batch_size: int) -> int:
             f"batch_size {batch_size} does not divide over {placement.num_devices} devices"
         )
     return batch_size // placement.num_devices
-
-
-def _pmapped(placement: Placement, step: Callable[..., Any], *, donate: bool) -> Any:
-    compiled = jax.pmap(
-        step,
-        axis_name=AXIS,
-        in_axes=(None, 0, None),
-        out_axes=None,
-        devices=None if num_processes() > 1 else placement.local_devices,
-        donate_argnums=(0,) if donate else (),
-    )
-    if num_processes() == 1:
-        return compiled
-
-    def as_global(leaf: Any) -> Any:
-        shards = [shard.data for shard in leaf.addressable_shards]
-        return jax.make_array_from_single_device_arrays(leaf.shape, placement.replicated, shards)
-
-    def run(state: Any, batch: Batch, key: Any) -> Any:
-        return jax.tree.map(as_global, compiled(state, batch, key))
-
-    return run

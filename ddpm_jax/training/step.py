@@ -28,7 +28,7 @@ def make_train_step(
     axis_name: str | None = None,
     past: Past | None = None,
 ) -> TrainStep:
-    """`step(state, batch, key) -> state`, still to be compiled (`devices.compile_step`).
+    """`step(state, batch, key) -> state`, still to be compiled (`compilation.compile_step`).
 
     `key` is the run's key, the same at every step: the step folds in its own number.
     `accumulate` splits the batch into that many parts, whose gradients are averaged; `unroll`

@@ -16,7 +16,7 @@ from ddpm_jax.jobs import plan
 from ddpm_jax.models import trained
 from ddpm_jax.planning import durations, fits, requirements, timings
 from ddpm_jax.reporting import plans
-from ddpm_jax.training import devices, footprint
+from ddpm_jax.training import compilation, devices, footprint
 
 
 def block(inputs, outputs):
@@ -90,7 +90,7 @@ def test_what_the_first_batch_takes_more_is_told_apart_from_the_others(monkeypat
 
 def test_a_stage_that_draws_compiles_the_very_program_that_was_planned(monkeypatch):
     """Or the cache of compiled programs would not have it: another purpose, another seed."""
-    spread, texts = devices.spread, []
+    spread, texts = compilation.spread, []
 
     def recorded(placement, function):
         program = spread(placement, function)
@@ -108,7 +108,7 @@ def test_a_stage_that_draws_compiles_the_very_program_that_was_planned(monkeypat
     def noise(params, label, keys):
         return jax.vmap(lambda key: jax.random.normal(key, (8, 8, 1)))(keys)
 
-    monkeypatch.setattr(trained.devices, "spread", recorded)
+    monkeypatch.setattr(trained.compilation, "spread", recorded)
     monkeypatch.setattr(trained.denoising, "build_sampler", lambda *arguments: noise)
     config = tiny()
     config.sampling.batch_size = 8

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddpm_jax.training import devices, loop, optim
+from ddpm_jax.training import compilation, devices, loop, optim
 from ddpm_jax.training import state as states
 from ddpm_jax.training import step as steps
 
@@ -56,7 +56,7 @@ def compiled_step(placement, loss_fn, ema_decay=DECAY, **options):
     step = steps.make_train_step(
         loss_fn, adam(), ema_decay=ema_decay, axis_name=placement.axis_name, **options
     )
-    return devices.compile_step(placement, step)
+    return compilation.compile_step(placement, step)
 
 
 def train(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import regression
 
-from ddpm_jax.training import calls, devices, fingerprint, loop
+from ddpm_jax.training import calls, compilation, devices, fingerprint, loop
 from ddpm_jax.training import step as steps
 
 NUM_STEPS, TOGETHER, LOG_EVERY = 25, 4, 10
@@ -23,7 +23,7 @@ def compiled(placement):
     step = steps.make_train_step(
         regression.noisy_loss, regression.adam(), ema_decay=regression.DECAY
     )
-    return devices.compile_call(placement, calls.of_any_batch(step, unroll=True))
+    return compilation.compile_call(placement, calls.of_any_batch(step, unroll=True))
 
 
 @pytest.fixture(scope="module")
@@ -133,4 +133,4 @@ def test_no_call_goes_over_a_stop():
 
 def test_pmap_has_neither():
     with pytest.raises(ValueError, match=r"want training.parallel 'jit', got 'pmap'"):
-        devices.compile_call(devices.place("pmap"), lambda state, batch, key: state)
+        compilation.compile_call(devices.place("pmap"), lambda state, batch, key: state)

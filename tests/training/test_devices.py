@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import regression
 
-from ddpm_jax.training import devices
+from ddpm_jax.training import compilation, devices
 from ddpm_jax.training import step as steps
 
 
@@ -36,7 +36,9 @@ def test_under_pmap_each_device_draws_noise_of_its_own():
         return draw, {"square": draw**2}
 
     placement = over(2, "pmap")
-    evaluate = devices.compile_eval(placement, steps.make_eval_step(loss_fn, axis_name="devices"))
+    evaluate = compilation.compile_eval(
+        placement, steps.make_eval_step(loss_fn, axis_name="devices")
+    )
     key = jax.random.key(0)
     metrics = evaluate({}, devices.put_batch(placement, {"x": np.zeros(2)}), key)
     draws = np.array([jax.random.normal(jax.random.fold_in(key, i)) for i in range(2)])
@@ -96,7 +98,7 @@ def test_the_state_that_goes_in_is_donated(parallel):
 
 def test_spread_gives_each_device_its_rows_and_gather_brings_them_together():
     placement = over(4)
-    double = devices.spread(placement, lambda params, rows: params * rows)
+    double = compilation.spread(placement, lambda params, rows: params * rows)
     rows = double(jnp.float32(2.0), np.arange(8, dtype=np.float32))
     assert [shard.data.shape for shard in rows.addressable_shards] == [(2,)] * 4
     gathered = devices.gather(rows)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import regression
 
-from ddpm_jax.training import devices, fingerprint, loop
+from ddpm_jax.training import compilation, devices, fingerprint, loop
 from ddpm_jax.training import step as steps
 
 
@@ -165,7 +165,7 @@ def test_an_evaluation_weighs_batches_by_their_rows(parallel):
     def loss_fn(params, batch, key):
         return jnp.mean(batch["x"]), {}
 
-    evaluate = devices.compile_eval(
+    evaluate = compilation.compile_eval(
         placement, steps.make_eval_step(loss_fn, axis_name=placement.axis_name)
     )
     batches = [np.full(6, 1.0, np.float32), np.full(2, 5.0, np.float32)]
@@ -175,7 +175,7 @@ def test_an_evaluation_weighs_batches_by_their_rows(parallel):
 
 
 def test_an_evaluation_draws_other_noise_for_each_batch(one_device):
-    evaluate = devices.compile_eval(
+    evaluate = compilation.compile_eval(
         one_device,
         steps.make_eval_step(lambda params, batch, key: (jax.random.normal(key), {})),
     )

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from ddpm_jax.training import checkpoints, devices, nonfinite
+from ddpm_jax.training import checkpoints, compilation, devices, nonfinite
 from ddpm_jax.training import state as states
 from ddpm_jax.training import step as steps
 
@@ -27,7 +27,7 @@ def train(num_steps, *, parallel=None, rows=ROWS, state=None, **options):
     sgd = optax.sgd(1.0)
     if state is None:
         state = states.create({"w": jnp.float32(0.0)}, sgd, loss_fn, {"x": rows}, PAST)
-    step = devices.compile_step(
+    step = compilation.compile_step(
         placement,
         steps.make_train_step(
             loss_fn,

@@ -9,7 +9,7 @@ import pytest
 
 from configs import digits
 from ddpm_jax.assembly import choice, denoising, networks, objective, optimizers, training
-from ddpm_jax.training import devices, optim
+from ddpm_jax.training import compilation, devices, optim
 from ddpm_jax.training import state as states
 from ddpm_jax.training import step as steps
 
@@ -55,7 +55,7 @@ def step_and_arguments(config, placement, rows=32):
         "label": np.zeros(rows, np.int32),
     }
     state = states.create(params, optimizer, loss_fn, batch)
-    return devices.compile_step(placement, step), (state, batch, jax.random.key(0))
+    return compilation.compile_step(placement, step), (state, batch, jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_sampling_exchanges_nothing():
     net = networks.build_net(small, 10)
     weights = denoising.Weights(networks.init_net(net, small.data, jax.random.key(0)))
     sampler = denoising.build_sampler(small, net, denoising.build_levels(small.schedule))
-    compiled = devices.spread(
+    compiled = compilation.spread(
         devices.place(), lambda weights, rows: sampler(weights, rows["label"], rows["key"])
     )
     rows = {
