@@ -15,7 +15,7 @@ from ddpm_jax.diffusion import schedules
 from ddpm_jax.measuring import forward_chain
 from ddpm_jax.models import loss_by_level, trained
 from ddpm_jax.training import devices
-from ddpm_jax.viz import pictures, plots
+from ddpm_jax.viz import class_plots, pictures, plots
 
 NUM_SHOWN = 16
 NUM_AUGMENTED, NUM_COPIES = 6, 6
@@ -60,7 +60,7 @@ def save_balance(path: pathlib.Path, splits: source.Splits) -> dict[str, dict[st
     print(f"{'all':<{width}}" + "".join(f"{count.sum():>12}" for count in counts.values()))
     if devices.is_writer():
         title = f"Images of {splits.train.name.partition('/')[0]} by class"
-        plots.save(path, plots.balance(counts, names, title=title))
+        plots.save(path, class_plots.balance(counts, names, title=title))
     return {part: dict(zip(names, count.tolist(), strict=True)) for part, count in counts.items()}
 
 

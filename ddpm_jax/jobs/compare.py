@@ -12,7 +12,7 @@ from ddpm_jax.data import npz, source
 from ddpm_jax.measuring import labelled
 from ddpm_jax.reporting import arms_sentences, runs
 from ddpm_jax.training import devices
-from ddpm_jax.viz import pictures, plots
+from ddpm_jax.viz import class_plots, pictures, plots
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def draw(figures: pathlib.Path, worth: Mapping[str, Any]) -> None:
     plots.save(figures / "arms.png", plots.arms(drawn, title=title))
     for arm, fields in worth["arms"].items():
         counts = np.array(fields["confusion"])
-        picture = plots.confusion(counts, worth["class_names"], title=f"Trained on {arm}")
+        picture = class_plots.confusion(counts, worth["class_names"], title=f"Trained on {arm}")
         plots.save(figures / f"confusion-{arm.replace(', ', '-')}.png", picture)
 
 

@@ -87,7 +87,7 @@ def saver(directory: str | os.PathLike[str], *, keep: int) -> Iterator[Save]:
             "step": step,
             "validation_loss": validation_loss,
             "extra": dict(extra or {}),
-            "arrays": {name: _arrays(tree) for name, tree in items.items()},
+            "arrays": {name: manifest.arrays(tree) for name, tree in items.items()},
         }
         path = folder / f"{step}.saving"
         with _explained(folder, step):
@@ -165,13 +165,6 @@ def _items(state: TrainState) -> dict[str, Any]:
     }
 
 
-def _arrays(tree: Any) -> dict[str, str]:
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
 def _newest_good(
     folder: pathlib.Path, items: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -195,7 +188,7 @@ def _read(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     path = folder / str(step)
     facts = _verified(path, step, items)
-    _refuse_other_arrays(step, {name: facts["arrays"][name] for name in items}, items)
+    manifest.refuse_other_arrays(step, {name: facts["arrays"][name] for name in items}, items)
     wanted = {name: ocp.args.StandardRestore(tree) for name, tree in items.items()}
     try:
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as orbax:
@@ -219,22 +212,6 @@ def _verified(path: pathlib.Path, step: int, items: Mapping[str, Any]) -> dict[s
     if devices.in_any(fault is not None):
         raise fault or Damaged("another process found it damaged")
     return facts
-
-
-def _refuse_other_arrays(
-    step: int, stored: Mapping[str, Mapping[str, str]], items: Mapping[str, Any]
-) -> None:
-    differences = [
-        f"{item}/{name} is {stored[item].get(name, 'missing')}, wanted {wanted.get(name, 'none')}"
-        for item, wanted in ((item, _arrays(tree)) for item, tree in items.items())
-        for name in sorted(stored[item].keys() | wanted.keys())
-        if stored[item].get(name) != wanted.get(name)
-    ]
-    if differences:
-        more = f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
-        raise ValueError(
-            f"checkpoint {step} is of another model: {'; '.join(differences[:5])}{more}"
-        )
 
 
 def _complete(

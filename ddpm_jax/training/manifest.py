@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Any
 
+import jax
+
 from ddpm_jax.whole_file import replacing
 
 NAME = "manifest.json"
@@ -96,6 +98,31 @@ def verify(directory: pathlib.Path, items: Collection[str] | None = None) -> dic
             if fault:
                 raise Damaged(fault)
     return content
+
+
+def arrays(tree: Any) -> dict[str, str]:
+    """The dtype and shape of each array, by its place in the tree: what the facts say of an item."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def refuse_other_arrays(
+    step: int, stored: Mapping[str, Mapping[str, str]], items: Mapping[str, Any]
+) -> None:
+    """Raise ValueError if the stored arrays are not those of the items that are wanted."""
+    differences = [
+        f"{item}/{name} is {stored[item].get(name, 'missing')}, wanted {wanted.get(name, 'none')}"
+        for item, wanted in ((item, arrays(tree)) for item, tree in items.items())
+        for name in sorted(stored[item].keys() | wanted.keys())
+        if stored[item].get(name) != wanted.get(name)
+    ]
+    if differences:
+        more = f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
+        raise ValueError(
+            f"checkpoint {step} is of another model: {'; '.join(differences[:5])}{more}"
+        )
 
 
 def _fault(path: pathlib.Path, name: str, wanted: Mapping[str, Any]) -> str | None:

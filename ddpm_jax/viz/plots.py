@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -19,7 +19,6 @@ from ddpm_jax.whole_file import replacing
 # Okabe & Ito's colors, distinguishable with every common kind of color blindness.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-MANY_CLASSES = 20  # beyond this a cell or a bar is too small for its number
 
 
 class Curve(NamedTuple):
@@ -62,7 +61,7 @@ def lines(
     levels: Mapping[str, float] | None = None,
 ) -> Figure:
     """Curves with bands, and named horizontal `levels` to compare them with."""
-    figure, axes = _figure(title=title)
+    figure, axes = framed(title=title)
     for (name, curve), color, marker in zip(curves.items(), *_styles(len(curves)), strict=False):
         few = len(curve.x) <= 25
         axes.plot(curve.x, curve.y, color=color, label=name, marker=marker if few else "", ms=5)
@@ -105,7 +104,7 @@ def equivalence(
     between: the fewest and the most real images that were measured. An interval that goes beyond them,
     to 0 or infinity, ends there in an arrow.
     """
-    figure, axes = _figure(title=title)
+    figure, axes = framed(title=title)
     fewest, most = between
     low, high = (np.clip(ends, fewest, most) for ends in intervals)
     axes.vlines(synthetic, low, high, color=COLORS[0], alpha=0.4, linewidth=4)
@@ -176,7 +175,7 @@ def arms(
     title: str = "",
 ) -> Figure:
     """Mean and half-width of the interval for each arm, given as shares of 1, drawn in percent."""
-    figure, axes = _figure(height=1.2 + 0.45 * len(accuracy), title=title)
+    figure, axes = framed(height=1.2 + 0.45 * len(accuracy), title=title)
     for row, (mean, half_width) in enumerate(accuracy.values()):
         mean, half_width = 100 * mean, 100 * half_width
         axes.errorbar(mean, row, xerr=half_width, fmt="o", color=COLORS[0], capsize=4)
@@ -191,54 +190,8 @@ def arms(
     return figure
 
 
-def confusion(
-    counts: Int[np.ndarray, "K K"], class_names: Sequence[str], *, title: str = ""
-) -> Figure:
-    """Rows are true classes, columns the predicted ones; shares of the row's images, in percent."""
-    percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = min(9.0, 2.6 + 0.45 * len(class_names))
-    figure, axes = _figure(width=size + 0.6, height=size, title=title)
-    shown = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    if len(class_names) <= MANY_CLASSES:
-        _name_classes(axes, class_names)
-        axes.set_yticks(range(len(class_names)), class_names)
-        for (row, column), value in np.ndenumerate(percent):
-            if counts[row, column]:
-                color = "white" if value > 55 else "black"
-                text = f"{value:.0f}" if value >= 1 else "<1"
-                axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
-    else:
-        figure.colorbar(shown, ax=axes, label="% of the true class", shrink=0.8)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class (each row is 100 %)")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    return figure
-
-
-def balance(
-    counts: Mapping[str, Int[np.ndarray, "K"]], class_names: Sequence[str], *, title: str = ""
-) -> Figure:
-    """Images per class, with a bar for each split."""
-    num_classes = len(class_names)
-    width = float(np.clip(1.5 + 0.5 * num_classes, 6.4, 14))
-    figure, axes = _figure(width=width, height=3.6, title=title)
-    bar = 0.8 / len(counts)
-    for i, (name, count) in enumerate(counts.items()):
-        at = np.arange(num_classes) - 0.4 + bar * (i + 0.5)
-        axes.bar(at, count, bar * 0.95, color=COLORS[i % len(COLORS)], label=name)
-    if num_classes <= MANY_CLASSES:
-        _name_classes(axes, class_names)
-    else:
-        axes.set_xlabel("class number")
-    axes.set_ylabel("images")
-    axes.margins(x=0.02)
-    if len(counts) > 1:
-        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
-
-
-def _figure(*, width: float = 6.4, height: float = 4.0, title: str = "") -> tuple[Figure, Axes]:
+def framed(*, width: float = 6.4, height: float = 4.0, title: str = "") -> tuple[Figure, Axes]:
+    """An empty plot in the style of all."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", wrap=True)
@@ -248,13 +201,6 @@ def _figure(*, width: float = 6.4, height: float = 4.0, title: str = "") -> tupl
 
 def _clean(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _name_classes(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_xticks(range(len(names)), names)
-    if max(map(len, names)) > 4:
-        for label in axes.get_xticklabels():
-            label.set(rotation=40, ha="right", rotation_mode="anchor")
 
 
 def _styles(count: int) -> Iterator[Sequence]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddpm_jax.viz import plots
+from ddpm_jax.viz import class_plots, plots
 
 ROWS = [
     {"step": 10, "loss": 1.0},
@@ -87,14 +87,14 @@ def test_arms_are_drawn_and_written_in_percent():
 
 def test_a_confusion_matrix_shows_shares_of_the_true_class():
     counts = np.array([[3, 1, 0], [0, 200, 1], [0, 0, 0]])
-    figure = plots.confusion(counts, ["cat", "automobile", "absent"])
+    figure = class_plots.confusion(counts, ["cat", "automobile", "absent"])
     shown = np.asarray(figure.axes[0].images[0].get_array())
     np.testing.assert_allclose(shown, [[75, 25, 0], [0, 20000 / 201, 100 / 201], [0, 0, 0]])
     assert {"75", "25", "100", "<1", "cat", "automobile"} <= texts(figure)
 
 
 def test_a_large_confusion_matrix_has_a_color_bar_in_place_of_numbers():
-    figure = plots.confusion(np.eye(30, dtype=np.int64), [str(i) for i in range(30)])
+    figure = class_plots.confusion(np.eye(30, dtype=np.int64), [str(i) for i in range(30)])
     assert len(figure.axes) == 2
     assert not figure.axes[0].texts
 
@@ -102,7 +102,7 @@ def test_a_large_confusion_matrix_has_a_color_bar_in_place_of_numbers():
 @pytest.mark.parametrize("num_classes", [3, 30])
 def test_class_balance_has_one_bar_for_each_class_and_split(num_classes):
     counts = {"train": np.arange(num_classes) + 5, "test": np.arange(num_classes) + 1}
-    figure = plots.balance(counts, [f"class {i}" for i in range(num_classes)])
+    figure = class_plots.balance(counts, [f"class {i}" for i in range(num_classes)])
     heights = [patch.get_height() for patch in figure.axes[0].patches]
     assert heights == [*counts["train"], *counts["test"]]
 
