@@ -1,6 +1,5 @@
 """--mode=train: train a diffusion model on real images. The same command resumes an interrupted run."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +12,7 @@ from ddpm_jax.assembly import choice, reproduction, training
 from ddpm_jax.data import source
 from ddpm_jax.models import in_training
 from ddpm_jax.planning import timings
-from ddpm_jax.training import (
-    devices,
-    fingerprint,
-    loop,
-    retention,
-    signals,
-)
+from ddpm_jax.training import devices, fingerprint, loop, retention, signals
 from ddpm_jax.training import state as states
 
 
@@ -59,12 +52,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         ) from error
     last = int(end.step)
     if last < wanted:
-        why = open_now.received() or "another process was asked to end"
-        print(
-            f"{why}: stopped and saved at step {last} of {wanted}; run the same command to go on",
-            file=sys.stderr,
-        )
-        sys.exit(signals.STOPPED)
+        signals.end(open_now.received(), f"stopped and saved at step {last} of {wanted}")
     devices.barrier("trained")  # all processes see the last checkpoint
     seconds = time.monotonic() - started
     return {

@@ -5,12 +5,10 @@ It sees only training images, noised to every level as the generator sees them, 
 
 import contextlib
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, rundir, stages, view
@@ -18,6 +16,7 @@ from ddpm_jax.assembly import choice, datasets, denoising, guides
 from ddpm_jax.data import order, source
 from ddpm_jax.diffusion import schedules
 from ddpm_jax.models import guide, trained
+from ddpm_jax.reporting import guides as guides_shown
 from ddpm_jax.training import (
     checkpoints,
     compilation,
@@ -28,7 +27,6 @@ from ddpm_jax.training import (
     signals,
     state,
 )
-from ddpm_jax.viz import plots
 
 
 def folder(workdir: pathlib.Path) -> pathlib.Path:
@@ -45,16 +43,8 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     files.output(directory / str(config.guide.num_steps) / manifest.NAME)
     accuracies = guide.accuracy_by_level(config, net, params.ema_params, table, splits.validation)
     if config.guide.noised and devices.is_writer():
-        t = np.array(list(accuracies), np.float64)
-        curve = plots.Curve(t, 100 * np.array(list(accuracies.values())))
-        figure = plots.lines(
-            {"guide": curve},
-            x_label="t",
-            y_label="accuracy (%)",
-            title=f"Guiding classifier on noised images of {splits.validation.name}",
-            levels={"chance": 100 / len(splits.train.class_names)},
-        )
-        plots.save(files.figure("guide.png"), figure)
+        num_classes, split = len(splits.train.class_names), splits.validation.name
+        guides_shown.draw(files.figure("guide.png"), accuracies, num_classes, split)
     return {
         "step": config.guide.num_steps,
         "accuracy_by_t": accuracies,
@@ -114,11 +104,6 @@ def fit(
         )
         save(int(end.step), end)
     if int(end.step) < section.num_steps:
-        why = received() or "another process was asked to end"
-        print(
-            f"{why}: stopped and saved at step {int(end.step)} of {section.num_steps}; "
-            "run the same command to go on",
-            file=sys.stderr,
-        )
-        sys.exit(signals.STOPPED)
+        where = f"stopped and saved at step {int(end.step)} of {section.num_steps}"
+        signals.end(received(), where)
     return end

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import NoReturn
 
 # EX_TEMPFAIL of sysexits.h: a temporary failure, the user is invited to try again.
 STOPPED = 75
@@ -35,6 +36,13 @@ def deferred() -> Iterator[Callable[[], str | None]]:
             signal.signal(number, handler)
 
 
+def end(name: str | None, where: str) -> NoReturn:
+    """End the program with `STOPPED`; `name` is that of the signal, None if another process got it."""
+    why = name or "another process was asked to end"
+    print(f"{why}: {where}; run the same command to go on", file=sys.stderr, flush=True)
+    sys.exit(STOPPED)
+
+
 @contextlib.contextmanager
 def leaving() -> Iterator[None]:
     """A signal ends the program; for work that is all on disk, with nothing to save first.
@@ -45,9 +53,7 @@ def leaving() -> Iterator[None]:
 
     def leave(number: int, frame: FrameType | None) -> None:
         ignore_further()
-        name = signal.Signals(number).name
-        print(f"{name}: stopped; run the same command to go on", file=sys.stderr, flush=True)
-        sys.exit(STOPPED)
+        end(signal.Signals(number).name, "stopped")
 
     before = {number: signal.signal(number, leave) for number in CAUGHT}
     stopped = False
