@@ -4,6 +4,7 @@ import functools
 import hashlib
 import importlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,9 +24,16 @@ FUNCTION_BATCH = 256  # most images in one call of a user's function
 
 
 def build_network(
-    config: ConfigDict, train: source.Source, image_shape: tuple[int, int, int]
+    config: ConfigDict,
+    train: source.Source,
+    image_shape: tuple[int, int, int],
+    *,
+    read: Callable[[str], str] = str,
 ) -> Network:
-    """The network that the evaluation section names; raises ValueError if it names two."""
+    """The network that the evaluation section names; raises ValueError if it names two.
+
+    A file that it comes from is first given to `read`, so that a stage notes it (`Files.read`).
+    """
     weights, function = config.evaluation.inception_weights, config.evaluation.features
     if weights and function:
         raise ValueError(
@@ -33,7 +41,7 @@ def build_network(
             "name one of them"
         )
     if weights:
-        return inception_2015(weights)
+        return inception_2015(read(weights))
     if function:
         return named_function(function, image_shape)
     return own_classifier(config, train)

@@ -41,9 +41,8 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     for split in dict.fromkeys(("train", "test", *distances.REFERENCES[reference])):
         parts[split] = source.decode(getattr(splits, split))
     images = distances.sets_of(parts, comparison)
-    if config.evaluation.inception_weights:
-        files.read(config.evaluation.inception_weights)
-    network = feature_networks.build_network(config, splits.train, images.test.shape[1:])
+    shape = images.test.shape[1:]
+    network = feature_networks.build_network(config, splits.train, shape, read=files.read)
     folder = pathlib.Path(config.evaluation.cache_dir or files.workdir / "features")
     seen = distances.sets_of(extract_all(network, parts, folder), comparison)
     sought = build_sought(config, images.test)

@@ -74,14 +74,11 @@ def build_measure(
     splits = datasets.build_splits(config.data, config.seed)
     split = datasets.held_out(splits, "sweep.split", config.sweep.split)
     real = labelled.decode(split)
-    if config.evaluation.inception_weights:
-        files.read(config.evaluation.inception_weights)
-    network = feature_networks.build_network(config, splits.train, real.image.shape[1:])
+    shape = real.image.shape[1:]
+    network = feature_networks.build_network(config, splits.train, shape, read=files.read)
     name = metrics.field_name(metrics.FRECHET, network, config.sweep.split)
     reference = frechet.moments(network.features(real.image))
-    trainer = classifiers.build_trainer(
-        config.classifier, config.seed, real.image.shape[1:], num_classes
-    )
+    trainer = classifiers.build_trainer(config.classifier, config.seed, shape, num_classes)
     seeds = range(config.sweep.num_seeds)
 
     def measure(images: labelled.Labelled) -> dict[str, Any]:

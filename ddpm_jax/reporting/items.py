@@ -7,17 +7,17 @@ from typing import Any
 from ddpm_jax.viz import report
 
 Fields = Mapping[str, Any]
-Items = list[report.Prose | report.Values | report.Table | report.Images]
+Items = list[report.Prose | report.Values | report.Table | report.Gallery]
 
 
 def picture(path: pathlib.Path, alt: str, caption: str = "") -> Items:
     """The picture; empty if the file does not exist."""
-    return [report.Images([report.Image(path, alt, caption)])] if path.exists() else []
+    return [report.Gallery([report.Image(path, alt, caption)])] if path.exists() else []
 
 
 def pictures(*images: tuple[pathlib.Path, str, str]) -> Items:
     there = [report.Image(*image) for image in images if image[0].exists()]
-    return [report.Images(there)] if there else []
+    return [report.Gallery(there)] if there else []
 
 
 def percent_text(mean: float, half_width: float, sign: str = "±") -> str:

@@ -51,7 +51,7 @@ class Image(NamedTuple):
     caption: str = ""
 
 
-class Images(NamedTuple):
+class Gallery(NamedTuple):
     """Images, side by side if the page is wide enough."""
 
     images: Sequence[Image]
@@ -59,7 +59,7 @@ class Images(NamedTuple):
 
 class Section(NamedTuple):
     title: str
-    items: Sequence[Prose | Values | Table | Images]
+    items: Sequence[Prose | Values | Table | Gallery]
 
 
 def write(path: str | Path, title: str, sections: Sequence[Section], *, lead: str = "") -> None:
@@ -84,7 +84,7 @@ def write(path: str | Path, title: str, sections: Sequence[Section], *, lead: st
     Path(path).write_text(page, "utf-8")
 
 
-def _prepared(item: Prose | Values | Table | Images) -> dict:
+def _prepared(item: Prose | Values | Table | Gallery) -> dict:
     """What the template needs to know about an item, with the name of its type."""
     known = {"type": type(item).__name__, **item._asdict()}
     if isinstance(item, Prose):
@@ -99,7 +99,7 @@ def _prepared(item: Prose | Values | Table | Images) -> dict:
             bool(cells) and all(cell in NO_NUMBER or NUMBER.match(cell) for cell in cells)
             for cells in ([row[i] for row in item.rows] for i in range(len(item.columns)))
         ]
-    elif isinstance(item, Images):
+    elif isinstance(item, Gallery):
         known["images"] = [_embedded(image) for image in item.images]
     return known
 

@@ -202,6 +202,17 @@ def test_only_the_official_weights_give_an_fid(sha256, name, key, monkeypatch):
     np.testing.assert_allclose(scores, np.full((3, 1008), 1 / 1008))
 
 
+def test_a_network_asks_for_its_file_through_the_stage(config, monkeypatch):
+    """So that every stage that builds one notes the weights' content."""
+    loaded = []
+    weights = inception_weights.Weights({}, np.zeros((1008, 2048)), "0" * 64)
+    monkeypatch.setattr(inception_weights, "load", lambda path: (loaded.append(path), weights)[1])
+    config.evaluation.inception_weights = "weights.npz"
+    train = datasets.build_splits(config.data, config.seed).train
+    feature_networks.build_network(config, train, (8, 8, 1), read=lambda path: f"noted/{path}")
+    assert loaded == ["noted/weights.npz"]
+
+
 def test_official_features_give_the_names_of_the_papers(finished, config, function):
     train, test, _ = real(config)
     network = feature_networks.named_function("of_the_user:halves", (8, 8, 1))

@@ -39,8 +39,10 @@ def sections(tmp_path):
         report.Section(
             "Samples",
             [
-                report.Images([report.Image(tmp_path / "grid.png", 'Four "gray" squares', "Grid")]),
-                report.Images(
+                report.Gallery(
+                    [report.Image(tmp_path / "grid.png", 'Four "gray" squares', "Grid")]
+                ),
+                report.Gallery(
                     [
                         report.Image(tmp_path / "reverse.gif", "Squares turning lighter"),
                         report.Image(tmp_path / "arms.png", "Accuracy of two arms"),
@@ -123,12 +125,12 @@ def test_what_cannot_be_shown_is_refused(tmp_path, sections):
     with pytest.raises(ValueError, match="has 1 cells, not 2"):
         write(report.Table(["a", "b"], [["1"]]))
     with pytest.raises(ValueError, match="no alt text"):
-        write(report.Images([report.Image(tmp_path / "grid.png", "")]))
+        write(report.Gallery([report.Image(tmp_path / "grid.png", "")]))
     with pytest.raises(FileNotFoundError):
-        write(report.Images([report.Image(tmp_path / "absent.png", "absent")]))
+        write(report.Gallery([report.Image(tmp_path / "absent.png", "absent")]))
     pictures.save(tmp_path / "grid.bmp", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(ValueError, match="is BMP, wanted one of"):
-        write(report.Images([report.Image(tmp_path / "grid.bmp", "a grid")]))
+        write(report.Gallery([report.Image(tmp_path / "grid.bmp", "a grid")]))
 
 
 PROBE = """<script>
