@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
+from ddpm_jax import units
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -42,7 +44,8 @@ def _lines(what: str, total: int, unit: str, before: int) -> Callable[..., None]
         left = elapsed / max(done - before, 1) * (total - done)
         texts = [f"{name} {number:.4g}" for name, number in numbers.items()]
         print(
-            ", ".join([f"{what} {done}/{total} {unit}", *texts, f"{left:.0f} s left"]), flush=True
+            ", ".join([f"{what} {done}/{total} {unit}", *texts, f"{units.duration(left)} to go"]),
+            flush=True,
         )
 
     return show

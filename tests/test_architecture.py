@@ -100,6 +100,16 @@ def test_walls_around_libraries(library):
                 assert relative.startswith(ONLY_IN[library]), f"{relative} imports {name}"
 
 
+def test_only_a_plan_plans():
+    """A training measures itself as it goes."""
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        if any(name.startswith("ddpm_jax.planning") for name in imports(path))
+    }
+    assert {user for user in users if not user.startswith("planning/")} == {"jobs/plan.py"}
+
+
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("reporting/*.py")), ids=lambda p: p.name)
 def test_a_report_needs_no_device(path):
     """Dicts to text and plots; of what is measured it knows the entries' names alone."""

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from ddpm_jax.assembly import choice, datasets, denoising, networks, objective, optimizers
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import schedules
-from ddpm_jax.training import calls, compilation, devices, optim, step
+from ddpm_jax.training import calls, compilation, devices, footprint, optim, step
 from ddpm_jax.training import state as states
 from ddpm_jax.types import Batch
 
@@ -167,6 +167,19 @@ def compile_train_step(placement: devices.Placement, programs: Programs) -> jax.
         programs.batch,
         jax.eval_shape(lambda: jax.random.key(0)),
     ).compile()
+
+
+def gflop_an_image(
+    config: ConfigDict, placement: devices.Placement, step: footprint.Footprint
+) -> float:
+    """GFLOP per image of a training step, with its share of the work done once per batch."""
+    counted = config.training.batch_size / placement.num_devices
+    if unrolled(placement):
+        counted *= config.training.steps_per_call
+    else:
+        # XLA counts the body of a loop, over parts or steps, once.
+        counted /= config.training.accumulate
+    return step.gflop / counted
 
 
 def with_program(programs: Programs, compiled: jax.stages.Compiled) -> step.TrainStep:

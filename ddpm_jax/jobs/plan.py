@@ -57,7 +57,7 @@ def plan(config: ConfigDict, workdir: pathlib.Path, memory_limit: int | None) ->
         "num_parameters": int(parameter_overview.count_parameters(parts.state.params)),
         "num_devices": num_devices,
         "platform": parts.placement.platform,
-        "gflop_training_image": requirements.gflop_an_image(
+        "gflop_training_image": training.gflop_an_image(
             config, parts.placement, programs.step.takes
         ),
         "gflop_solver_step_image": programs.batch.takes.gflop * num_devices / sizes.export_at_once,

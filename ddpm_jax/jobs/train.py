@@ -11,7 +11,6 @@ from ddpm_jax import metrics, run_files, rundir, stages, view
 from ddpm_jax.assembly import choice, reproduction, training
 from ddpm_jax.data import source
 from ddpm_jax.models import in_training
-from ddpm_jax.planning import timings
 from ddpm_jax.training import devices, fingerprint, loop, retention, signals
 from ddpm_jax.training import state as states
 
@@ -41,7 +40,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     begin, losses = in_training.restore(parts, rundir.checkpoints(workdir), facts)
     first, wanted = int(begin.step), config.training.num_steps
     print(in_training.describe(config, parts, first), flush=True)
-    parts = timings.announced(view.unseen(config), parts, begin)
+    parts = in_training.compiled(view.unseen(config), parts, begin)
     started = time.monotonic()
     try:
         with in_training.opened(config, workdir, first) as open_now:

@@ -13,12 +13,12 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from ddpm_jax import metrics, progress, rundir
+from ddpm_jax import metrics, progress, rundir, units
 from ddpm_jax.assembly import choice, denoising, training
 from ddpm_jax.assembly.training import Parts
 from ddpm_jax.data import order, source
 from ddpm_jax.models import trained
-from ddpm_jax.training import calls, checkpoints, devices, loop, signals, stall
+from ddpm_jax.training import calls, checkpoints, devices, footprint, loop, signals, stall
 from ddpm_jax.training import state as states
 from ddpm_jax.types import Batch
 from ddpm_jax.viz import pictures
@@ -136,6 +136,32 @@ def describe(config: ConfigDict, parts: Parts, first: int) -> str:
         f"{parts.placement.num_devices} {parts.placement.platform} device(s), "
         f"step {first} to {config.training.num_steps}"
     )
+
+
+def compiled(config: ConfigDict, parts: Parts, begin: states.TrainState) -> Parts:
+    """The parts with the step compiled; says what it takes, and warns if it may not fit.
+
+    Under `pmap` and with several processes, the step is compiled when it is first called.
+    """
+    if devices.num_processes() > 1 or parts.placement.parallel == "pmap":
+        return parts
+    program = training.compile_train_step(parts.placement, parts.programs)
+    takes, held = footprint.of(program), footprint.num_bytes(begin)
+    limit = footprint.capacity(parts.placement, held)
+    needs, there = units.num_bytes(takes.total), units.num_bytes(limit)
+    print(
+        f"{training.gflop_an_image(config, parts.placement, takes):.3g} GFLOP an image, "
+        f"{needs} a device of {there}, checkpoints of {units.num_bytes(held)}",
+        flush=True,
+    )
+    if takes.total > limit:
+        print(
+            f"warning: may not fit: batch {config.training.batch_size} needs {needs} of {there}; "
+            "--mode=plan finds what does",
+            file=sys.stderr,
+            flush=True,
+        )
+    return parts._replace(train_step=training.with_program(parts.programs, program))
 
 
 def reporter(

@@ -73,19 +73,6 @@ def sizes(config: ConfigDict, splits: source.Splits) -> Sizes:
     return Sizes(grid, next(at_once), export, next(at_once))
 
 
-def gflop_an_image(
-    config: ConfigDict, placement: devices.Placement, step: footprint.Footprint
-) -> float:
-    """GFLOP per image of a training step, with its share of the work done once per batch."""
-    counted = config.training.batch_size / placement.num_devices
-    if training.unrolled(placement):
-        counted *= config.training.steps_per_call
-    else:
-        # XLA counts the body of a loop, over parts or steps, once.
-        counted /= config.training.accumulate
-    return step.gflop / counted
-
-
 def training_memory(
     state: states.TrainState, step: footprint.Footprint, grid: footprint.Footprint
 ) -> dict[str, int]:

@@ -1,13 +1,11 @@
 """Seconds that the parts of a run take, measured on a few of each."""
 
-import contextlib
 import itertools
 import pathlib
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,19 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax import units
 from ddpm_jax.assembly import choice, classifiers, feature_networks, training
 from ddpm_jax.data import source
 from ddpm_jax.models import in_training
 from ddpm_jax.planning import requirements
-from ddpm_jax.training import checkpoints, devices, footprint, loop
+from ddpm_jax.training import checkpoints, devices, loop
 from ddpm_jax.training import state as states
 
 WARM_UP = 1
 """Steps that are not counted, because the first one waits for memory."""
-SECONDS_IN_SHORT = 0.3
-FEWEST_STEPS_LEFT = 50
-"""A training with fewer steps left is not worth timing."""
 FEWEST_SOLVER_STEPS = 4
 CLASSIFIER_STEPS = 4
 """Steps of the shorter of two trainings whose difference is timed."""
@@ -82,56 +76,6 @@ def step_seconds(
     waited = [b - a for a, b in itertools.pairwise(asked[first:])]
     done = num[first - loop.IN_FLIGHT :]
     return statistics.median(t / n for t, n in zip(waited, done, strict=False)), end
-
-
-def announced(
-    config: ConfigDict, parts: training.Parts, begin: states.TrainState
-) -> training.Parts:
-    """Print in short what the training will take; returns its parts with the step compiled."""
-    # Several processes would have to agree on how many steps they time; `pmap` compiles by itself.
-    if devices.num_processes() > 1 or parts.placement.parallel == "pmap":
-        return parts
-    parts, lines = foresee(config, parts, begin)
-    for line in lines:
-        to = sys.stderr if line.startswith("warning") else sys.stdout
-        print(line, file=to, flush=True)
-    return parts
-
-
-def foresee(
-    config: ConfigDict, parts: training.Parts, begin: states.TrainState
-) -> tuple[training.Parts, Iterator[str]]:
-    """The parts of a training with the step compiled, and lines that say in short what it will take.
-
-    The lines include a warning if it may not fit.
-    """
-    step = requirements.compile_training(parts.placement, parts.programs)
-    held = footprint.num_bytes(begin)
-    limit = footprint.capacity(parts.placement, held)
-
-    def lines() -> Iterator[str]:
-        needs = units.num_bytes(step.takes.total)
-        yield (
-            f"{requirements.gflop_an_image(config, parts.placement, step.takes):.3g} GFLOP an image, "
-            f"{needs} a device of {units.num_bytes(limit)}, checkpoints of {units.num_bytes(held)}"
-        )
-        if step.takes.total > limit:
-            yield (
-                f"warning: may not fit: batch {config.training.batch_size} needs {needs} of "
-                f"{units.num_bytes(limit)}; --mode=plan finds what does"
-            )
-        left = config.training.num_steps - int(begin.step)
-        # The timed steps run on a copy of the state, in addition to the training's own.
-        if left < FEWEST_STEPS_LEFT or step.takes.total + held > limit:
-            return
-        with contextlib.suppress(loop.NonFinite):  # the training itself will report it
-            each, _ = step_seconds(config, parts, step.program, begin, SECONDS_IN_SHORT)
-            yield (
-                f"{config.training.batch_size / each:,.4g} images/s: {left:,} steps in "
-                f"{units.duration(left * each)}, without evaluations, grids and checkpoints"
-            )
-
-    return parts._replace(train_step=training.with_program(parts.programs, step.program)), lines()
 
 
 def evaluation_seconds(

@@ -117,9 +117,9 @@ def short():
 def compile_once(config):
     """Let every run of this process use one set of programs; a resume restores its own state."""
     parts = train.training.build_parts(config)
-    parts = train.timings.announced(config, parts, parts.state)
+    parts = train.in_training.compiled(config, parts, parts.state)
     train.training.build_parts = lambda config: parts
-    train.timings.announced = lambda config, parts, begin: parts
+    train.in_training.compiled = lambda config, parts, begin: parts
 
 
 def at_step_3(finished, workdir):

@@ -228,24 +228,6 @@ def test_several_processes_are_told_to_plan_in_one(monkeypatch, tmp_path):
         plan.run(tiny(), tmp_path)
 
 
-def test_a_training_says_in_short_what_it_takes_and_warns_where_it_may_not_fit(monkeypatch):
-    config = tiny()
-    parts = training.build_parts(config)
-    monkeypatch.setattr(timings, "FEWEST_STEPS_LEFT", 1)
-    monkeypatch.setattr(timings, "SECONDS_IN_SHORT", 0.0)
-    before = jax.tree.map(np.asarray, parts.state)
-    same, lines = timings.foresee(config, parts, parts.state)
-    one, two = lines
-    assert re.fullmatch(r"[\d.]+ GFLOP an image, .* a device of .*, checkpoints of 17\d KiB", one)
-    assert re.fullmatch(r".* images/s: 6 steps in .* s, without evaluations, .*", two)
-    jax.tree.map(np.testing.assert_array_equal, parts.state, before)  # the timed steps had a copy
-    monkeypatch.setattr(footprint, "machine_room", lambda: 0)
-    _, lines = timings.foresee(config, parts, parts.state)
-    _, warning = lines
-    assert warning.startswith("warning: may not fit: batch 32 needs ")
-    assert same.train_step is not parts.train_step
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("compiled_quickly")
 def test_what_is_named_fits_when_it_is_compiled_and_nothing_is_timed(tmp_path, monkeypatch):
