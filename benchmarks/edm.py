@@ -82,7 +82,7 @@ def versions() -> turns.Facts:
 
 
 def commit() -> str:
-    """Of the checkout; empty where git does not know it."""
+    """The commit of the checkout; empty if git does not know it."""
     command = ["git", "-C", sys.path[0], "rev-parse", "HEAD"]
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 

@@ -117,7 +117,7 @@ def data(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared
 
 
 class Begun:
-    """A training that several calls go on with in turn: one compiled step, one state in memory."""
+    """A training that several calls continue in turn: one compiled step, one state in memory."""
 
     def __init__(self, config: ConfigDict):
         self.parts = training.build_parts(config)
@@ -186,7 +186,7 @@ def convolution(config: None, request: Mapping[str, Any]) -> turns.Prepared:
 
 
 def facts_of(compiled: Any, placement: devices.Placement) -> turns.Facts:
-    """Of all devices. XLA counts the body of a loop once: for one step, whatever the steps per call."""
+    """Work and memory of all devices. XLA counts the body of a loop once, so the work is that of one step."""
     cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
     of_each = {
         "gflop": cost["flops"] / 1e9,

@@ -117,7 +117,7 @@ def synchronize() -> None:
 
 
 def versions() -> turns.Facts:
-    """Of the libraries, or the name of the one that is missing."""
+    """The versions of the libraries, or the name of the one that is missing."""
     if MISSING:
         return {"missing": MISSING}
     return {

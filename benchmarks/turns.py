@@ -55,7 +55,7 @@ def serve(makers: Iterable[Maker], versions: Facts) -> None:
     for line in sys.stdin:
         try:
             answer = _answer(json.loads(line), by_name, prepared, versions)
-        except Exception as error:  # the other contenders go on
+        except Exception as error:  # the other contenders continue
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
@@ -81,7 +81,7 @@ def _answer(request, makers, prepared, versions) -> Facts:
 
 
 def _time(call: Callable[[], Any], calls: int) -> float:
-    """Seconds a call, of so many in a row.
+    """Seconds a call, over `calls` in a row.
 
     After one that does not count: memory not touched during the others' turns can be slow at first,
     on a virtual machine by as much as a step.

@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
     # Shares of each class to take from the training split if a dataset has no such split of its own.
     config.data.validation_fraction = 0.1
     config.data.test_fraction = 0.2
-    # As if there were only so many images of each class for training and validation together, drawn by the
+    # Images of each class for training and validation together, as if there were no more, drawn by the
     # seed; 0: all there are. Test images stay all. A smaller set is part of a larger one of the same seed.
     config.data.per_class = 0
     # k-fold validation: of the training and validation images, fold `fold` (0, 1, ...) is for validation;

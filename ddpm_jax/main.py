@@ -8,7 +8,7 @@ unchanged is skipped and what was interrupted is continued, so the same command 
 is one stage of the chain, or one of the other things to do with a trained model.
 
 Exit status: 0 done, 2 an error of the input or the machine (one line says which), 75 stopped by a signal,
-what is done saved (run the same command to go on).
+what is done saved (run the same command to resume).
 """
 
 import importlib

@@ -69,7 +69,7 @@ def read_json(path: pathlib.Path) -> Any:
         return json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"{path} is not valid JSON ({error}); remove it to make it anew"
+            f"{path} is not valid JSON ({error}); remove it to make it again"
         ) from error
 
 

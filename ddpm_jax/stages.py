@@ -125,7 +125,7 @@ def explain(config: ConfigDict, workdir: pathlib.Path, modes: Sequence[str]) -> 
     for mode in modes:
         found = of_mode(mode)
         if found is None:
-            yield f"[{mode}] always made anew"
+            yield f"[{mode}] always made again"
             continue
         why = list(reasons(run_files.open_for(mode, config, workdir, rundir.synthetic(workdir))))
         why += [f"after {need}, which is made again" for need in found.needs if need in again]

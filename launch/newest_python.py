@@ -42,7 +42,7 @@ def candidates(minor: int) -> list[str]:
 
 
 def patch(name: str) -> int:
-    """Of 3.13.2 it is 2; of a name that is no release, below all of them."""
+    """The last number: 2 for 3.13.2. A name that is no release comes before all of them."""
     found = re.fullmatch(r"3\.\d+\.(\d+)", name)
     return int(found[1]) if found else -1
 

@@ -33,7 +33,7 @@ def help_texts():
 
 
 def test_the_help_in_docs_is_the_programs_help():
-    """`python tests/test_command_line.py` writes it anew."""
+    """`python tests/test_command_line.py` writes it again."""
     assert (ROOT / "docs/cli.txt").read_text() == help_texts()
 
 

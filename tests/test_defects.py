@@ -87,7 +87,7 @@ def test_validation_images_are_not_augmented(config):
 
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.py")), ids=lambda path: path.stem)
 def test_every_study_that_samples_from_noise_is_trained_on_noise(path):
-    """System 4's noisiest image had 19 % of noise; kept where its name says so, and mended elsewhere."""
+    """System 4's noisiest image had 19 % of noise; kept where its name says so, and fixed elsewhere."""
     config = importlib.import_module(f"configs.studies.{path.stem}").get_config()
     table = denoising.build_levels(config.schedule)
     share = float(table.sigma[-1] / jnp.hypot(table.alpha[-1], table.sigma[-1]))

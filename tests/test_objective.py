@@ -48,7 +48,7 @@ def loss(config):
 
 
 def test_the_distances_of_noise_from_zero(config, loss):
-    """Of a standard normal: mean square 1, mean absolute value sqrt(2 / pi), cosine distance 1."""
+    """Those of a standard normal: mean square 1, mean absolute value sqrt(2 / pi), cosine distance 1."""
     found = {}
     for kind in ("mse", "squared_norm", "l1", "huber", "combined"):
         config.loss.kind = kind

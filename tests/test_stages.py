@@ -197,7 +197,7 @@ def test_explain_says_what_changed_and_what_follows(config, tmp_path, monkeypatc
 
     assert explained()[0] == "[toy] not made yet"
     toy(config, tmp_path), later(config, tmp_path)
-    assert explained() == ["[toy] up to date", "[later] up to date", "[report] always made anew"]
+    assert explained() == ["[toy] up to date", "[later] up to date", "[report] always made again"]
     config.a.x = 7
     assert explained()[:2] == [
         "[toy] a.x: was 1, is 7",

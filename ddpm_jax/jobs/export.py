@@ -118,7 +118,7 @@ def draw(
             if stop():
                 why = received() or "another process was asked to end"
                 print(
-                    f"{why}: stopped at {done} of {len(labels)} images; run the same command to go on",
+                    f"{why}: stopped at {done} of {len(labels)} images; run the same command to resume",
                     file=sys.stderr,
                 )
                 sys.exit(signals.STOPPED)

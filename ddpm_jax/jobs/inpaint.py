@@ -37,7 +37,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         picture = pictures.side_by_side(
             columns,
             row_labels=[real.class_names[label] for label in real.labels],
-            title="The gray part is painted anew",
+            title="The gray part is painted again",
         )
         pictures.save(files.figure("inpaint.png"), picture)
     changed = [np.abs((made.astype(int) - original) * (mask > 0)).max() for made in fillings]

@@ -24,10 +24,10 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
             100,
         ),
         "the same, expected of new real images (%)": ("expected_share", 100),
-        "p-value: chance of so many near ones, if none are copies": ("p_value", 1),
+        "p-value: chance of as many near ones, if none are copies": ("p_value", 1),
         "equal to a training image": ("exact", 1),
         "the same among the real test images": ("exact_of_test", 1),
-        "p-value: chance of so many equal ones, if none are copies": ("exact_p_value", 1),
+        "p-value: chance of as many equal ones, if none are copies": ("exact_p_value", 1),
         "median distance to the nearest training image": ("median_distance", 1),
         "the same, of real test images": ("median_distance_of_test", 1),
         "exact duplicates among the samples": ("duplicates", 1),
@@ -38,7 +38,7 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         [text, *(f"{factor * memory[space][key]:.3g}" for space in spaces)]
         for text, (key, factor) in measures.items()
     ]
-    chance = f"the chance of so many, if none are copies, is {memory['p_value']:.2g}"
+    chance = f"the chance of as many, if none are copies, is {memory['p_value']:.2g}"
     verdict = (
         report.Prose(
             f"It copies: more samples equal training images, or lie next to them, than real test images "

@@ -106,7 +106,7 @@ def process(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
             (figures / "forward.png", "Real images turning into noise from left to right",
              "The way the network was trained to undo."),
             (figures / "progress.gif", "Animation of samples from the same noise over the training",
-             "The same noise as the training went on."),
+             "The same noise over the training."),
         ),
     ]  # fmt: skip
 

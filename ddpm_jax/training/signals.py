@@ -39,7 +39,7 @@ def deferred() -> Iterator[Callable[[], str | None]]:
 def end(name: str | None, where: str) -> NoReturn:
     """End the program with `STOPPED`; `name` is that of the signal, None if another process got it."""
     why = name or "another process was asked to end"
-    print(f"{why}: {where}; run the same command to go on", file=sys.stderr, flush=True)
+    print(f"{why}: {where}; run the same command to resume", file=sys.stderr, flush=True)
     sys.exit(STOPPED)
 
 

@@ -32,7 +32,7 @@ def watched(seconds: float) -> Iterator[Callable[[], None]]:
             if time.monotonic() - last > seconds:
                 print(
                     f"nothing has moved for {seconds:g} seconds: another process is stuck or gone, "
-                    "or a device is; this process ends, and the same command goes on",
+                    "or a device is; this process ends; run the same command to resume",
                     file=sys.stderr,
                     flush=True,
                 )

@@ -124,7 +124,7 @@ def equivalence(
         most, color="0.35", linestyle="--", linewidth=1.2, label="all real images there are"
     )
     axes.set_xlabel("synthetic images alone")
-    axes.set_ylabel("are worth so many real ones")
+    axes.set_ylabel("real images that they are worth")
     axes.set(xscale="log", yscale="log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:,.0f}")

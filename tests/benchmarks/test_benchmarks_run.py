@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 class Fake:
-    """A contender whose calls all take so many seconds."""
+    """A contender whose calls all take `seconds`."""
 
     def __init__(self, seconds: float):
         self.seconds = seconds
@@ -61,7 +61,7 @@ def test_edm_is_started_from_its_checkout_and_no_other_folder(tmp_path, monkeypa
 
 
 def commit(folder: pathlib.Path) -> str:
-    """Of a new repository there."""
+    """Makes a repository there, and returns its commit."""
     git = ["git", "-C", str(folder), "-c", "user.name=name", "-c", "user.email=email"]
     for command in (["init"], ["commit", "--allow-empty", "--message=all"]):
         subprocess.run([*git, *command], check=True, capture_output=True)
@@ -106,7 +106,7 @@ def test_edms_network_is_that_of_the_config(monkeypatch):
     monkeypatch.setattr(recipe, "place", lambda model: model)
     arguments = argparse.Namespace(data_dir="", dtype="float32", sampling_steps=2)
     found = edm.build(cases.config_of("cifar10", arguments)).arguments
-    # Of the paper's network for CIFAR-10 (Ho et al. 2020, appendix B), without labels.
+    # The arguments of the paper's network for CIFAR-10 (Ho et al. 2020, appendix B), without labels.
     network = {"img_resolution": 32, "in_channels": 3, "out_channels": 3, "label_dim": 0}
     network |= {"model_channels": 128, "channel_mult": [1, 2, 2, 2], "num_blocks": 2}
     network |= {"attn_resolutions": [16], "dropout": 0.1}

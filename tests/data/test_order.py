@@ -53,7 +53,7 @@ def test_the_order_does_not_depend_on_the_size_of_a_batch(size, count):
 
 
 def test_the_order_is_that_of_earlier_versions():
-    """A run that goes on, or is repeated later, sees its images in the same order."""
+    """A run that is resumed, or repeated later, sees its images in the same order."""
     seventh = " ".join(map(str, order.indices(10, 20, seed=3)[7]))
     assert seventh == "6 2 0 9 4 7 1 8 5 3 1 6 8 5 2 9 7 0 4 3"
 

@@ -130,7 +130,7 @@ def check_archive(data, path, counts):
 
 
 def run(strategy, check, examples, folder):
-    """What became of so many inputs, none of which may do anything outside of `folder`."""
+    """What became of the examples, none of which may do anything outside of `folder`."""
     counts = {"read": 0, "refused": 0}
 
     @fuzzing.settings(examples)

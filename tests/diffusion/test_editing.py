@@ -26,7 +26,7 @@ def test_there_is_nothing_to_denoise_below_the_least_noisy_level(t):
 
 
 def test_partial_denoising_draws_from_the_posterior_of_the_noised_image(key):
-    """Of a constant image c: mean m + g alpha (c - m), variance g^2 sigma^2 + (1 - g alpha) s^2."""
+    """For a constant image c: mean m + g alpha (c - m), variance g^2 sigma^2 + (1 - g alpha) s^2."""
     levels = editing.below(schedules.descending(TABLE, 200), 400)
     x0 = jnp.full((4000, *SHAPE), -0.6)
     keys = jax.random.split(key, 4000)

@@ -104,7 +104,7 @@ def test_offset_noise_varies_the_mean_of_each_channel(key):
     plain = process.offset_gaussian(keys, (8, 8, 2), 0.0)
     offset = process.offset_gaussian(keys, (8, 8, 2), 0.5)
     np.testing.assert_array_equal(plain, process.gaussian(process.fold_in(keys, 0), (8, 8, 2)))
-    # Of a channel's mean: 1 / 64 from the pixels, 0.25 from the offset; nothing within a channel.
+    # A channel's mean varies by 1 / 64 from the pixels, 0.25 from the offset, which is one for a channel.
     means = offset.mean(axis=(1, 2))
     np.testing.assert_allclose(means.var(axis=0), 0.25 + 1 / 64, rtol=0.15)
     assert np.corrcoef(means.T)[0, 1] == pytest.approx(0.0, abs=0.15)

@@ -46,7 +46,7 @@ def test_draws_are_functions_of_the_key(key):
 
 
 def known(t, losses, times=10):
-    """The moments after a batch that was seen so many times."""
+    """The moments after a batch that was seen `times` times."""
     moments = timesteps.no_moments(max(t))
     batch = timesteps.observe(jnp.array(t), jnp.array(losses), max(t))
     for _ in range(times):

@@ -44,7 +44,7 @@ def test_features_are_in_the_order_of_the_images_whatever_the_batch(images, batc
     assert steps[-1] == (2345, 2345)
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(images, tmp_path):
+def test_an_interrupted_run_resumes_where_it_stopped(images, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         keep(MeanColor(100, limit=1500), images, tmp_path)
     network = MeanColor(50)

@@ -96,7 +96,7 @@ def simulated(count, dims, draw, shift=0.0):
 
 
 def extrapolations(dims, count, of_reference, shift, repeats):
-    """Errors of the distance as measured and of the extrapolated one, of so many pairs of sets."""
+    """Errors of the distance as measured and of the extrapolated one, for `repeats` pairs of sets."""
     errors = []
     for seed in range(repeats):
         draw = np.random.default_rng(seed)

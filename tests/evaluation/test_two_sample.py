@@ -31,5 +31,5 @@ def test_equal_distributions_have_one_half_whatever_the_sizes(num):
         two_sample.nearest_neighbor_accuracy(draw.normal(size=(num, 4)), draw.normal(size=(400, 4)))
         for _ in range(10)
     ]
-    # Of one pair of sets it spreads by about 0.02; of ten by 0.007.
+    # Over one pair of sets it spreads by about 0.02, over ten by 0.007.
     assert np.mean(found) == pytest.approx(0.5, abs=0.03)

@@ -127,7 +127,7 @@ def smooth(num, draw, prototypes=None, share=0.0):
 
 
 def p_value(ours, real):
-    """Of pixels alone, counted as the three tests of an evaluation are."""
+    """The p-value by pixels alone, counted as the three tests of an evaluation are."""
     fields = copies.copy_fields(ours, [real])
     return copies.together(fields["exact_p_value"], fields["p_value"], 1.0)
 

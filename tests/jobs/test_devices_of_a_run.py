@@ -36,7 +36,7 @@ def parameters(workdir):
 
 
 def largest_difference(one, other):
-    """Of any leaf, relative to its largest entry."""
+    """Over all leaves, each relative to its largest entry."""
     leaves = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
     return max(np.abs(a - b).max() / np.abs(a).max() for a, b in leaves)
 

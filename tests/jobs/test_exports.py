@@ -37,7 +37,7 @@ def test_a_smaller_set_is_the_beginning_of_a_larger_one(config, model):
     assert labels.tolist() == [i % 10 for i in range(37)]
 
 
-def test_an_interrupted_export_goes_on_and_ends_in_the_same_bytes(config, model, monkeypatch):
+def test_an_interrupted_export_resumes_and_ends_in_the_same_bytes(config, model, monkeypatch):
     whole = export.run(config, model)
     expected = rundir.synthetic(model).read_bytes()
     rundir.result_path(model, "export").unlink()
@@ -151,7 +151,7 @@ def test_a_batch_is_begun_before_the_one_before_it_is_waited_for(config, monkeyp
 def test_how_many_images_are_drawn_at_once(
     config, monkeypatch, platform, side, patch_size, given, on_each
 ):
-    """Of 64 channels: 8 images of 32 x 32 are 2 MiB."""
+    """With 64 channels, 8 images of 32 x 32 are 2 MiB."""
     config.net.base_channels, config.net.unet.patch_size = 64, patch_size
     config.data.image_size, config.sampling.batch_size = side, given
     monkeypatch.setattr(trained.devices.Placement, "platform", platform)

@@ -22,7 +22,7 @@ def weights(config, workdir):
 
 
 @pytest.mark.slow
-def test_an_interrupted_guide_goes_on_and_ends_with_the_same_bits(config, tmp_path, monkeypatch):
+def test_an_interrupted_guide_resumes_and_ends_with_the_same_bits(config, tmp_path, monkeypatch):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train_guide.run(config, whole)
     run = loop.run

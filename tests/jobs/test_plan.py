@@ -27,7 +27,7 @@ def block(inputs, outputs):
 
 
 def parameters_by_hand():
-    """Of the tiny U-Net: 8 channels, one level, one block, ten classes and the null class."""
+    """Those of the tiny U-Net: 8 channels, one level, one block, ten classes and the null class."""
     conditioning = 11 * 32 + (8 * 32 + 32) + (32 * 32 + 32)
     attention = 2 * 8 + (8 * 24 + 24) + (8 * 8 + 8)
     ends = (9 * 8 + 8) + 2 * 8 + (9 * 8 + 1)  # stem, last norm, head

@@ -1,4 +1,4 @@
-"""A run that was killed or asked to end goes on, and ends with the same bits as one left alone."""
+"""A run that was killed or asked to end resumes, and ends with the same bits as one left alone."""
 
 import json
 import random
@@ -54,7 +54,7 @@ def hashes(workdir):
     ],
     ids=["killed", "terminated", "interrupted", "told by SLURM"],
 )
-def test_the_same_command_goes_on_and_ends_with_the_same_bits(
+def test_the_same_command_resumes_and_ends_with_the_same_bits(
     undisturbed, tmp_path, number, status
 ):
     """SIGUSR1 is what `sbatch --signal=USR1@120` sends; what its script does then: test_slurm_script.py."""

@@ -40,7 +40,7 @@ def test_controls_have_as_many_more_images_as_there_are_synthetic_ones(config):
     }
 
 
-def test_so_many_copies_of_each_image_follow_the_originals_with_their_labels(config):
+def test_the_copies_of_each_image_follow_the_originals_with_their_labels(config):
     config.classifier.copies = 3
     real = photos(1500)
     found = classify.build_arms(config, real, photos(25), NO_TRAINER, 7)["real+augmented"]

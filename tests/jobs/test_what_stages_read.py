@@ -36,7 +36,7 @@ CHOOSE = {
     "train_guide": train_guide,
 }  # fmt: skip
 STANDS_ALWAYS = {"plan": plan, "compare": compare, "report": report, "replay": replay}
-"""Modes that are no stages: they are made anew each time."""
+"""Modes that are no stages: they are made again each time."""
 # Grids on the way of a training are not its result, and notes are compared with the config as it is.
 READ_UNSEEN = {"train.py", "train_guide.py", "run_files.py", "view.py"}
 

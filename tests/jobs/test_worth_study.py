@@ -192,7 +192,7 @@ def test_further_sizes_are_whole_numbers_of_each_class_between_those_there_are()
     sizes = {3: 30, 30: 300, subsets.ALL: 1258}
     assert subsets.real_point(94.9, sizes, 120) == subsets.Point(9, 0, 0)
     assert subsets.real_point(614, sizes, 120) == subsets.Point(61, 0, 0)
-    # Of unequal classes, all images are more than the smallest class allows for in each.
+    # If classes are unequal, all images are more than the smallest class allows for in each.
     assert subsets.real_point(1000, sizes, 60) == subsets.Point(59, 0, 0)
     assert subsets.real_point(1000, sizes, 31) is None
     assert subsets.real_point(15, {1: 10, 2: 20, subsets.ALL: 1258}, 120) is None

@@ -58,7 +58,7 @@ def work(stage, config, workdir, synthetic=None):
 
 
 def command(*arguments):
-    """Of `ddpm_jax.main` on the tiny config."""
+    """The command of `ddpm_jax.main` on the tiny config."""
     fields = [f"--config.{name}={value}" for name, value in TINY.items()]
     return [
         sys.executable,

@@ -92,9 +92,7 @@ def test_the_steps_are_those_of_single_calls_but_for_rounding(one_device, call, 
 
 
 @WAYS
-def test_a_run_that_goes_on_from_the_end_of_a_call_ends_with_the_same_bits(
-    one_device, call, resident
-):
+def test_a_run_resumed_from_the_end_of_a_call_ends_with_the_same_bits(one_device, call, resident):
     straight, all_lines = train(one_device, call, resident)
     asked = itertools.count()
     half, first_lines = train(one_device, call, resident, stop=lambda: next(asked) == 4)

@@ -22,7 +22,7 @@ def test_all_of_a_state_comes_back(tmp_path):
 
 
 def test_a_save_is_of_the_moment_it_was_asked_for(tmp_path):
-    # The training goes on, and writes over the state's memory, while the files are written.
+    # The training continues, and writes over the state's memory, while the files are written.
     prints = {}
     with checkpoints.saver(tmp_path, keep=9) as save:
 
@@ -53,7 +53,7 @@ def stop_after(num_steps):
     return lambda: next(calls) == num_steps
 
 
-def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
+def test_a_run_resumes_with_another_number_of_devices(tmp_path):
     straight, _ = regression.train(numbered.over(1), 30)
     state = None
     for num_devices, up_to in [(4, 10), (1, 20), (2, 30)]:

@@ -63,13 +63,13 @@ def test_a_killed_run_ends_as_if_it_had_not_been_killed(tmp_path, undisturbed):
     assert outcome(tmp_path) == undisturbed, f"killed at step {step}"
 
 
-def test_a_run_told_to_stop_saves_says_so_and_goes_on(tmp_path, undisturbed):
+def test_a_run_told_to_stop_saves_says_so_and_resumes(tmp_path, undisturbed):
     code, text = interrupted_at(start(tmp_path), 10, signal.SIGTERM)
     assert code == signals.STOPPED == 75, text
     assert "stopped by SIGTERM after step" in text
     code, text = finish(start(tmp_path))
     assert code == 0, text
-    # It went on from where it stopped, which is no multiple of the steps between two saves.
+    # It resumed where it stopped, which is no multiple of the steps between two saves.
     assert "step 7\n" not in text
     assert outcome(tmp_path) == undisturbed
 

@@ -62,7 +62,9 @@ def test_where_nothing_is_to_be_saved_a_signal_ends_the_program_with_the_same_st
         os.kill(os.getpid(), number)
         pytest.fail("still here")
     assert left.value.code == signals.STOPPED
-    assert capsys.readouterr().err.startswith(f"{number.name}: stopped; run the same command")
+    assert capsys.readouterr().err.startswith(
+        f"{number.name}: stopped; run the same command to resume"
+    )
 
 
 def test_handlers_are_restored_unless_the_program_was_stopped(handlers):

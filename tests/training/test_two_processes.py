@@ -56,7 +56,7 @@ def wait_for_step(process, step):
 
 
 @pytest.mark.slow
-def test_a_pair_goes_on_to_the_same_end_after_one_was_killed_or_asked_to_stop(
+def test_a_pair_resumes_to_the_same_end_after_one_was_killed_or_asked_to_stop(
     tmp_path, record_property
 ):
     for process in start_pair(tmp_path / "undisturbed", seconds_a_step=0.0):

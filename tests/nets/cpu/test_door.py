@@ -22,7 +22,7 @@ NET = UNet(
     dropout=0.0,
     dtype=jnp.bfloat16,
 )
-# Of 3x3, in the stem, eight blocks, the changes of resolution and the head.
+# Convolutions of 3x3, in the stem, eight blocks, the changes of resolution and the head.
 NUM_CONVS, NUM_ATTENTIONS = 1 + 2 * 8 + 2 + 1, 4
 
 
@@ -43,7 +43,7 @@ def program(net):
 
 
 def types(operation, text):
-    """Of operands and result, for each operation of that name."""
+    """The types of operands and result, for each operation of that name."""
     lines = (line for line in text.splitlines() if f"stablehlo.{operation}" in line)
     return collections.Counter(tuple(re.findall(r"x([a-z]+\d+)>", line)[-3:]) for line in lines)
 
