@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from ddpm_jax import rundir
 from ddpm_jax.data.augment import Variant, mirrored
 from ddpm_jax.evaluation import memorization
 from ddpm_jax.evaluation.features import Network
@@ -100,6 +101,22 @@ def look_for(
     fields["looked_for"] = sought.in_words
     fields["num_variants"], fields["mirrored"] = len(sought.variants), sought.mirrored
     return fields, shown
+
+
+def in_pixels(
+    made: Pixels,
+    train: UInt8[np.ndarray, "M H W C"],
+    test: UInt8[np.ndarray, "K H W C"],
+    sought: Sequence[Variant],
+) -> dict[str, Any]:
+    """The fields of `copy_fields`, in pixels alone."""
+    if len(test) < FEWEST_TO_TEST_COPIES:
+        raise rundir.Inapplicable(
+            f"copies are found by comparison with at least {FEWEST_TO_TEST_COPIES} test images; there "
+            f"are {len(test)}"
+        )
+    ours, real = search({"synthetic": made, "real test": test}, train, sought).values()
+    return copy_fields(ours, [real])
 
 
 def search(
