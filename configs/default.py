@@ -307,6 +307,28 @@ def get_config() -> ConfigDict:
     # Steps of each training; 0: those of the classifier section.
     config.worth.num_steps = 0
 
+    # --mode=own: what is a generator worth that has seen the classifier's few images and no others?
+    config.own = ConfigDict()
+    # Images of each class; 0: all there are.
+    config.own.sizes = (10, 20, 50)
+    # Small sets of each size, each with its own generator and classifiers: at least 2.
+    config.own.num_sets = 5
+    # Further small sets, whose folds choose the classifiers' settings (0: none are chosen), and the folds.
+    config.own.num_tuning_sets = 1
+    config.own.num_folds = 3
+    # Arms besides "real", with the settings of the real arms, and with those of the synthetic arms. The
+    # settings are chosen by "real, augmented" and "real+synthetic, augmented".
+    config.own.real_arms = ("real, augmented",)
+    config.own.synthetic_arms = (
+        "synthetic", "synthetic, augmented", "real+synthetic", "real+synthetic, augmented"
+    )  # fmt: skip
+    # Values to try beside those of the classifier section, one field after another.
+    config.own.learning_rates = (1e-3, 4e-3)
+    config.own.weight_decays = (1e-1,)
+    config.own.strengths = (0.5, 2.0)
+    # Shares of synthetic images in a batch (classifier.synthetic_share).
+    config.own.shares = (0.25, 0.5, 0.75)
+
     config.classifier = classifier()
     return config
 
@@ -329,6 +351,8 @@ def classifier() -> ConfigDict:
     config.num_seeds = 5
     # Train the seeds of an arm at once under vmap (on CPUs slower: grouped convolutions).
     config.vmap_seeds = False
+    # The real images to be right on: "test", or "validation" to choose fields by.
+    config.split = "test"
     # Training sets to compare: "real", which must be one, "synthetic", "real+synthetic", and the controls
     # "real+duplicated" and "real+augmented". Any of three suffixes may follow, in this order: ", selected"
     # keeps the synthetic images whose labels an ensemble agrees with, ", soft" makes labels probabilities,

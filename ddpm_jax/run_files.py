@@ -117,6 +117,12 @@ class Files(NamedTuple):
         """Count as read what the newest checkpoint in `directory` was trained with, if there is one."""
         self.notes.fields.update(_trained_with(directory) or {})
 
+    def count_as_read(self, fields: Mapping[str, Any]) -> None:
+        """Note the fields that another config's stage read and that have the same value in this one."""
+        for name, value in fields.items():
+            if plain(view.field(self.config, name)) == value:
+                self.notes.fields[name] = value
+
     def keep(self, content: Any) -> None:
         """Keep what is done so far, so that an interrupted stage resumes."""
         if devices.is_writer():

@@ -20,6 +20,8 @@ CHAIN = ("train", "sample", "export", "evaluate", "classify", "compare", "report
 OTHERS = (
     "plan",
     "worth",
+    "own",
+    "copies",
     "denoise",
     "interpolate",
     "inpaint",

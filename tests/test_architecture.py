@@ -17,7 +17,8 @@ ALLOWED = {
     "stages": {"run_files", "view", "rundir", "training"},
     "run_files": {"view", "rundir", "models", "training"},
     "view": set(),
-    "jobs": {"stages", "run_files", "view", "rundir", "metrics", "progress"}
+    "small_runs": {"stages", "run_files", "rundir", "view", "measuring", "training"},
+    "jobs": {"small_runs", "stages", "run_files", "view", "rundir", "metrics", "progress"}
     | ROOMS
     | ISLANDS
     | GROUND,
@@ -40,6 +41,7 @@ ALLOWED = {
 ONLY_IN = {
     "ml_collections": (
         "command_line.py",
+        "small_runs.py",
         "stages.py",
         "run_files.py",
         "view.py",

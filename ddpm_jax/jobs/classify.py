@@ -26,7 +26,8 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     synthetic = files.synthetic()
     splits = datasets.build_splits(config.data, config.seed)
     names = splits.train.class_names
-    real, test = (labelled.decode(split) for split in (splits.train, splits.test))
+    held_out = datasets.held_out(splits, "classifier.split", config.classifier.split)
+    real, test = (labelled.decode(split) for split in (splits.train, held_out))
     made = labelled.read_synthetic(synthetic, names, real.image.shape[1:]) if synthetic else None
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, real.image.shape[1:], len(names)
@@ -52,14 +53,14 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
                 show(sum(map(len, known.values())))
     return {
         "arms": {
-            arm: outcomes.summarize(known[arm], known["real"], of.num_real + of.num_added)
+            arm: outcomes.summarize(known[arm], known.get("real"), of.num_real + of.num_added)
             | {"n_synthetic": of.num_added if arms.parse(arm).has_synthetic else 0}
             for arm, of in training_sets.items()
         },
         "class_names": names,
         "n_test": len(test.label),
-        "tested_on": f"test split of {splits.test.name}",
-        "test_sha256": source.fingerprint(splits.test),
+        "tested_on": f"{config.classifier.split} split of {splits.test.name}",
+        "test_sha256": source.fingerprint(held_out),
         "classifier": config.classifier.to_dict(),
         "synthetic": str(synthetic) if synthetic else None,
         "seed": config.seed,
@@ -78,7 +79,7 @@ def build_arms(
     section = config.classifier
     wanted = {name: arms.parse(name) for name in section.arms}
     wanted = {name: arm for name, arm in wanted.items() if synthetic or not arm.has_synthetic}
-    if "real" not in wanted:
+    if "real" not in wanted and section.split == "test":
         raise ValueError(
             f"classifier.arms is {[*wanted]}; it must hold 'real', the baseline of the others"
         )

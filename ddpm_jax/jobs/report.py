@@ -16,7 +16,7 @@ from ddpm_jax.reporting.page import heading
 from ddpm_jax.training import devices
 from ddpm_jax.viz import plots, report
 
-SHOWN = (*rundir.CHAIN, "worth", "sweep", "runs", "plan")
+SHOWN = (*rundir.CHAIN, "worth", "own", "sweep", "runs", "plan")
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:

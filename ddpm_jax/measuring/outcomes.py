@@ -8,15 +8,18 @@ from ddpm_jax.evaluation import worth
 
 
 def summarize(
-    outcomes: list[dict[str, Any]], baseline: list[dict[str, Any]], n_train: int
+    outcomes: list[dict[str, Any]], baseline: list[dict[str, Any]] | None, n_train: int
 ) -> dict[str, Any]:
-    """Means and 95 % t-intervals over seeds; the gain over real is paired by seed."""
-    accuracies, reference = (
-        worth.accuracy(np.array([outcome["confusion"] for outcome in several]))
-        for several in (outcomes, baseline)
-    )
+    """Means and 95 % t-intervals over seeds; the gain over real is paired by seed.
+
+    Without a baseline, there is no gain.
+    """
+    accuracies = accuracies_of(outcomes)
     mean, half_width = worth.mean_interval(accuracies)
-    gain, gain_half_width = worth.paired_difference(accuracies, reference)
+    gains = {}
+    if baseline:
+        gain, gain_half_width = worth.paired_difference(accuracies, accuracies_of(baseline))
+        gains = {"gain_over_real": gain, "gain_ci95": gain_half_width}
     counts = np.sum([outcome["confusion"] for outcome in outcomes], axis=0)
     return {
         "accuracy": mean,
@@ -24,9 +27,13 @@ def summarize(
         "seeds": len(outcomes),
         "n_train": n_train,
         "accuracies": accuracies,
-        "gain_over_real": gain,
-        "gain_ci95": gain_half_width,
+        **gains,
         "per_class_accuracy": worth.per_class_accuracy(counts),
         "confusion": counts,
         "calibration_error": float(np.mean([o["calibration_error"] for o in outcomes])),
     }
+
+
+def accuracies_of(outcomes: list[dict[str, Any]]) -> np.ndarray:
+    """Accuracy of each classifier."""
+    return worth.accuracy(np.array([outcome["confusion"] for outcome in outcomes]))

@@ -4,7 +4,7 @@ import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ddpm_jax.reporting import accuracies, copies, distances, items, runs, sweeps
+from ddpm_jax.reporting import accuracies, copies, distances, items, runs, small_sets, sweeps
 from ddpm_jax.reporting.items import Fields, Items
 from ddpm_jax.viz import report
 
@@ -34,6 +34,7 @@ def build_sections(
         "From noise to images": (("sample",), process),
         "What it is worth to a classifier": (("classify",), accuracies.arms),
         "Worth by number of real images": (("worth",), accuracies.worth),
+        "A generator of the same few images": (("own",), small_sets.section),
         "How far from real images": (("evaluate",), distances.section),
         "Solvers, steps and guidance": (("sweep",), sweeps.section),
         "Does it copy?": (("evaluate",), copies.section),
@@ -60,7 +61,11 @@ def in_short(found: Mapping[str, Fields], missing: Sequence[str]) -> Items:
                 "warning",
             )
         )
-    for stage, what in (("compare", "Accuracy on real test images, trained on "), ("worth", "")):
+    for stage, what in (
+        ("own", ""),
+        ("compare", "Accuracy on real test images, trained on "),
+        ("worth", ""),
+    ):
         if stage in found:
             shown.append(report.Prose(tidy(what + found[stage]["sentence"]) + ".", "highlight"))
     if evaluation:
@@ -120,9 +125,10 @@ def training(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         "steps": f"{train['step']:,}",
         "time": f"{train['seconds']:,.0f} s, {train['images_per_second']:,.0f} images/s",
         "on": f"{train['num_devices']} x {train['platform']}",
-        "validation loss": f"{train['validation_loss']:.4f} at the end; best at step "
-        f"{train['best_step']:,}",
     }
+    if train["validation_loss"] is not None:
+        best = f"best at step {train['best_step']:,}"
+        values["validation loss"] = f"{train['validation_loss']:.4f} at the end; {best}"
     if planned:
         values["planned time"] = f"{planned['train']['seconds']:,.0f} s"
     last = sorted((figures / "samples").glob("*.png"))[-1:]

@@ -1,0 +1,131 @@
+"""Runs on small sets, for --mode=own: each is an ordinary run on a part of the images, in its own folder."""
+
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from ddpm_jax import run_files, rundir, stages, view
+from ddpm_jax.measuring import small_sets
+from ddpm_jax.training import lock
+
+POLL_SECONDS = 5.0
+
+
+class SmallSet(NamedTuple):
+    """The images of a run."""
+
+    per_class: int
+    seed: int
+    fold: int = -1
+    """The fold that is held out; -1: none."""
+
+    @property
+    def folder(self) -> str:
+        held_out = "" if self.fold < 0 else f"-fold-{self.fold}"
+        return f"own/{self.per_class}/{self.seed}{held_out}"
+
+
+class Group(NamedTuple):
+    """Arms whose classifiers share their settings."""
+
+    arms: tuple[str, ...]
+    shown: tuple[str, ...]
+    """The arms that are shown; the others are baselines of --mode=classify."""
+    judge: str
+    """The arm by whose accuracy the settings are chosen."""
+    values: dict[str, tuple[Any, ...]]
+    """Values to try, by field of the classifier section."""
+
+
+def groups_of(config: ConfigDict) -> dict[str, Group]:
+    own = config.own
+    values = {
+        "learning_rate": own.learning_rates,
+        "weight_decay": own.weight_decays,
+        "augment.strength": own.strengths,
+    }
+    with_share = values | {"synthetic_share": own.shares}
+    real, synthetic = ((small_sets.REAL, *arms) for arms in (own.real_arms, own.synthetic_arms))
+    return {
+        "real": Group(real, real, small_sets.AUGMENTED, values),
+        "synthetic": Group(synthetic, own.synthetic_arms, small_sets.BOTH, with_share),
+    }
+
+
+Work = Callable[[run_files.Files, ConfigDict, pathlib.Path], Any]
+"""`work(files, config, folder)` takes one step of a set's run; a second call returns the same at once."""
+
+
+def each(
+    files: run_files.Files, config: ConfigDict, sets: Sequence[SmallSet], work: Work
+) -> list[Any]:
+    """What `work` returns for each set. Sets that another process works on are waited for."""
+    done: dict[SmallSet, Any] = {}
+    while len(done) < len(sets):
+        before = len(done)
+        for one in sets:
+            folder = files.workdir / one.folder
+            if one not in done:
+                try:
+                    with lock.owned(folder / "in_use"):
+                        done[one] = work(files, config_of(config, one), folder)
+                except lock.Locked:
+                    continue
+        if len(done) == before:
+            time.sleep(POLL_SECONDS)
+    return [done[one] for one in sets]
+
+
+def config_of(config: ConfigDict, one: SmallSet) -> ConfigDict:
+    """The config of a set's run. Test images are those of `config`, whatever the set's seed."""
+    own = view.unseen(config).copy_and_resolve_references()
+    own.data.split_seed = own.seed if own.data.split_seed < 0 else own.data.split_seed
+    own.seed, own.data.per_class = one.seed, one.per_class
+    own.data.num_folds, own.data.fold = config.own.num_folds, one.fold
+    own.training.keep = 1
+    own.training.sample_every = own.training.num_steps + 1  # no grids of samples
+    return own
+
+
+def stage(
+    files: run_files.Files,
+    mode: str,
+    config: ConfigDict,
+    folder: pathlib.Path,
+    synthetic: pathlib.Path | None,
+) -> dict[str, Any]:
+    """The result of a stage in `folder`; what it read counts as read by the stage of `files`."""
+    found = stages.of_mode(mode)
+    assert found is not None  # the modes that are asked for here are stages
+    result = found.on(config, folder, synthetic)
+    files.read(str(rundir.result_path(folder, mode)))
+    files.count_as_read(result["reads"]["fields"])
+    return result
+
+
+def generate(files: run_files.Files, config: ConfigDict, folder: pathlib.Path) -> None:
+    """Train the generator of a set and draw its synthetic images."""
+    for mode in ("train", "export"):
+        stage(files, mode, config, folder, rundir.synthetic(folder))
+    jax.clear_caches()  # the programs of a hundred runs would not fit into memory
+
+
+def find_copies(files: run_files.Files, config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
+    return stage(files, "copies", config, folder, rundir.synthetic(folder))
+
+
+def classify(name: str, settings: Mapping[str, Any], arms: tuple[str, ...], split: str) -> Work:
+    """Work that trains the classifiers of some arms; their result is kept in the run's folder `name`."""
+
+    def work(files: run_files.Files, config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
+        config.classifier.update_from_flattened_dict(settings)
+        config.classifier.arms, config.classifier.split = arms, split
+        needs_synthetic = any("synthetic" in arm for arm in arms)
+        synthetic = rundir.synthetic(folder) if needs_synthetic else None
+        return stage(files, "classify", config, folder / name, synthetic)
+
+    return work
