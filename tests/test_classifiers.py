@@ -87,6 +87,7 @@ def with_all_augmentations(section):
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_an_augmented_training_does_not_depend_on_which_seeds_train_beside_it():
     config = config_of_a_short_training()
     config.dropout = 0.3
@@ -100,6 +101,7 @@ def test_an_augmented_training_does_not_depend_on_which_seeds_train_beside_it():
         assert apart(here, alone) < 0.02 * apart(plain, alone)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_an_augmentation_without_strength_is_the_plain_training():
     config = config_of_a_short_training()
     with_all_augmentations(config)
@@ -110,6 +112,7 @@ def test_an_augmentation_without_strength_is_the_plain_training():
     assert apart(trainer.fit(*images(), [3], augmented=True), plain) < 0.02 * apart(changed, plain)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_programs_are_compiled_when_they_are_used_and_once(monkeypatch):
     compiled, compile_step = [], classifiers.devices.compile_step
 
@@ -127,6 +130,7 @@ def test_programs_are_compiled_when_they_are_used_and_once(monkeypatch):
         assert [step._cache_size() for step in compiled] == [1] * number
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_probabilities_of_one_class_train_as_the_class_and_others_do_not():
     config = config_of_a_short_training()
     trainer = classifiers.build_trainer(config, 0, SHAPE, 4)
@@ -139,6 +143,7 @@ def test_probabilities_of_one_class_train_as_the_class_and_others_do_not():
     assert apart(as_class, as_sure) < 0.02 * apart(as_class, as_unsure)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_a_classifier_learns_the_probabilities_that_it_is_given():
     """All images alike: cross-entropy is least where the prediction is the mean of the labels."""
     config = default.get_config().classifier
@@ -157,6 +162,7 @@ def digits_that_lean(num=300):
     return both, np.repeat(np.arange(2, dtype=np.int32), num)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_what_augmentation_hides_is_not_learnt():
     """Which of two digits is mirrored: a classifier of augmented images, which are mirrored, cannot tell."""
     config = default.get_config().classifier

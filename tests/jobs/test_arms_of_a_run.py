@@ -1,5 +1,7 @@
 """Arms with suffixes on real digits, from --mode=classify to the table, the sentence and the page."""
 
+import pytest
+
 from ddpm_jax import rundir
 from ddpm_jax.assembly import datasets
 from ddpm_jax.data import npz, source
@@ -16,6 +18,7 @@ ARMS = (
 WRONG = 100
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_arms_with_suffixes_are_trained_counted_and_named(config, tmp_path, capsys):
     """Real training images stand for synthetic ones; the labels of 100 of them are wrong."""
     splits = datasets.build_splits(config.data, config.seed)

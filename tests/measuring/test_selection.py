@@ -70,10 +70,11 @@ def test_no_real_image_is_judged_by_a_member_that_was_trained_on_it():
     assert judged.made[:, :, 1].tolist() == [[1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_an_ensemble_on_digits_finds_the_wrong_labels():
     splits = digits.load()
     config = digits_config.get_config().classifier
-    config.num_steps, config.warmup_steps = 40, 5
+    config.num_steps, config.warmup_steps, config.batch_size = 60, 5, 64
     config.augment.rotation = 0.0
     real = labelled.take(labelled.decode(splits.train), np.arange(500))
     made = labelled.take(labelled.decode(splits.train), np.arange(500, 900))
