@@ -48,12 +48,16 @@ def get_config() -> ConfigDict:
 
     # Augmentation of the generator's training images, on the device, in each step.
     config.augment = ConfigDict()
+    # Share of the images to which each of the following is done; the others are left as they are.
+    config.augment.probability = 1.0
     # Mirror half of the images; wrong for digits and letters.
     config.augment.flip = False
     # Smallest area of a random crop, as a share of the image's; the crop is resized back. 1: no crop.
     config.augment.crop_scale = 1.0
     # The crop's width / height is drawn from 1 / crop_ratio to crop_ratio.
     config.augment.crop_ratio = 1.0
+    # Largest factor by which an image is magnified or reduced about its center. 1: none.
+    config.augment.zoom = 1.0
     # Largest random rotation in degrees, and largest random shift in pixels, either way.
     config.augment.rotation = 0.0
     config.augment.shift = 0
@@ -83,6 +87,9 @@ def get_config() -> ConfigDict:
     config.net.num_heads = 1
     # Give the network the label; guidance needs it, and so does a labelled synthetic set of several classes.
     config.net.class_conditional = True
+    # Tell the network how each training image was augmented (Karras et al. 2022, appendix F.2). It then draws
+    # images as they are, however strong the augmentation.
+    config.net.augment_condition = False
     # Compute dtype, "float32" or "bfloat16"; parameters and statistics are float32 in both.
     config.net.dtype = "float32"
 
@@ -387,3 +394,5 @@ def classifier() -> ConfigDict:
     # Multiplies all ranges above: 0 is no augmentation, mirroring included, 2 is twice as much.
     config.augment.strength = 1.0
     return config
+    config.augment.probability = 1.0
+    config.augment.zoom = 1.0

@@ -127,7 +127,7 @@ def test_an_option_reads_what_its_entry_names(config, monkeypatch, chooser):
 @pytest.mark.parametrize("name", networks.NETS)
 def test_a_network_reads_its_own_section_and_no_other(config, monkeypatch, name):
     config.net.name, reads = name, Reads(monkeypatch)
-    config.net.unet.attention_resolutions = (8,)
+    config.net.unet.attention_resolutions, config.augment.flip = (8,), True
     with reads.on():
         networks.build_net(config, NUM_CLASSES)
     fields = {field for field, _ in leaves(config.net, "net.")}
@@ -206,10 +206,14 @@ def labelled_loss(config):
 
 BARE = {"net.attention": ("none",), "net.unet.middle_attention": "none"}
 ATTENDS = {"net.unet.attention_resolutions": (8,)}
+STILL = {"classifier.augment.rotation": 0.0, "classifier.augment.shift": 0}
 GUIDED = {"sampling.guidance_scale": 2.0}
 # Field -> another value, fields that switch it off, fields that switch it on, and what is made.
 SWITCHED = [
     ("augment.crop_ratio", 1.5, {}, {"augment.crop_scale": 0.5}, lambda c: augmented(c.augment)),
+    ("augment.probability", 0.5, {}, {"augment.zoom": 1.5}, lambda c: augmented(c.augment)),
+    ("classifier.augment.probability", 0.5, STILL, {}, lambda c: augmented(c.classifier.augment)),
+    ("net.augment_condition", True, {}, {"augment.flip": True}, labelled_loss),
     ("classifier.augment.crop_ratio", 1.5, {}, {"classifier.augment.crop_scale": 0.5},
      lambda c: augmented(c.classifier.augment)),
     ("classifier.augment.mixup", 0.5, {}, {"classifier.arms": ("real", "real, augmented")},

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 
+from ddpm_jax.assembly.augmentation import num_told
 from ddpm_jax.assembly.choice import choose
 from ddpm_jax.diffusion import edm, predictions
 from ddpm_jax.nets import double_conv_unet, patches, unet
@@ -45,7 +46,7 @@ NETS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
-    """`config` is the whole config: the schedule sets the range of t, the loss may ask for a variance."""
+    """`config` is the whole config: schedule, loss and augmentation say what the network takes and gives."""
     net = config.net
     build = choose("net.name", net.name, NETS)
     return build(
@@ -55,6 +56,7 @@ def build_net(config: ConfigDict, num_classes: int) -> nn.Module:
         attention=net.attention,
         num_heads=net.num_heads,
         num_classes=num_classes if net.class_conditional else 0,
+        num_changes=num_told(config.augment) if net.augment_condition else 0,
         # EDM's network takes log(sigma) / 4, which is of order 1, instead of t.
         max_t=1.0 if config.loss.prediction == "edm" else float(config.schedule.num_steps),
         dtype=choose("net.dtype", net.dtype, DTYPES),
@@ -79,7 +81,10 @@ def init_net(net: nn.Module, config: ConfigDict, key: Key[Array, ""]) -> Params:
 def build_predict(
     net: nn.Module, params: Params, label: Labels, **options: Any
 ) -> predictions.Predict:
-    """The network with its parameters and labels bound."""
+    """The network with its parameters and labels bound.
+
+    Without `changes`, a network that is told how images are augmented takes them for not augmented.
+    """
 
     def predict(xt: Images, t: Array) -> Float[Array, "B H W out"]:
         raw: Any = net.apply(params, xt, t, label if net.num_classes else None, **options)

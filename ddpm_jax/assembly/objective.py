@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels
-from ddpm_jax.assembly.augmentation import build_augmentation
+from ddpm_jax.assembly.augmentation import build_told
 from ddpm_jax.assembly.choice import Option, build
 from ddpm_jax.assembly.networks import build_predict, build_reader, learns_variance
 from ddpm_jax.diffusion import edm, losses, predictions, process, schedules, timesteps, weights
@@ -48,7 +48,7 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
 
     Without a `step`, it is the loss at the end of the training.
     """
-    change = build_augmentation(config.augment)
+    change, tells = build_told(config.augment), config.net.augment_condition
     sample_levels = build_level_sampler(config.loss, table)
     compare = build_comparison(config, table)
 
@@ -61,14 +61,17 @@ def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Lo
     ) -> tuple[Array, dict[str, Any]]:
         augment_key, t_key, eps_key, label_key, dropout_key = jax.random.split(key, 5)
         num = len(batch["label"])
-        x0 = change(jax.random.split(augment_key, num), pixels.to_float(batch["image"]))
+        images = pixels.to_float(batch["image"])
+        x0, changes = change(jax.random.split(augment_key, num), images)
+        told = {"changes": changes} if tells else {}
         label = batch["label"]
         if net.num_classes:
             unlabelled = jax.random.bernoulli(label_key, config.loss.label_dropout, label.shape)
             label = jnp.where(unlabelled, net.num_classes, label)
         eps_keys = jax.random.split(eps_key, num)
         eps = process.offset_gaussian(eps_keys, x0.shape[1:], config.loss.offset_noise)
-        predict = build_predict(net, params, label, train=True, rngs={"dropout": dropout_key})
+        rngs = {"dropout": dropout_key}
+        predict = build_predict(net, params, label, train=True, rngs=rngs, **told)
         levels = sample_levels(t_key, num, past)
         done = jnp.float32(1.0) if step is None else step / jnp.float32(config.training.num_steps)
         each, seen = compare(predict, x0, levels, eps, done, past)

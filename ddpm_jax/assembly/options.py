@@ -43,6 +43,12 @@ def _no_level_attends(config: ConfigDict) -> bool:
     return not at or set(kinds) == {"none"}
 
 
+def _never_augmented(section: ConfigDict) -> bool:
+    fields = ("flip", "rotation", "shift", "brightness", "contrast", "saturation", "cutout")
+    on = any(section[field] for field in fields if field in section)
+    return not on and section.crop_scale == 1.0 and section.zoom == 1.0
+
+
 def _unguided(config: ConfigDict) -> bool:
     """Whether there is no classifier-free guidance."""
     return {config.sampling.guidance_scale, *config.sweep.guidance_scales} == {1.0}
@@ -50,6 +56,11 @@ def _unguided(config: ConfigDict) -> bool:
 
 SWITCHES = (
     Switch(("augment.crop_ratio",), "augment.crop_scale", lambda c: c.augment.crop_scale == 1.0),
+    Switch(
+        ("augment.probability", "net.augment_condition"),
+        "augment",
+        lambda c: _never_augmented(c.augment),
+    ),
     Switch(
         ("classifier.augment.crop_ratio",),
         "classifier.augment.crop_scale",
@@ -61,6 +72,11 @@ SWITCHES = (
         lambda c: not classifiers.any_arm(c.classifier, ", augmented", ", selected", ", soft"),
     ),
     Switch(("classifier.augment.saturation",), "data.channels", lambda c: c.data.channels == 1),
+    Switch(
+        ("classifier.augment.probability",),
+        "classifier.augment",
+        lambda c: _never_augmented(c.classifier.augment),
+    ),
     Switch(
         ("classifier.copies",),
         "classifier.arms",
@@ -197,4 +213,5 @@ def _value(config: ConfigDict, name: str) -> Any:
 
 
 def _stands(config: ConfigDict, name: str) -> str:
-    return f"{name}={_value(config, name)!r}"
+    value = _value(config, name)
+    return f"{name}={value.to_dict() if isinstance(value, ConfigDict) else value!r}"

@@ -6,6 +6,7 @@ variants too.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +24,14 @@ BATCH = 1000  # images changed at once, so that one program is compiled
 
 
 def build_variants(section: ConfigDict) -> list[Variant]:
-    """The unchanged images first, then mirrored, shifted, rotated and cropped as the section says.
+    """The unchanged images first, then mirrored, shifted, rotated, cropped and zoomed as the section says.
 
-    Shifts are all those by whole pixels if there are at most `MOST`, else an even grid of them.
-    Rotations and crops are `DRAWS` random ones, with the shift that the section adds.
+    Shifts are all those by whole pixels if there are at most `MOST`, else an even grid of them. The
+    others are `DRAWS` random ones, with the shift that the section adds, as if each were always made.
     """
     found = [Variant("as they are", np.asarray, whole=True)]
-    if section.rotation or section.crop_scale != 1.0:
-        still = ConfigDict(section.to_dict() | {"flip": False})
+    if _resamples(section):
+        still = ConfigDict(section.to_dict() | {"flip": False, "probability": 1.0})
         change = jax.jit(build_augmentation(still))
         for draw in range(DRAWS):
             found.append(Variant(f"draw {draw}", partial(_drawn, change, draw)))
@@ -58,8 +59,9 @@ def shifts(padding: int, most: int) -> list[tuple[int, int]]:
 def in_words(section: ConfigDict) -> str:
     """The variants in words, for the page."""
     parts = ["as they are"]
-    if section.rotation or section.crop_scale != 1.0:
-        parts.append(f"as {DRAWS} random draws of their rotation, crop and shift leave them")
+    if _resamples(section):
+        zoom = ", zoom" * (section.zoom != 1.0)
+        parts.append(f"as {DRAWS} random draws of their rotation, crop{zoom} and shift leave them")
     elif section.shift:
         offsets = {abs(y) for y, _ in shifts(section.shift, MOST // (2 if section.flip else 1))}
         largest, step = max(offsets), min(offsets - {0})
@@ -69,14 +71,18 @@ def in_words(section: ConfigDict) -> str:
 
 
 def has_more_than_flips(section: ConfigDict) -> bool:
-    return bool(section.rotation or section.crop_scale != 1.0 or section.shift)
+    return bool(_resamples(section) or section.shift)
+
+
+def _resamples(section: ConfigDict) -> bool:
+    return bool(section.rotation or section.crop_scale != 1.0 or section.zoom != 1.0)
 
 
 def _mirrored(change: Callable[[Pixels], Pixels], images: Pixels) -> Pixels:
     return augment.mirrored(change(images))
 
 
-def _drawn(change: augment.Augmentation, draw: int, images: Pixels) -> Pixels:
+def _drawn(change: Callable[..., Any], draw: int, images: Pixels) -> Pixels:
     """Changes every image with the same key, so that a draw is one rotation and one crop."""
     keys = jnp.repeat(jax.random.key(draw)[None], BATCH)
     done = []

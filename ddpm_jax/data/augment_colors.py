@@ -11,11 +11,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from ddpm_jax.data.augment import Batch, Image, as_pixels
+from ddpm_jax.data.augment import Augmentation, Batch, Changes, Image, as_pixels
 from ddpm_jax.types import Keys
 
 GRAY = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in gray (ITU-R BT.601)."""
+
+Change = Callable[[Keys, Batch], Batch]
 
 Unit = Float[Array, "H W C"]
 """0 is black, 1 is white."""
@@ -74,6 +76,15 @@ def mixup(
         return weight * values + (1 - weight) * jnp.roll(values, 1, axis=0)
 
     return mixed(images), mixed(labels)
+
+
+def untold(change: Change) -> Augmentation:
+    """The change, of which a network is told nothing."""
+
+    def changed(keys: Keys, images: Batch) -> tuple[Batch, Changes]:
+        return change(keys, images), jnp.zeros((len(images), 0))
+
+    return changed
 
 
 def _blended(keys: Keys, images: Batch, amount: float, other: Callable[[Unit], Unit]) -> Batch:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from ddpm_jax.nets import blocks, resampling
 from ddpm_jax.nets.attention import SelfAttention
 from ddpm_jax.nets.convolution import Conv
-from ddpm_jax.nets.embeddings import AddLabel, sinusoidal
+from ddpm_jax.nets.embeddings import AddChanges, AddLabel, sinusoidal
 from ddpm_jax.nets.normalization import Features, GroupNorm
 
 ACTIVATIONS = {"gelu": nn.gelu, "relu": nn.relu}
@@ -73,6 +73,7 @@ class DoubleConvUNet(nn.Module):
     num_heads: int = 4
     activation: str = "gelu"
     num_classes: int = 0
+    num_changes: int = 0
     time_features: int = 256
     dtype: DTypeLike = jnp.float32
 
@@ -82,12 +83,14 @@ class DoubleConvUNet(nn.Module):
         x: Features,
         t: Float[Array, "B"],
         label: Int[Array, "B"] | None = None,
+        changes: Float[Array, "B A"] | None = None,
         *,
         train: bool = False,
     ) -> Float[Array, "B H W {self.out_channels}"]:
         resampling.check_halvings(x, len(self.multipliers))
         embedding = sinusoidal(t, self.time_features).astype(self.dtype)
         embedding = AddLabel(self.num_classes, self.dtype, name="label")(embedding, label)
+        embedding = AddChanges(self.num_changes, self.dtype, name="changes")(embedding, changes)
 
         def double(h: Array, features: int, middle: int, name: str) -> Array:
             return DoubleConv(features, middle, self.activation, self.dtype, name=name)(h)

@@ -1,4 +1,4 @@
-"""Noise level and class -> one vector per image, which conditions every block."""
+"""Noise level, class and augmentation -> one vector per image, which conditions every block."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -47,8 +47,40 @@ class AddLabel(nn.Module):
         return h + table(label)
 
 
+class AddChanges(nn.Module):
+    """Add a linear map of how each image was augmented (Karras et al. 2022, F.2); None: it was not.
+
+    The map has no bias, so changes of zero add nothing. It begins at zero.
+    """
+
+    num_changes: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, h: Float[Array, "B E"], changes: Float[Array, "B A"] | None
+    ) -> Float[Array, "B E"]:
+        given = self.num_changes if changes is None else changes.shape[1]
+        if given != self.num_changes:
+            raise ValueError(
+                f"the network takes {self.num_changes} changes of each image, got {given}"
+            )
+        if not self.num_changes:
+            return h
+        if changes is None:
+            changes = jnp.zeros((len(h), self.num_changes))
+        dense = nn.Dense(
+            h.shape[-1],
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.zeros,
+            name="map",
+        )
+        return h + dense(changes)
+
+
 class Conditioning(nn.Module):
-    """Embed t by an MLP, and add an embedding of the label.
+    """Embed t by an MLP, and add embeddings of the label and of the changes.
 
     kind: `sinusoidal` puts two layers on `frequencies` sines and cosines of t (Ho et al. 2020);
     `mlp` puts three on the bare number t / max_t, which should lie in [0, 1].
@@ -57,6 +89,7 @@ class Conditioning(nn.Module):
     features: int
     frequencies: int
     num_classes: int = 0
+    num_changes: int = 0
     kind: str = "sinusoidal"
     max_period: float = 10_000.0
     max_t: float = 1.0
@@ -64,7 +97,10 @@ class Conditioning(nn.Module):
 
     @nn.compact
     def __call__(
-        self, t: Float[Array, "B"], label: Int[Array, "B"] | None = None
+        self,
+        t: Float[Array, "B"],
+        label: Int[Array, "B"] | None = None,
+        changes: Float[Array, "B A"] | None = None,
     ) -> Float[Array, "B {self.features}"]:
         if self.kind == "sinusoidal":
             h = sinusoidal(t, self.frequencies, self.max_period).astype(self.dtype)
@@ -77,4 +113,5 @@ class Conditioning(nn.Module):
         for index in range(layers):
             h = nn.silu(h) if index else h
             h = nn.Dense(self.features, dtype=self.dtype, name=f"time_{index}")(h)
-        return AddLabel(self.num_classes, self.dtype, name="label")(h, label)
+        h = AddLabel(self.num_classes, self.dtype, name="label")(h, label)
+        return AddChanges(self.num_changes, self.dtype, name="changes")(h, changes)

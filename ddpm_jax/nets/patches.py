@@ -101,6 +101,7 @@ class PatchUNet(nn.Module):
     attention: str = "linear_elu"
     num_heads: int = 8
     num_classes: int = 0
+    num_changes: int = 0
     time_embedding: str = "mlp"
     max_t: float = 1.0
     num_refine_blocks: int = 2
@@ -112,6 +113,7 @@ class PatchUNet(nn.Module):
         x: Features,
         t: Float[Array, "B"],
         label: Int[Array, "B"] | None = None,
+        changes: Float[Array, "B A"] | None = None,
         *,
         train: bool = False,
     ) -> Float[Array, "B H W {self.out_channels}"]:
@@ -121,11 +123,12 @@ class PatchUNet(nn.Module):
                 4 * self.base_channels,
                 frequencies=self.base_channels,
                 num_classes=self.num_classes,
+                num_changes=self.num_changes,
                 kind=self.time_embedding,
                 max_t=self.max_t,
                 dtype=self.dtype,
                 name="conditioning",
-            )(t, label)
+            )(t, label, changes)
         )
 
         def convs(h: Array, features: int, name: str) -> Array:

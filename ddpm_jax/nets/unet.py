@@ -32,6 +32,7 @@ class UNet(nn.Module):
     middle_attention: the kind between the two blocks at the bottom.
     head_channels: width of one head; 0 divides the channels among the heads.
     num_classes: K; labels are then required, 0..K-1, or K for the null class. 0 is unconditional.
+    num_changes: numbers that say how an image was augmented; none given: it was not.
     time_embedding: `sinusoidal` of t, or `mlp` of t / max_t (max_t: the number of steps).
     patch_size: side of the pixel blocks folded into channels before the net, and unfolded after it.
     dtype: the compute dtype; parameters, statistics, last convolution and output are float32.
@@ -48,6 +49,7 @@ class UNet(nn.Module):
     head_channels: int = 0
     dropout: float = 0.1
     num_classes: int = 0
+    num_changes: int = 0
     conditioning: str = "add"
     norm: str = "group"
     num_groups: int = 32
@@ -64,11 +66,12 @@ class UNet(nn.Module):
         x: Features,
         t: Float[Array, "B"],
         label: Int[Array, "B"] | None = None,
+        changes: Float[Array, "B A"] | None = None,
         *,
         train: bool = False,
     ) -> Float[Array, "B H W {self.out_channels}"]:
         kinds = self._attention(x)
-        embedding = nn.silu(self._conditioning()(t, label))
+        embedding = nn.silu(self._conditioning()(t, label, changes))
 
         def block(h: Array, level: int, name: str) -> Array:
             return self._block(self.multipliers[level], name)(h, embedding, train=train)
@@ -128,6 +131,7 @@ class UNet(nn.Module):
             4 * self.base_channels,
             frequencies=self.base_channels,
             num_classes=self.num_classes,
+            num_changes=self.num_changes,
             kind=self.time_embedding,
             max_period=self.max_period,
             max_t=self.max_t,

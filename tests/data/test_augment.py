@@ -15,12 +15,19 @@ ALL = {
     "pad_crop": augment.pad_crop,
     "crop": augment.random_resized_crop,
     "rotate": augment.rotate,
+    "zoom": augment.zoom,
+    "sometimes": augment.sometimes(augment.rotate, 0.5),
     "composed": augment.compose(augment.horizontal_flip, augment.pad_crop),
 }
 
 
-def jitted(augmentation, **options):
+def told(augmentation, **options):
     return jax.jit(functools.partial(augmentation, **options))
+
+
+def jitted(augmentation, **options):
+    """The images alone."""
+    return jax.jit(lambda keys, images: augmentation(keys, images, **options)[0])
 
 
 def photos(n, size=12, dtype=np.uint8):
@@ -31,7 +38,7 @@ def photos(n, size=12, dtype=np.uint8):
 @pytest.mark.parametrize("name", ALL)
 def test_the_same_keys_agree_others_differ_and_images_do_not_know_their_batch(name):
     images = photos(8)
-    apply = jax.jit(ALL[name])
+    apply = jitted(ALL[name])
     keys = jax.random.split(jax.random.key(1), 8)
     one, same, other = (apply(k, images) for k in (keys, keys, jax.random.split(keys[0], 8)))
     np.testing.assert_array_equal(one, same)
@@ -44,7 +51,7 @@ def test_the_same_keys_agree_others_differ_and_images_do_not_know_their_batch(na
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32], ids=["uint8", "float32"])
 def test_shape_type_and_range_are_kept(name, dtype, key):
     images = photos(16, dtype=dtype)
-    out = jax.jit(ALL[name])(jax.random.split(key, 16), images)
+    out = jitted(ALL[name])(jax.random.split(key, 16), images)
     assert out.shape == images.shape
     assert out.dtype == images.dtype
     # Linear interpolation and reflection stay between the smallest and the largest pixel; there is
@@ -57,7 +64,7 @@ def test_shape_type_and_range_are_kept(name, dtype, key):
 def test_about_half_of_the_images_are_mirrored_and_the_rest_are_not_touched(key):
     row = jnp.arange(4, dtype=jnp.uint8)[None, None, :, None]
     images = jnp.tile(row, (2000, 1, 1, 1))
-    flipped = np.asarray(augment.horizontal_flip(jax.random.split(key, 2000), images))
+    flipped = np.asarray(jitted(augment.horizontal_flip)(jax.random.split(key, 2000), images))
     mirrored = (flipped[:, 0, :, 0] == [3, 2, 1, 0]).all(1)
     untouched = (flipped[:, 0, :, 0] == [0, 1, 2, 3]).all(1)
     assert (mirrored ^ untouched).all()
@@ -143,7 +150,80 @@ def test_composed_augmentations_have_keys_of_their_own(key):
     """Two flips with one key would undo each other; with keys of their own only half of them do."""
     images = photos(200)
     twice = augment.compose(augment.horizontal_flip, augment.horizontal_flip)
-    out = np.asarray(twice(jax.random.split(key, 200), images))
+    out = np.asarray(jitted(twice)(jax.random.split(key, 200), images))
     untouched = (out == np.asarray(images)).all((1, 2, 3)).mean()
     assert 0.35 < untouched < 0.65
-    np.testing.assert_array_equal(augment.compose()(jax.random.split(key, 200), images), images)
+    nothing, changes = augment.compose()(jax.random.split(key, 200), images)
+    np.testing.assert_array_equal(nothing, images)
+    assert changes.shape == (200, 0)
+
+
+def test_a_flip_and_a_shift_are_told_as_they_were_made(key):
+    images = photos(100)
+    change = augment.compose(
+        functools.partial(augment.pad_crop, padding=2), augment.horizontal_flip
+    )
+    out, changes = jax.jit(change)(jax.random.split(key, 100), images)
+    assert changes.shape == (100, 3) and np.abs(changes).max() == 1.0
+    for image, got, (y, x, flip) in zip(np.asarray(images), np.asarray(out), changes, strict=True):
+        moved = augment.window(image[None], round(2 * float(y)), round(2 * float(x)), padding=2)
+        np.testing.assert_array_equal(got, (augment.mirrored(moved) if flip else moved)[0])
+
+
+def test_an_angle_is_told_as_a_share_of_the_largest(key):
+    images = photos(4, size=9, dtype=np.float32)
+    out, changes = told(augment.rotate, degrees=30.0)(jax.random.split(key, 4), images)
+    for image, turned, (share,) in zip(np.asarray(images), np.asarray(out), changes, strict=True):
+        expected = scipy.ndimage.rotate(
+            image, 30.0 * float(share), reshape=False, order=1, mode="reflect"
+        )
+        np.testing.assert_allclose(turned, expected, atol=0.05)
+
+
+def ramps(n, size):
+    """On a ramp, linear interpolation is exact: where a pixel is from can be read off it."""
+    y, x = np.indices((size, size), np.float32)
+    return jnp.tile(jnp.asarray(np.stack([y, x], -1))[None], (n, 1, 1, 1))
+
+
+def test_a_zoom_is_told_and_magnifies_by_what_is_told(key):
+    out, changes = told(augment.zoom, most=1.5)(jax.random.split(key, 500), ramps(500, 33))
+    share = np.asarray(changes)[:, 0]
+    assert -1.0 <= share.min() < -0.95 and 0.95 < share.max() <= 1.0
+    assert abs(share.mean()) < 4 * (2 / 12**0.5) / 500**0.5
+    # Pixels one apart in the middle were 1 / factor apart; the center stays where it is.
+    apart = np.stack([out[:, 17, 16, 0] - out[:, 16, 16, 0], out[:, 16, 17, 1] - out[:, 16, 16, 1]])
+    np.testing.assert_allclose(apart, np.tile(1.5**-share, (2, 1)), rtol=1e-4)
+    np.testing.assert_allclose(out[:, 16, 16], 16.0, atol=1e-4)
+
+
+def test_a_crop_is_told_by_what_is_cut_and_where(key):
+    size, scale, ratio = 64, (0.3, 0.6), (0.8, 1.25)
+    crop = told(augment.random_resized_crop, scale=scale, ratio=ratio)
+    out, changes = crop(jax.random.split(key, 300), ramps(300, size))
+    changes = np.asarray(changes)
+    assert np.abs(changes).max() <= 1.0 + 1e-6 and changes[:, :2].min() >= 0.0
+    most = 1 - (0.3 * 0.8) ** 0.5  # of the narrowest box
+    for axis in (0, 1):
+        along = np.asarray(out)[:, 31:33, 31:33, axis].mean((1, 2))
+        ends = (
+            np.asarray(out)[:, [16, 47], 32, 0]
+            if axis == 0
+            else np.asarray(out)[:, 32, [16, 47], 1]
+        )
+        side = (ends[:, 1] - ends[:, 0]) / 31  # of the box, as a share of the image's
+        np.testing.assert_allclose(changes[:, axis] * most, 1 - side, atol=1e-3)
+        center = 2 * (along - (size - 1) / 2) / size
+        np.testing.assert_allclose(changes[:, 2 + axis] * most, center, atol=1e-3)
+
+
+def test_a_change_that_is_not_made_is_told_as_zero(key):
+    images = photos(4000, size=4)
+    shift = functools.partial(augment.pad_crop, padding=1)
+    out, changes = jax.jit(augment.sometimes(shift, 0.25))(jax.random.split(key, 4000), images)
+    same = (np.asarray(out) == np.asarray(images)).all((1, 2, 3))
+    still = (np.asarray(changes) == 0).all(1)
+    np.testing.assert_array_equal(same, still)
+    # 8 of the 9 windows move the image.
+    rate = 0.25 * 8 / 9
+    assert abs(1 - still.mean() - rate) < 4 * (rate * (1 - rate) / 4000) ** 0.5

@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -43,3 +44,23 @@ def test_a_label_adds_its_own_row_and_one_beyond_the_null_class_is_nan(fill):
     table = params["params"]["table"]["embedding"]
     np.testing.assert_allclose(got[:4], 1.0 + table, rtol=1e-6)
     assert jnp.all(jnp.isnan(got[4]))
+
+
+def test_changes_are_added_by_a_linear_map_that_begins_at_zero_and_has_no_bias(fill):
+    h, changes = jnp.ones((2, 4)), jnp.array([[1.0, -0.5, 0.0], [0.0, 0.0, 0.0]])
+    net = embeddings.AddChanges(3)
+    begin = net.init(jax.random.key(0), h, changes)
+    np.testing.assert_array_equal(net.apply(begin, h, changes), h)
+    params = fill(net, h, changes)
+    (kernel,) = jax.tree.leaves(params)
+    got = net.apply(params, h, changes)
+    np.testing.assert_allclose(got, 1.0 + changes @ kernel, rtol=1e-5)
+    np.testing.assert_array_equal(got[1], h[1])
+    np.testing.assert_array_equal(net.apply(params, h, None), h)
+
+
+@pytest.mark.parametrize(("takes", "given"), [(3, 2), (0, 1), (3, 0)])
+def test_as_many_changes_are_wanted_as_the_network_takes(takes, given):
+    net = embeddings.AddChanges(takes)
+    with pytest.raises(ValueError, match=f"takes {takes} changes of each image, got {given}"):
+        net.init(jax.random.key(0), jnp.ones((2, 4)), jnp.ones((2, given)))
