@@ -246,6 +246,9 @@ def get_config() -> ConfigDict:
     # Real images to compare synthetic ones with: "test", "validation", "train" or "train+validation",
     # which is CIFAR-10's protocol (all 50,000 training images). Names of distances say so: fid_to_train.
     config.evaluation.reference = "test"
+    # Share of T to which a real training image of the label's class is noised, for sampling to begin there
+    # (SDEdit, Meng et al. 2022); each real image is used as often as the others. 1: begin with pure noise.
+    config.export.start = 1.0
     # Synthetic images to compare with them; 0: as many as there are real ones.
     config.evaluation.num_images = 0
     # File with the Inception weights for FID: pytorch-fid's .pth, its tensors as .safetensors, or this

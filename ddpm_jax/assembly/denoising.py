@@ -11,10 +11,11 @@ from ddpm_jax.assembly import guides
 from ddpm_jax.assembly.choice import Option, build, choose
 from ddpm_jax.assembly.datasets import image_shape
 from ddpm_jax.assembly.networks import build_predict, build_reader
-from ddpm_jax.diffusion import guidance, predictions, process, schedules, solvers
+from ddpm_jax.diffusion import editing, guidance, predictions, process, schedules, solvers
 from ddpm_jax.types import Images, Keys, Labels, Params
 
-Sampler = Callable[["Weights", Labels, Keys], Images]
+Sampler = Callable[..., Images]
+"""`sampler(weights, label, keys)`, or `sampler(weights, label, keys, images)` if it starts from images."""
 
 # Heun's method corrects a step by half of the step in sigma / alpha, times the change of the estimated
 # noise. Relative to the level that the step ends at, this factor is 789 for 20 even steps of t from the
@@ -158,18 +159,32 @@ def build_steps(config: ConfigDict, table: schedules.Level) -> schedules.Level:
     return levels
 
 
-def build_sampler(config: ConfigDict, net: nn.Module, table: schedules.Level) -> Sampler:
+def build_steps_from(config: ConfigDict, table: schedules.Level, share: float) -> schedules.Level:
+    """The levels that a sampler walks from `share` of the noisiest one's t, 1 for all of them."""
+    levels = build_steps(config, table)
+    return editing.below(levels, share * float(levels.t[0]))
+
+
+def build_sampler(
+    config: ConfigDict, net: nn.Module, table: schedules.Level, start: float = 1.0
+) -> Sampler:
     """`(weights, label, keys) -> images in [-1, 1]`; image i depends on label[i] and keys[i] alone.
 
-    Refuses here what cannot be sampled, before a training or an export begins.
+    With `start` below 1, the sampler also takes images, noises them to that share of T and goes on from
+    there (SDEdit, Meng et al. 2022). Refuses here what cannot be sampled, before a training or an export
+    begins.
     """
     check_guidance(config)
-    levels, solver = build_steps(config.sampling, table), build_solver(config.sampling, table)
+    levels = build_steps_from(config.sampling, table, start)
+    solver = build_solver(config.sampling, table)
 
-    def sample(weights: Weights, label: Labels, keys: Keys) -> Images:
+    def sample(weights: Weights, label: Labels, keys: Keys, images: Images | None = None) -> Images:
         denoise = build_denoiser(config, net, weights, label)
         start_keys, chain_keys = process.fold_in(keys, 0), process.fold_in(keys, 1)
-        x = solvers.starting_noise(levels, start_keys, image_shape(config))
+        if images is None:
+            x = solvers.starting_noise(levels, start_keys, image_shape(config))
+        else:
+            x = editing.noised(levels, images, start_keys)
         return solvers.sample(solver, denoise, levels, x, chain_keys)
 
     return sample

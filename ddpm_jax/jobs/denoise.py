@@ -53,8 +53,7 @@ def from_share(
     config: ConfigDict, model: trained.Model, share: float, original: Pixels, label: np.ndarray
 ) -> tuple[float, Pixels, Pixels]:
     """The t that is `share` of T, the images noised to it, and these images denoised again."""
-    levels = denoising.build_steps(config.sampling, model.table)
-    levels = editing.below(levels, share * float(levels.t[0]))
+    levels = denoising.build_steps_from(config.sampling, model.table, share)
     solver = denoising.build_solver(config.sampling, model.table)
     keys = jax.random.split(choice.key_for(config.seed, "denoise"), len(label))
 

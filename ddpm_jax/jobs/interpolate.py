@@ -59,8 +59,7 @@ def mix(
     weights: np.ndarray,
 ) -> tuple[float, np.ndarray]:
     """The t at which the pairs are mixed, and their mixes, uint8 [pairs, weights, H, W, C]."""
-    levels = denoising.build_steps(config.sampling, model.table)
-    levels = editing.below(levels, config.editing.mix_at * float(levels.t[0]))
+    levels = denoising.build_steps_from(config.sampling, model.table, config.editing.mix_at)
     solver = denoising.build_solver(config.sampling, model.table)
     num_pairs, num_weights = len(first), len(weights)
     label = label_of_mix(config, model, labels, weights)

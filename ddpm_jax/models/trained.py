@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels
 from ddpm_jax.assembly import denoising, guides, networks
 from ddpm_jax.assembly.choice import key_for
 from ddpm_jax.assembly.datasets import image_shape
+from ddpm_jax.data import source
 from ddpm_jax.diffusion import schedules
 from ddpm_jax.training import checkpoints, compilation, devices, retention
 from ddpm_jax.types import Params, Pixels
@@ -134,18 +135,20 @@ def load_guide(config: ConfigDict, directory: pathlib.Path, num_classes: int) ->
 
 
 def build_program(
-    config: ConfigDict, net: nn.Module, table: schedules.Level
+    config: ConfigDict, net: nn.Module, table: schedules.Level, start: float = 1.0
 ) -> Callable[[tuple[denoising.Weights, Key[Array, ""]], Mapping[str, Array]], Array]:
     """`program((weights, stream), {"index": [B], "label": [B]}) -> uint8 images`, spread over the devices.
 
-    The stream of random numbers is an argument, so all purposes and seeds share one compiled program.
+    With `start` below 1 the rows also have an `image` to start from. The stream of random numbers is an
+    argument, so all purposes and seeds share one compiled program.
     """
-    sampler = denoising.build_sampler(config, net, table)
+    sampler = denoising.build_sampler(config, net, table, start)
 
     def sample(given: tuple[denoising.Weights, Key[Array, ""]], rows: Mapping[str, Array]) -> Array:
         weights, stream = given
         keys = jax.vmap(lambda i: jax.random.fold_in(stream, i))(rows["index"])
-        return pixels.to_uint8(sampler(weights, rows["label"], keys))
+        begin = [pixels.to_float(rows["image"])] if start < 1.0 else []
+        return pixels.to_uint8(sampler(weights, rows["label"], keys, *begin))
 
     return compilation.spread(devices.place(), sample)
 
@@ -161,18 +164,35 @@ def rows_at_once(config: ConfigDict, num: int) -> int:
             cached = CACHED_BYTES // (4 * networks.finest_features(config))
             most = min(most, max(1, cached) * placement.num_devices)
     return placement.rounded_up(min(most, num))
+class Starts(NamedTuple):
+    """Images that sampling starts from: those of `source` at `rows`, noised to `share` of T."""
+
+    share: float
+    source: source.Source
+    rows: Int[np.ndarray, "N"]
+
+    def at(self, indices: Int[np.ndarray, "M"]) -> Pixels:
+        """The images that the images to draw at `indices` start from."""
+        return source.decode(source.take(self.source, np.take(self.rows, indices, mode="clip")))
+
+
 
 
 def build_draw(
-    config: ConfigDict, net: nn.Module, table: schedules.Level, purpose: str
+    config: ConfigDict,
+    net: nn.Module,
+    table: schedules.Level,
+    purpose: str,
+    starts: Starts | None = None,
 ) -> Callable[..., Iterator[Pixels]]:
     """`draw(weights, labels, first=0)` yields the images `first`, `first + 1`, ... in batches.
 
-    Image i is a function of (seed, purpose, i) and its label, not of the batch or of the devices, which
-    share each batch. All batches have one shape, so there is one compiled program.
+    Image i is a function of (seed, purpose, i), its label and the image that it starts from, if any; not
+    of the batch or of the devices, which share each batch. All batches have one shape, so there is one
+    compiled program.
     """
     placement = devices.place()
-    compiled = build_program(config, net, table)
+    compiled = build_program(config, net, table, starts.share if starts else 1.0)
     stream = key_for(config.seed, purpose)
 
     def draw(weights: denoising.Weights, labels: np.ndarray, first: int = 0) -> Iterator[Pixels]:
@@ -180,10 +200,10 @@ def build_draw(
         mine = devices.local_rows(placement, size)
 
         def begin(start: int) -> Array:
-            rows = np.arange(start, start + size)
+            rows = np.arange(start, start + size)[mine]
             batch = {
-                "index": (first + rows).astype(np.int32)[mine],
-                "label": np.take(labels, rows, mode="clip").astype(np.int32)[mine],
+                "index": (first + rows).astype(np.int32),
+                "label": np.take(labels, rows, mode="clip").astype(np.int32),
             }
             return compiled((weights, stream), devices.put_batch(placement, batch))
 
@@ -195,3 +215,5 @@ def build_draw(
             yield devices.gather(batch)[: len(labels) - start]
 
     return draw
+            if starts:
+                batch["image"] = starts.at(first + rows)
