@@ -190,6 +190,8 @@ def get_config() -> ConfigDict:
     config.training.sample_every = 500
     # Newest checkpoints to keep; the best by validation loss is kept as well.
     config.training.keep = 2
+    # Also keep each checkpoint whose step is a multiple of this, which is one of `save_every`; 0: none.
+    config.training.keep_every = 0
     # Most images to measure the validation loss on.
     config.training.eval_images = 1024
     # Skip and count a step whose loss or gradient is not finite, instead of stopping there.
@@ -227,6 +229,11 @@ def get_config() -> ConfigDict:
     config.sampling.guidance_interval = ()
     # Guidance by the classifier of `--mode=train_guide` (Dhariwal & Nichol 2021); 0: none.
     config.sampling.classifier_scale = 0.0
+    # Guidance by an earlier checkpoint of the run, one that `training.keep` or `keep_every` kept (Karras et
+    # al. 2024): D = D_bad + scale (D - D_bad). 1: none. It does not go with classifier-free guidance.
+    config.sampling.autoguidance_scale = 1.0
+    # The step of that checkpoint, such as "500".
+    config.sampling.autoguidance_checkpoint = ""
     # Clip the estimate of x0 (never x_t) to [-1, 1].
     config.sampling.clip = True
     # Images denoised at once. 0: 250; on a CPU fewer if they are large, as many as its caches hold.
@@ -239,6 +246,9 @@ def get_config() -> ConfigDict:
     config.export.num_images = 0
     # Images of each class instead, one count per class; empty: spread evenly.
     config.export.class_counts = ()
+    # Share of T to which a real training image of the label's class is noised, for sampling to begin there
+    # (SDEdit, Meng et al. 2022); each real image is used as often as the others. 1: begin with pure noise.
+    config.export.start = 1.0
     # Also write the keys that OpenAI's evaluator reads, `arr_0` and `arr_1`.
     config.export.openai_keys = False
 
@@ -246,9 +256,6 @@ def get_config() -> ConfigDict:
     # Real images to compare synthetic ones with: "test", "validation", "train" or "train+validation",
     # which is CIFAR-10's protocol (all 50,000 training images). Names of distances say so: fid_to_train.
     config.evaluation.reference = "test"
-    # Share of T to which a real training image of the label's class is noised, for sampling to begin there
-    # (SDEdit, Meng et al. 2022); each real image is used as often as the others. 1: begin with pure noise.
-    config.export.start = 1.0
     # Synthetic images to compare with them; 0: as many as there are real ones.
     config.evaluation.num_images = 0
     # File with the Inception weights for FID: pytorch-fid's .pth, its tensors as .safetensors, or this
@@ -381,9 +388,11 @@ def classifier() -> ConfigDict:
     # What is done to the copies of real+augmented, and in the training of ", augmented". The first five
     # fields are those of the section `augment`.
     config.augment = ConfigDict()
+    config.augment.probability = 1.0
     config.augment.flip = False
     config.augment.crop_scale = 1.0
     config.augment.crop_ratio = 1.0
+    config.augment.zoom = 1.0
     config.augment.rotation = 10.0
     config.augment.shift = 1
     # Color jitter as torchvision defines it: each a factor from 1 - x to 1 + x; 0: none.
@@ -397,5 +406,3 @@ def classifier() -> ConfigDict:
     # Multiplies all ranges above: 0 is no augmentation, mirroring included, 2 is twice as much.
     config.augment.strength = 1.0
     return config
-    config.augment.probability = 1.0
-    config.augment.zoom = 1.0

@@ -13,6 +13,7 @@ from ddpm_jax.models import trained
 from ddpm_jax.training import devices, retention
 
 SYNTHETIC, CHECKPOINT, GUIDE, FILE = "synthetic set", "checkpoint", "guide", "file "
+BAD = "checkpoint of autoguidance"
 CHANGE_NOTHING = frozenset(
     {
         "classifier.vmap_seeds",
@@ -20,12 +21,14 @@ CHANGE_NOTHING = frozenset(
         "data.manual_dir",
         "data.memory_mib",
         "evaluation.cache_dir",
+        "sampling.autoguidance_checkpoint",  # noted as a file
         "sampling.batch_size",
         "sampling.checkpoint",  # the checkpoint it names is noted as a file
         "training.eval_every",
         "training.eval_images",
         "training.heartbeat_seconds",
         "training.keep",
+        "training.keep_every",
         "training.log_every",
         "training.resident_mib",
         "training.sample_every",
@@ -81,13 +84,16 @@ class Files(NamedTuple):
     def checkpoints(self, *, guided: bool = True) -> pathlib.Path:
         """The folder of checkpoints; notes the one that `sampling.checkpoint` names.
 
-        With `guided`, also notes the guide that `sampling.classifier_scale` asks for. Raises
-        FileNotFoundError if either is missing, and ValueError if either was made with other fields.
+        With `guided`, also notes the guide and the earlier checkpoint that the sampling section asks for.
+        Raises FileNotFoundError if one is missing, and ValueError if one was made with other fields.
         """
         directory = rundir.checkpoints(self.workdir)
         trained.chosen_step(self.config, directory)
         self.claim()
         self._note(CHECKPOINT)
+        if guided and self.config.sampling.autoguidance_scale != 1.0:
+            trained.bad_step(self.config, directory)
+            self._note(BAD)
         if guided and self.config.sampling.classifier_scale:
             check_guide(self.config, self.workdir)
             self._note(GUIDE)
@@ -182,6 +188,9 @@ def digest_of(name: str, files: Files) -> str | None:
     try:
         if name == CHECKPOINT:
             return _origin(checkpoints, trained.chosen_step(files.config, checkpoints))
+        if name == BAD:
+            step = files.config.sampling.autoguidance_checkpoint
+            return _origin(checkpoints, int(step)) if step.isdecimal() else None
         if name == GUIDE:
             return _origin(trained.guide_directory(checkpoints), files.config.guide.num_steps)
         path = files.synthetic_set if name == SYNTHETIC else pathlib.Path(name.removeprefix(FILE))

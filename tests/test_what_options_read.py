@@ -237,9 +237,11 @@ SWITCHED = [
     ("sampling.guidance_interval", (0.1, 0.5), {}, GUIDED, traced_sampler),
 ]  # fmt: skip
 # Read in the middle of a stage, or refused there: --mode=sweep measures nothing without images,
-# --mode=evaluate no likelihood without images, and no features by two networks.
+# --mode=evaluate no likelihood without images, and no features by two networks. The checkpoint of
+# autoguidance is read where checkpoints are.
 IN_STAGES = {
-    "evaluation.features", "evaluation.likelihood_steps", "sweep.num_seeds", "sweep.split"
+    "evaluation.features", "evaluation.likelihood_steps", "sampling.autoguidance_checkpoint",
+    "sweep.num_seeds", "sweep.split"
 }  # fmt: skip
 
 

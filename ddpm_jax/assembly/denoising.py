@@ -29,10 +29,11 @@ MOST_SIGNAL_LEFT = 0.05
 
 
 class Weights(NamedTuple):
-    """Parameters of a denoising network, and of the classifier that guides it, if one does."""
+    """Parameters of a denoising network, and of what guides it: a classifier, a worse denoising network."""
 
     net: Params
     guide: Params | None = None
+    bad: Params | None = None
 
 
 SCHEDULES = {
@@ -70,10 +71,15 @@ def signal_left(config: ConfigDict, table: schedules.Level) -> str | None:
 
 
 def check_guidance(config: ConfigDict) -> None:
-    """Raises ValueError if classifier-free guidance asks the network for what it was not trained for."""
+    """Raises ValueError if guidance asks the network for what it was not trained for, or is of two kinds."""
     scale = config.sampling.guidance_scale
     if scale == 1.0:
         return
+    if autoguided(config):
+        raise ValueError(
+            f"sampling.autoguidance_scale is {config.sampling.autoguidance_scale:g} and a guidance scale "
+            f"(sampling.guidance_scale, sweep.guidance_scales) is {scale:g}; wanted 1 for one of them"
+        )
     what = f"a guidance scale of {scale:g} (sampling.guidance_scale, sweep.guidance_scales)"
     if not config.net.class_conditional:
         raise ValueError(
@@ -85,6 +91,11 @@ def check_guidance(config: ConfigDict) -> None:
             "never trained for; wanted a scale of 1, sampling.guidance_from=next_class, or a training "
             "with loss.label_dropout above 0, such as 0.1"
         )
+
+
+def autoguided(config: ConfigDict) -> bool:
+    """Whether a worse version of the network guides it (Karras et al. 2024)."""
+    return config.sampling.autoguidance_scale != 1.0
 
 
 def build_denoiser(
@@ -102,6 +113,9 @@ def build_denoiser(
         both = jnp.concatenate([label, leaned_from(sampling, label, net.num_classes)])
         pair = guidance.doubled(build_reader(config, build_predict(net, weights.net, both)))
         denoise = guidance.classifier_free_pair(pair, sampling.guidance_scale)
+    if weights.bad is not None:
+        bad = build_reader(config, build_predict(net, weights.bad, label))
+        denoise = guidance.classifier_free(plain, bad, sampling.autoguidance_scale)
     if weights.guide is not None:
         log_prob = guides.build_log_prob(config.guide, weights.guide, label, plain)
         denoise = guidance.classifier(denoise, log_prob, sampling.classifier_scale)

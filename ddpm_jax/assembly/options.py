@@ -130,11 +130,20 @@ SWITCHES = (
         lambda c: c.net.unet.time_embedding == "mlp",
     ),
     Switch(("net.unet.num_groups",), "net.unet.norm", lambda c: c.net.unet.norm == "rms"),
+    Switch(
+        ("sampling.autoguidance_checkpoint",),
+        "sampling.autoguidance_scale",
+        lambda c: c.sampling.autoguidance_scale == 1.0,
+    ),
     Switch(("sampling.guidance_from",), "sampling.guidance_scale", _unguided),
     Switch(
         ("sampling.guidance_interval",),
         "sampling.guidance_scale",
-        lambda c: _unguided(c) and not c.sampling.classifier_scale,
+        lambda c: (
+            _unguided(c)
+            and not c.sampling.classifier_scale
+            and c.sampling.autoguidance_scale == 1.0
+        ),
     ),
     Switch(
         ("sweep.num_seeds", "sweep.split"), "sweep.num_images", lambda c: not c.sweep.num_images

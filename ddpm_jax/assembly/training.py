@@ -49,6 +49,7 @@ class Parts(NamedTuple):
 
 
 def build_parts(config: ConfigDict) -> Parts:
+    check_kept(config)
     placement = devices.place(config.training.parallel)
     splits = datasets.build_splits(config.data, config.seed)
     resident = resident_images(config, splits.train)
@@ -64,6 +65,28 @@ def build_parts(config: ConfigDict) -> Parts:
         programs.train_step,
         programs.eval_step,
     )
+
+
+def check_kept(config: ConfigDict) -> None:
+    """Raises ValueError if the checkpoint of autoguidance would be gone when the training is over.
+
+    Also if `keep_every` names steps at which nothing is saved, unless a signal happens to come.
+    """
+    fields, wanted = config.training, config.sampling.autoguidance_checkpoint
+    every, saved = fields.keep_every, fields.save_every
+    if every < 0 or every % saved:
+        raise ValueError(
+            f"training.keep_every is {every}; wanted 0 or a multiple of training.save_every, {saved}"
+        )
+    if not denoising.autoguided(config) or not wanted.isdecimal():
+        return
+    steps = [*range(saved, fields.num_steps, saved), fields.num_steps]
+    ladder = range(every, fields.num_steps, every) if every else ()
+    if int(wanted) not in {*steps[-fields.keep :], *ladder}:
+        raise ValueError(
+            f"sampling.autoguidance_checkpoint is {wanted!r}, and the training keeps no checkpoint of that "
+            f"step; set training.keep_every to a divisor of it and a multiple of training.save_every, {saved}"
+        )
 
 
 def warn(config: ConfigDict, table: schedules.Level) -> None:

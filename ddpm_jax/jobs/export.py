@@ -40,6 +40,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "solver": config.sampling.solver,
         "num_steps": config.sampling.num_steps,
         "guidance_scale": config.sampling.guidance_scale,
+        "autoguidance_scale": config.sampling.autoguidance_scale,
         "start": config.export.start,
         "versions": rundir.versions(),
     }

@@ -43,7 +43,11 @@ def opened(config: ConfigDict, workdir: pathlib.Path, first: int) -> Iterator[Op
             stack.enter_context(signals.deferred()),
             stack.enter_context(contextlib.closing(writer)),
             stack.enter_context(
-                checkpoints.saver(rundir.checkpoints(workdir), keep=config.training.keep)
+                checkpoints.saver(
+                    rundir.checkpoints(workdir),
+                    keep=config.training.keep,
+                    keep_every=config.training.keep_every,
+                )
             ),
             stack.enter_context(progress.bar("train", config.training.num_steps, "steps", first)),
             stack.enter_context(watched(config)),

@@ -70,19 +70,42 @@ def chosen_step(config: ConfigDict, directory: pathlib.Path) -> int:
             f"sampling.checkpoint is {wanted!r}, wanted 'newest', 'best' or a step such as '5000'"
         )
     if int(wanted) not in sound:
-        there = ", ".join(map(str, sorted(sound)))
         raise FileNotFoundError(
-            f"{directory} holds no checkpoint of step {wanted}; there are {there}"
+            f"{directory} holds no checkpoint of step {wanted}; there are {_listed(sound)}"
         )
     return int(wanted)
+
+
+def bad_step(config: ConfigDict, directory: pathlib.Path) -> int:
+    """The step of the checkpoint that `sampling.autoguidance_checkpoint` names.
+
+    Raises ValueError if it is no step, or the one that is sampled; FileNotFoundError if it is not there.
+    """
+    sound, wanted = retention.sound(directory), config.sampling.autoguidance_checkpoint
+    if not wanted.isdecimal() or int(wanted) == chosen_step(config, directory):
+        raise ValueError(
+            f"sampling.autoguidance_checkpoint is {wanted!r}, wanted the step of another checkpoint than "
+            f"the one that is sampled; there are {_listed(sound)}"
+        )
+    if int(wanted) not in sound:
+        raise FileNotFoundError(
+            f"{directory} holds no checkpoint of step {wanted} (sampling.autoguidance_checkpoint); there "
+            f"are {_listed(sound)}; a training with training.keep_every keeps more of them"
+        )
+    return int(wanted)
+
+
+def _listed(sound: Mapping[int, Any]) -> str:
+    return ", ".join(map(str, sorted(sound)))
 
 
 def load_model(config: ConfigDict, directory: pathlib.Path, *, guided: bool = True) -> Model:
     """The averaged weights of the checkpoint that `sampling.checkpoint` names, on all devices.
 
-    Also loads the classifier that `sampling.classifier_scale` asks for, unless `guided` is false. If the
-    newest checkpoint is damaged, an older one takes its place; a named one is not replaced. Raises
-    FileNotFoundError if there is no checkpoint of the model yet, or none of that classifier.
+    Also loads what guides the model, unless `guided` is false: the classifier that
+    `sampling.classifier_scale` asks for, the earlier checkpoint that `sampling.autoguidance_scale` asks for.
+    If the newest checkpoint is damaged, an older one takes its place; a named one is not replaced. Raises
+    FileNotFoundError if there is no checkpoint of the model yet, or none of what guides it.
     """
     step = chosen_step(config, directory)
     class_names = tuple(retention.sound(directory)[step]["extra"].get("class_names", ()))
@@ -96,10 +119,15 @@ def load_model(config: ConfigDict, directory: pathlib.Path, *, guided: bool = Tr
     named = None if config.sampling.checkpoint == "newest" else step
     restored = checkpoints.restore_params(directory, target, step=named)
     assert restored is not None  # there was one a moment ago, and the newest is never removed
-    guide = None
+    guide, bad = None, None
+    if guided and denoising.autoguided(config):
+        earlier = bad_step(config, directory)
+        worse = checkpoints.restore_params(directory, target, step=earlier)
+        assert worse is not None  # with a step given, it returns or raises
+        bad = worse.params
     if guided and config.sampling.classifier_scale:
         guide = load_guide(config, guide_directory(directory), len(class_names))
-    weights = denoising.Weights(restored.params, guide)
+    weights = denoising.Weights(restored.params, guide, bad)
     table = denoising.build_levels(config.schedule)
     return Model(net, weights, table, class_names, restored.facts)
 
@@ -134,6 +162,18 @@ def load_guide(config: ConfigDict, directory: pathlib.Path, num_classes: int) ->
     return restored.params
 
 
+class Starts(NamedTuple):
+    """Images that sampling starts from: those of `source` at `rows`, noised to `share` of T."""
+
+    share: float
+    source: source.Source
+    rows: Int[np.ndarray, "N"]
+
+    def at(self, indices: Int[np.ndarray, "M"]) -> Pixels:
+        """The images that the images to draw at `indices` start from."""
+        return source.decode(source.take(self.source, np.take(self.rows, indices, mode="clip")))
+
+
 def build_program(
     config: ConfigDict, net: nn.Module, table: schedules.Level, start: float = 1.0
 ) -> Callable[[tuple[denoising.Weights, Key[Array, ""]], Mapping[str, Array]], Array]:
@@ -164,18 +204,6 @@ def rows_at_once(config: ConfigDict, num: int) -> int:
             cached = CACHED_BYTES // (4 * networks.finest_features(config))
             most = min(most, max(1, cached) * placement.num_devices)
     return placement.rounded_up(min(most, num))
-class Starts(NamedTuple):
-    """Images that sampling starts from: those of `source` at `rows`, noised to `share` of T."""
-
-    share: float
-    source: source.Source
-    rows: Int[np.ndarray, "N"]
-
-    def at(self, indices: Int[np.ndarray, "M"]) -> Pixels:
-        """The images that the images to draw at `indices` start from."""
-        return source.decode(source.take(self.source, np.take(self.rows, indices, mode="clip")))
-
-
 
 
 def build_draw(
@@ -205,6 +233,8 @@ def build_draw(
                 "index": (first + rows).astype(np.int32),
                 "label": np.take(labels, rows, mode="clip").astype(np.int32),
             }
+            if starts:
+                batch["image"] = starts.at(first + rows)
             return compiled((weights, stream), devices.put_batch(placement, batch))
 
         # One batch ahead: the device works while the caller handles the previous batch.
@@ -215,5 +245,3 @@ def build_draw(
             yield devices.gather(batch)[: len(labels) - start]
 
     return draw
-            if starts:
-                batch["image"] = starts.at(first + rows)

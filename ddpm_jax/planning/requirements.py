@@ -59,11 +59,12 @@ def compile_sampling(config: ConfigDict, programs: training.Programs, num: int) 
 def sampled_weights(config: ConfigDict, programs: training.Programs) -> Weights:
     """The weights that images are drawn with, as they are before the training."""
     params = programs.begin().ema_params
+    bad = params if config.sampling.autoguidance_scale != 1.0 else None
     if not config.sampling.classifier_scale:
-        return Weights(params)
+        return Weights(params, bad=bad)
     net = guides.build_net(config.guide, programs.num_classes)
     key, shape = choice.key_for(config.seed, "guide"), datasets.image_shape(config)
-    return Weights(params, guides.init_net(net, config.guide, key, shape))
+    return Weights(params, guides.init_net(net, config.guide, key, shape), bad)
 
 
 def sizes(config: ConfigDict, splits: source.Splits) -> Sizes:
@@ -115,6 +116,13 @@ def num_compared(config: ConfigDict, splits: source.Splits, sizes: Sizes) -> int
     return len(splits.train.labels) + test + synthetic
 
 
+def checkpoints_kept(config: ConfigDict) -> int:
+    """Most checkpoints at once: the newest, the best, one that is being written, those of `keep_every`."""
+    every, last = config.training.keep_every, config.training.num_steps
+    ladder = last // every if every else 0
+    return min(config.training.keep + 2 + ladder, actions(config, 0)["saves"])
+
+
 def disk(
     config: ConfigDict,
     workdir: pathlib.Path,
@@ -122,9 +130,8 @@ def disk(
     sizes: Sizes,
     num_features: int | None,
 ) -> dict[str, int]:
-    """Most bytes on disk. Checkpoints are the newest ones, the best and one that is being written."""
-    saves = actions(config, 0)["saves"]
-    kept = min(config.training.keep + 2, saves)
+    """Most bytes on disk."""
+    kept = checkpoints_kept(config)
     side, _, channels = datasets.image_shape(config)
     fields = {
         "checkpoint": footprint.num_bytes(parts.state),

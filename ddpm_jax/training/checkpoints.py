@@ -12,6 +12,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -48,17 +49,19 @@ Save = Callable[..., None]
 
 
 @contextlib.contextmanager
-def saver(directory: str | os.PathLike[str], *, keep: int) -> Iterator[Save]:
+def saver(directory: str | os.PathLike[str], *, keep: int, keep_every: int = 0) -> Iterator[Save]:
     """Yields `save(state, validation_loss=None, extra=None)`, which returns once `state` is copied.
 
     The rest runs in the background; an error in it is raised by the next `save` or on exit. `extra` is
     anything JSON can hold. The newest `keep` checkpoints and the one with the lowest `validation_loss`
-    are kept; others are removed once a newer one has been verified. Saving a step again does nothing.
+    are kept, and those whose step is a multiple of `keep_every`, if it is above 0; others are removed once a
+    newer one has been verified. Saving a step again does nothing.
     """
     if keep < 1:
         raise ValueError(f"keep {keep} must be at least 1")
     folder = pathlib.Path(directory).absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    tidy = partial(retention.tidy, keep=keep, keep_every=keep_every)
     orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
     unfinished: list[tuple[int, Future[None]]] = []
     saved: set[int] = set()
@@ -93,7 +96,7 @@ def saver(directory: str | os.PathLike[str], *, keep: int) -> Iterator[Save]:
         with _explained(folder, step):
             stored = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
             orbax.save(path, args=ocp.args.Composite(**stored), force=True)
-        unfinished.append((step, pool.submit(_complete, orbax, folder, facts, keep)))
+        unfinished.append((step, pool.submit(_complete, orbax, folder, facts, tidy)))
         saved.add(step)
 
     with ThreadPoolExecutor(1, thread_name_prefix="checkpoint") as pool:
@@ -215,7 +218,10 @@ def _verified(path: pathlib.Path, step: int, items: Mapping[str, Any]) -> dict[s
 
 
 def _complete(
-    orbax: ocp.AsyncCheckpointer, folder: pathlib.Path, facts: Mapping[str, Any], keep: int
+    orbax: ocp.AsyncCheckpointer,
+    folder: pathlib.Path,
+    facts: Mapping[str, Any],
+    tidy: Callable[[pathlib.Path, int], None],
 ) -> None:
     """Run in the background after Orbax finishes: manifest, rename, verify, and only then tidy up."""
     orbax.wait_until_finished()
@@ -225,7 +231,7 @@ def _complete(
     manifest.write(folder / f"{name}.saving", facts)
     retention.publish(folder, facts["step"])
     manifest.verify(folder / name)
-    retention.tidy(folder, facts["step"], keep)
+    tidy(folder, facts["step"])
 
 
 @contextlib.contextmanager

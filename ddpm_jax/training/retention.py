@@ -56,14 +56,16 @@ def _put_aside(folder: pathlib.Path, name: str) -> None:
     (folder / name).rename(folder / f"{name}.{aside}-{number}")
 
 
-def tidy(folder: pathlib.Path, newest: int, keep: int) -> None:
+def tidy(folder: pathlib.Path, newest: int, keep: int, keep_every: int = 0) -> None:
     """Keep the best and the last `keep` checkpoints up to `newest`, which is complete.
 
+    Also those whose step is a multiple of `keep_every`, if it is above 0.
     Other sound ones and unfinished ones are removed. A later step exists only if it was found damaged
     and the run resumed from an older one.
     """
     known = sorted(step for step in sound(folder) if step <= newest)
-    for step in set(known[:-keep]) - {best_step(folder)}:
+    ladder = {step for step in known if keep_every and step % keep_every == 0}
+    for step in set(known[:-keep]) - {best_step(folder)} - ladder:
         # Rename first, which is atomic, so that no reader finds half a checkpoint.
         (folder / str(step)).rename(folder / f"{step}.removing")
     for path in folder.iterdir():

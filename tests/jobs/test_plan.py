@@ -62,6 +62,14 @@ def test_parameters_optimizer_and_disk_are_those_counted_by_hand(planned):
     assert kept["features"] == 4 * 128 * (1258 + 359 + 100)
 
 
+@pytest.mark.parametrize(("every", "most"), [(0, 4), (20, 9), (10, 10)])
+def test_the_checkpoints_that_are_kept_for_good_are_planned(config, every, most):
+    """Ten saves: two newest, the best, one being written, and the multiples of `every`."""
+    config.training.num_steps, config.training.save_every = 100, 10
+    config.training.keep, config.training.keep_every = 2, every
+    assert requirements.checkpoints_kept(config) == most
+
+
 def test_its_lines_name_what_the_fields_hold(planned):
     fields = planned[0] | {"images_per_second": 1234.0}
     text = "\n".join(plans.describe(fields, 4, "ddim"))

@@ -24,3 +24,12 @@ def test_without_a_validation_loss_there_is_no_best(tmp_path):
 def test_the_first_of_two_equals_is_the_best(tmp_path):
     numbered.save_steps(tmp_path, 1, 2, loss_1=0.5, loss_2=0.5)
     assert retention.best_step(tmp_path) == 1
+
+
+def test_a_ladder_is_kept_whether_a_run_was_interrupted_or_not(tmp_path):
+    for name, parts in (("whole", [(1, 8)]), ("resumed", [(1, 3), (3, 4), (4, 8)])):
+        for first, end in parts:
+            with checkpoints.saver(tmp_path / name, keep=1, keep_every=3) as save:
+                for step in range(first, end):
+                    save(numbered.state_at(step))
+        assert retention.steps(tmp_path / name) == [3, 6, 7]
