@@ -163,15 +163,15 @@ def load_guide(config: ConfigDict, directory: pathlib.Path, num_classes: int) ->
 
 
 class Starts(NamedTuple):
-    """Images that sampling starts from: those of `source` at `rows`, noised to `share` of T."""
+    """Images that sampling starts from: those of `real` at `rows`, noised to `share` of T."""
 
     share: float
-    source: source.Source
+    real: source.Source
     rows: Int[np.ndarray, "N"]
 
     def at(self, indices: Int[np.ndarray, "M"]) -> Pixels:
         """The images that the images to draw at `indices` start from."""
-        return source.decode(source.take(self.source, np.take(self.rows, indices, mode="clip")))
+        return source.decode(source.take(self.real, np.take(self.rows, indices, mode="clip")))
 
 
 def build_program(
