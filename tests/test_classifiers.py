@@ -114,13 +114,13 @@ def test_an_augmentation_without_strength_is_the_plain_training():
 
 @pytest.mark.usefixtures("compiled_quickly")
 def test_programs_are_compiled_when_they_are_used_and_once(monkeypatch):
-    compiled, compile_step = [], classifiers.devices.compile_step
+    compiled, compile_step = [], classifiers.compilation.compile_step
 
     def noted(placement, step):
         compiled.append(compile_step(placement, step))
         return compiled[-1]
 
-    monkeypatch.setattr(classifiers.devices, "compile_step", noted)
+    monkeypatch.setattr(classifiers.compilation, "compile_step", noted)
     config = config_of_a_short_training()
     trainer = classifiers.build_trainer(config, 0, SHAPE, 4)
     assert not compiled
