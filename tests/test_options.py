@@ -48,6 +48,25 @@ def test_a_name_that_is_not_known_is_left_to_its_builder(config):
     options.check(config, {"sampling.churn": "", "sampling.solver": ""})
 
 
+def test_the_arms_of_a_study_of_small_sets_count(config):
+    settings = {"classifier.synthetic_share": "", "classifier.select": ""}
+    config.classifier.arms = ("real",)
+    with pytest.raises(ValueError, match=r"config\.classifier\.select is set"):
+        options.check(config, settings)
+    config.own.synthetic_arms = ("real+synthetic, selected",)
+    options.check(config, settings, "own")
+    options.check(config, settings | {"own.synthetic_arms": ""})
+
+
+def test_a_fold_without_folds_is_refused(config):
+    with pytest.raises(
+        ValueError, match=r"data\.fold is set, and data\.num_folds=0 does not read it"
+    ):
+        options.check(config, {"data.fold": ""})
+    config.data.num_folds = 3
+    options.check(config, {"data.fold": "", "data.num_folds": ""})
+
+
 def test_a_sweep_counts_where_it_is_set_or_made(config):
     settings = {"sampling.churn": "", "sampling.guidance_interval": ""}
     config.sweep.samplers = ("ddim:5", "edm_stochastic:5:karras")

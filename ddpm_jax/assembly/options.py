@@ -107,6 +107,7 @@ SWITCHES = (
         "evaluation.likelihood_images",
         lambda c: not c.evaluation.likelihood_images,
     ),
+    Switch(("data.fold",), "data.num_folds", lambda c: not c.data.num_folds),
     Switch(("export.num_images",), "export.class_counts", lambda c: bool(c.export.class_counts)),
     Switch(("loss.label_dropout",), "net.class_conditional", lambda c: not c.net.class_conditional),
     Switch(
@@ -158,6 +159,9 @@ def check(config: ConfigDict, settings: Mapping[str, str], mode: str = "all") ->
     out a flag undoes it. `config` may lack sections: those of a classifier are enough.
     """
     config = _with_sweeps_that_count(config, settings, mode)
+    if mode == "own" or any(name.startswith("own.") for name in settings):
+        config = config.copy_and_resolve_references()
+        config.classifier.arms += (*config.own.real_arms, *config.own.synthetic_arms)
     lines = []
     for name, flag in sorted(settings.items()):
         if reason := unread(config, name):
