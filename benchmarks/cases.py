@@ -6,7 +6,9 @@ import json
 from configs import cifar10, default, digits
 from configs.studies import fashion_mnist_hour
 
-WHATS = ("train", "forward", "sampler", "data", "loop", "launch")
+WHATS = ("train", "forward", "sampler", "classifier", "data", "loop", "launch")
+# Side and channels of the images that `classifier` trains on.
+CLASSIFIERS = {"classifier_8": (8, 1), "classifier_28": (28, 1), "classifier_32": (32, 3)}
 # Training images of the networks whose data is at hand, `fashion` only with --data-dir.
 NUM_IMAGES = {"tiny": 1257, "digits": 1257, "fashion": 54_000}
 # What a GPU is asked for, and what is said to be missing where there is none.
@@ -56,6 +58,8 @@ NETWORKS = {
 
 def cases(what: str, arguments: argparse.Namespace) -> list[dict]:
     """One for each row of the table."""
+    if what == "classifier":
+        return [classifier_case(network) for network in arguments.classifiers]
     found = []
     for network in arguments.networks:
         config = config_of(network, arguments)
@@ -70,6 +74,17 @@ def cases(what: str, arguments: argparse.Namespace) -> list[dict]:
             num = {"batch": config["training"]["batch_size"], "num_images": NUM_IMAGES[network]}
             found.append({**case, **num})
     return found
+
+
+def classifier_case(network: str) -> dict:
+    """The default classifier, conv4, on images of that size."""
+    config = default.get_config()
+    config.data.image_size, config.data.channels = CLASSIFIERS[network]
+    config.net.class_conditional = True
+    config.benchmark = {"num_classes": 10}
+    plain = json.loads(config.to_json_best_effort())
+    batch = config.classifier.batch_size
+    return {"what": "classifier", "network": network, "batch": batch, "config": plain}
 
 
 def at_hand(network: str, arguments: argparse.Namespace) -> bool:

@@ -17,7 +17,16 @@ from ml_collections import ConfigDict
 
 from benchmarks import turns
 from ddpm_jax import pixels
-from ddpm_jax.assembly import choice, datasets, denoising, networks, objective, optimizers, training
+from ddpm_jax.assembly import (
+    choice,
+    classifiers,
+    datasets,
+    denoising,
+    networks,
+    objective,
+    optimizers,
+    training,
+)
 from ddpm_jax.data import order
 from ddpm_jax.models import in_training, trained
 from ddpm_jax.training import calls, compilation, devices, optim
@@ -101,6 +110,31 @@ def sampler(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepa
     draw = trained.build_draw(config, net, denoising.build_levels(config.schedule), "benchmark")
     at_once = trained.rows_at_once(config, request["batch"])
     return lambda: list(draw(weights, labels)), {"images_at_once": at_once}
+
+
+def classifier(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
+    """The step of a training of one seed, on one batch."""
+    config, placement = as_config(plain), devices.place()
+    net = classifiers.build_net(config.classifier, config.benchmark.num_classes)
+    loss_fn, optimizer = classifiers.build_loss(net), classifiers.build_optimizer(config.classifier)
+    step = devices.compile_step(
+        placement, steps.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.0))
+    )
+    images = jnp.zeros((1, *datasets.image_shape(config)))
+    params = jax.tree.map(lambda leaf: leaf[None], net.init(jax.random.key(0), images))
+    rows = {name: a[:, None] for name, a in random_batch(config, request["batch"]).items()}
+    batch = devices.put_batch(placement, rows)
+    state = devices.replicate(placement, states.create(params, optimizer, loss_fn, rows))
+    key = devices.replicate(placement, jax.random.key(0))
+    compiled = step.lower(state, batch, key).compile()
+    held = [state]
+
+    def call() -> None:
+        held[0] = jax.block_until_ready(compiled(held[0], batch, key))
+
+    return call, facts_of(compiled, placement) | {
+        "parameters": int(parameter_overview.count_parameters(params))
+    }
 
 
 def data(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
@@ -204,7 +238,7 @@ def main() -> None:
         "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
     }
-    turns.serve([train, forward, sampler, data, loop, matmul, convolution], versions)
+    turns.serve([train, forward, sampler, classifier, data, loop, matmul, convolution], versions)
 
 
 if __name__ == "__main__":

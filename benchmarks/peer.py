@@ -1,10 +1,11 @@
-"""The peer's side: diffusers' U-Net and pipeline. `benchmarks.run` starts it.
+"""The peer's side: diffusers' U-Net and pipeline, conv4 in torch. `benchmarks.run` starts it.
 
 It runs in any environment that has torch and diffusers, and imports nothing of this project but
 the protocol and the recipe in torch.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from benchmarks import recipe, turns
@@ -70,6 +71,44 @@ def sampler(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prep
     return lambda: pipeline(batch_size=request["batch"], **arguments), {}
 
 
+def classifier(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
+    """The training step of conv4."""
+    section, side = config["classifier"], config["data"]["image_size"]
+    model = recipe.place(conv4(config["data"]["channels"], side, section["dropout"]))
+    adam = torch.optim.AdamW(
+        model.parameters(),
+        section["learning_rate"],
+        weight_decay=section["weight_decay"],
+        fused=True,
+    )
+    ask = recipe.compiled(model)
+    images, labels = random_batch(config, request["batch"])
+
+    def gradient(ask: Any, images: Any, labels: Any) -> None:
+        logits = ask(images.float() / 127.5 - 1.0)
+        torch.nn.functional.cross_entropy(logits, labels).backward()
+
+    def call() -> None:
+        gradient(ask, images, labels)
+        adam.step()
+        adam.zero_grad()
+        synchronize()
+
+    facts = recipe.facts_of(model, partial(gradient, model), images, labels)
+    adam.zero_grad()
+    return call, facts
+
+
+def conv4(channels: int, side: int, dropout: float) -> Any:
+    """Four convolutions, as in `ddpm_jax.nets.classifier`, with torch's own initialization."""
+    nn, layers = torch.nn, []
+    for before, after in ((channels, 32), (32, 64)):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+        layers += [nn.Conv2d(after, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Flatten(), nn.Linear(64 * (side // 4) ** 2, 128), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(128, 10))
+
+
 def data(config: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
     """torch's DataLoader over as many decoded images in memory: 50 batches a call."""
     images, labels = random_batch(config, request["num_images"])
@@ -126,7 +165,7 @@ def dtype_of(request: Mapping[str, Any]) -> Any:
 
 
 def main() -> None:
-    turns.serve([train, forward, sampler, data, matmul, convolution], recipe.versions())
+    turns.serve([train, forward, sampler, classifier, data, matmul, convolution], recipe.versions())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Ours and diffusers side by side, in turns: A B A B, medians and ratios.
 
     python -m benchmarks.run --out=benchmarks/results/NAME.json
-        [--what train forward sampler data loop launch] [--networks gray64 cifar10 digits]
+        [--what train forward sampler classifier data loop launch]
+        [--networks gray64 cifar10 digits] [--classifiers classifier_8 classifier_28 classifier_32]
         [--batches 16] [--steps-per-call 1 4] [--resident-mib 64] [--rounds 7] [--data-dir PATH]
         [--peer-python PATH]        a Python with the extra `bench`, if this one has it not
         [--edm PATH]                a checkout of NVlabs/edm: `train` and `forward` of its DDPM++ too
@@ -22,7 +23,7 @@ import sys
 from typing import Any, NamedTuple
 
 from benchmarks import launch, turns
-from benchmarks.cases import NETWORKS, ON_A_GPU, WHATS, cases
+from benchmarks.cases import CLASSIFIERS, NETWORKS, ON_A_GPU, WHATS, cases
 
 OURS = "ddpm_jax"
 PEER = "diffusers"
@@ -82,6 +83,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--what", nargs="*", choices=WHATS, default=WHATS)
     networks = ["gray64", "cifar10", "digits"]
     parser.add_argument("--networks", nargs="*", choices=list(NETWORKS), default=networks)
+    sizes = list(CLASSIFIERS)
+    parser.add_argument("--classifiers", nargs="*", choices=sizes, default=sizes)
     parser.add_argument("--data-dir", default="", help="of TFDS, for the images of `fashion`")
     parser.add_argument("--batches", nargs="*", type=int, default=[16])
     parser.add_argument("--steps-per-call", nargs="*", type=int, default=[1])
@@ -181,7 +184,7 @@ def line(row: dict, peak_rate: float) -> str:
     for contender, seconds in row["median"].items():
         shown += f" | {contender} {1e3 * seconds:9.2f} ms"
         gflop = row["facts"][contender].get("gflop")
-        if gflop and row["what"] in ("train", "forward"):
+        if gflop and row["what"] in ("train", "forward", "classifier"):
             shown += f" ({gflop / seconds / peak_rate:.0%} of peak)"
     if "ratio" not in row:
         return f"{shown} | {PEER} not installed"

@@ -104,16 +104,21 @@ def _cross_entropy(
     return loss, jnp.mean(jnp.argmax(logits, -1) == label)
 
 
+def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """For parameters with a leading axis [S]."""
+    rate = optim.warmup_cosine(
+        config.learning_rate, num_steps=config.num_steps, warmup_steps=config.warmup_steps
+    )
+    return optim.for_each(optim.adamw(rate, weight_decay=config.weight_decay))
+
+
 def build_trainer(
     config: ConfigDict, seed: int, image_shape: tuple[int, int, int], num_classes: int
 ) -> Trainer:
     """`config` is the classifier section; `seed` is the run's, and each training folds in its own."""
     placement = devices.place()
     net = build_net(config, num_classes)
-    rate = optim.warmup_cosine(
-        config.learning_rate, num_steps=config.num_steps, warmup_steps=config.warmup_steps
-    )
-    optimizer = optim.for_each(optim.adamw(rate, weight_decay=config.weight_decay))
+    optimizer = build_optimizer(config)
 
     @functools.cache
     def program(augmented: bool) -> tuple[LossFn, step.TrainStep]:

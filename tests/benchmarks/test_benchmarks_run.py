@@ -135,7 +135,8 @@ def test_the_benchmark_measures_everything_and_says_what_is_not_there(tmp_path):
     (tmp_path / "diffusers.py").write_text(absent)
     out = tmp_path / "benchmark.json"
     command = [sys.executable, "-m", "benchmarks.run", f"--out={out}", "--networks", "tiny"]
-    command += ["--what", "train", "forward", "sampler", "data", "loop", "--batches", "4"]
+    command += ["--what", "train", "forward", "sampler", "classifier", "data", "loop"]
+    command += ["--batches", "4", "--classifiers", "classifier_8"]
     command += ["--steps-per-call", "1", "2", "--samples", "4", "--sampling-steps", "2"]
     command += ["--rounds", "2", "--turn-seconds", "0", "--matmul", "16", "--loop-steps", "2"]
     command += ["--resident-mib", "1", f"--edm={checkout(tmp_path / 'checkout')}"]
@@ -144,7 +145,7 @@ def test_the_benchmark_measures_everything_and_says_what_is_not_there(tmp_path):
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("| diffusers not installed") == 4
+    assert done.stdout.count("| diffusers not installed") == 5
     assert done.stdout.count("edm: diffusers not installed") == 1
     assert done.stdout.count("on a GPU | not measured") == 3
     text = out.read_text()
@@ -153,7 +154,8 @@ def test_the_benchmark_measures_everything_and_says_what_is_not_there(tmp_path):
     assert report["versions"]["diffusers"] == {"missing": "diffusers"}
     assert report["versions"]["edm"] == {"missing": "diffusers"}
     rows = {row["what"]: row for row in report["rows"]}
-    assert list(rows) == ["train", "forward", "sampler", "data", "loop"]
+    assert list(rows) == ["train", "forward", "sampler", "classifier", "data", "loop"]
+    assert rows["classifier"]["facts"]["ddpm_jax"]["parameters"] == 99_178
     names = {what: list(row["seconds"]) for what, row in rows.items()}
     assert names["train"] == ["ddpm_jax", "ddpm_jax x2"]
     ways = ["ddpm_jax", "ddpm_jax x2", "ddpm_jax resident", "ddpm_jax x2 resident"]

@@ -95,7 +95,7 @@ def _for_kernel(x: Array, kernel: Array) -> Array:
     XLA:CPU leaves a convolution in one dimension to a library that is faster for so long a kernel. B
     comes before W, so that a batch spread over devices stays spread when the two are merged.
     """
-    rows, columns, channels, features = kernel.shape
+    _, columns, channels, features = kernel.shape
     batch, height, width, _ = x.shape
     if channels <= FEW_CHANNELS:
         return _of_patches(x, kernel)
@@ -117,8 +117,8 @@ def _of_patches(x: Array, kernel: Array) -> Array:
     batch, height, width, _ = x.shape
     around = [((taps - 1) // 2, taps // 2) for taps in (rows, columns)]
     x = jnp.pad(x.transpose(3, 0, 1, 2), [(0, 0), (0, 0), *around])
-    patches = [x[..., i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
-    patches = jnp.concatenate(patches).reshape(rows * columns * channels, 1, -1)
+    taps = [x[..., i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
+    patches = jnp.concatenate(taps).reshape(rows * columns * channels, 1, -1)
     out = _convolve(patches, kernel.reshape(-1, 1, features), ("CHN", "IHO", "HNC"))
     return out.reshape(batch, height, width, features)
 
