@@ -141,11 +141,22 @@ def _whole(read: source.Source, shares: Shares) -> source.Splits:
     return source.Splits(*source.split(read, fractions, shares["seed"]))
 
 
+def _folder(where: str, shares: Shares) -> source.Splits:
+    parts = folder.divided(where)
+    if parts is None:
+        return _whole(folder.load(where), shares)
+    if "validation" not in parts:
+        fraction = shares["validation"]
+        cut = source.split(parts["train"], (1 - fraction, fraction), shares["seed"])
+        parts |= dict(zip(("train", "validation"), cut, strict=True))
+    return source.Splits(**parts)
+
+
 SOURCES = {
     "digits": Option(lambda where, shares: digits.load(**shares)),
     "tfds": Option(_tfds, ("data_dir", "manual_dir", "label")),
     "npz": Option(lambda where, shares: _whole(npz.load(where), shares)),
-    "folder": Option(lambda where, shares: _whole(folder.load(where), shares)),
+    "folder": Option(_folder),
 }
 """Keyed by what stands before the colon in `data.source`."""
 

@@ -1,4 +1,8 @@
-"""A folder of images: every sub-folder is a class, its name the class's name, in sorted order."""
+"""A folder of images: every sub-folder is a class, its name the class's name, in sorted order.
+
+Or a folder that is divided already: its sub-folders are `train`, `test` and perhaps `validation`, and
+the classes are theirs.
+"""
 
 import os
 import pathlib
@@ -14,33 +18,64 @@ MAX_FILE_BYTES = 2**28
 """A raw image of `image_file.MAX_PIXELS` pixels has 201 MB."""
 
 
-def load(path: str | os.PathLike) -> Source:
+PARTS = ({"train", "test"}, {"train", "test", "validation"}, {"train", "test", "val"})
+"""Names of the sub-folders of a divided folder."""
+
+
+def divided(path: str | os.PathLike) -> dict[str, Source] | None:
+    """The parts "train", "test" and perhaps "validation" of a divided folder; None if it is not divided.
+
+    A folder whose classes are called train and test has images directly below them, and is not divided.
+    Raises ValueError naming a class that is not in all parts.
+    """
+    root = pathlib.Path(path)
+    folders = _folders(root) if root.is_dir() else []
+    if {folder.name for folder in folders} not in PARTS:
+        return None
+    if any(_images(folder) or not _folders(folder) for folder in folders):
+        return None
+    parts = {
+        "validation" if folder.name == "val" else folder.name: load(folder, root)
+        for folder in folders
+    }
+    known = set().union(*(part.class_names for part in parts.values()))
+    for folder in folders:
+        if missing := known - {member.name for member in _folders(folder)}:
+            raise ValueError(
+                f"{folder} has no class folder {sorted(missing)[0]!r}, which other parts of {root} have; "
+                "wanted the same classes in each"
+            )
+    return parts
+
+
+def load(path: str | os.PathLike, inside: str | os.PathLike | None = None) -> Source:
     """Images keep their sizes and are read on demand; files of other kinds are skipped.
 
     A link that leads out of the folder is refused: a stranger's archive must not make a user train on,
-    and publish, other files of the machine.
+    and publish, other files of the machine. `inside`: the folder that links must not leave, and that
+    gives the source its name; `path` if None.
     """
     root = pathlib.Path(path)
+    whole = pathlib.Path(path if inside is None else inside).resolve()
     if not root.is_dir():
         raise ValueError(
             f"{root} is not a folder; wanted one with a sub-folder of images per class"
         )
-    folders = sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
+    folders = _folders(root)
     if not folders:
         raise ValueError(f"{root} has no sub-folder; wanted one per class")
     files: list[pathlib.Path] = []
     labels: list[int] = []
-    inside = root.resolve()
     for label, folder in enumerate(folders):
         if not folder.name.isprintable():
             raise ValueError(f"class folder {folder.name!r} has a name that cannot be printed")
-        members = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
+        members = _images(folder)
         if not members:
             raise ValueError(f"class folder {folder} has no image ({', '.join(SUFFIXES)})")
         for file in members:
             if not file.name.isprintable():
                 raise ValueError(f"{folder} has a file {file.name!r}, which cannot be printed")
-            if not _target(file).is_relative_to(inside):
+            if not _target(file).is_relative_to(whole):
                 raise ValueError(f"{file} leads out of the folder, to {str(_target(file))!r}")
         files += members
         labels += [label] * len(members)
@@ -48,8 +83,16 @@ def load(path: str | os.PathLike) -> Source:
         read=lambda i: read(files[i]),
         labels=np.asarray(labels, np.int32),
         class_names=tuple(folder.name for folder in folders),
-        name=root.resolve().name,
+        name=whole.name,
     )
+
+
+def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+
+
+def _images(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
 
 
 def _target(file: pathlib.Path) -> pathlib.Path:

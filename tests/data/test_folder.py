@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs import default
+from ddpm_jax.assembly import datasets
 from ddpm_jax.data import folder, source
 
 RNG = np.random.default_rng(0)
@@ -109,3 +111,98 @@ def test_a_class_name_must_be_printable(tmp_path):
     write(tmp_path / "cat\x1b[2J" / "1.png", color())
     with pytest.raises(ValueError, match=r"'cat\\x1b\[2J' has a name that cannot be printed"):
         folder.load(tmp_path)
+
+
+def divide(root, parts, classes=("cat", "dog"), num=3):
+    """Images of odd sizes; those of one class and part have one brightness of their own."""
+    written = {}
+    for p, part in enumerate(parts):
+        for c, name in enumerate(classes):
+            pixels = np.full((5 + p, 7 + c, 3), 40 * p + 20 * c, np.uint8)
+            for i in range(num):
+                write(root / part / name / f"{i}.png", pixels)
+            written[part, name] = pixels
+    return written
+
+
+@pytest.mark.parametrize("third", ["validation", "val"])
+def test_a_divided_folder_keeps_its_parts(tmp_path, third):
+    written = divide(tmp_path, ("train", "test", third))
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "train" / ".cache").mkdir()
+    (tmp_path / "train" / "list.txt").write_text("not an image")
+    (tmp_path / "train" / "cat" / "deeper").mkdir()
+    parts = folder.divided(tmp_path)
+    assert set(parts) == {"train", "test", "validation"}
+    for name, part in parts.items():
+        assert part.class_names == ("cat", "dog") and part.name == tmp_path.name
+        assert part.labels.tolist() == [0, 0, 0, 1, 1, 1]
+        theirs = third if name == "validation" else name
+        np.testing.assert_array_equal(part.read(0), written[theirs, "cat"])
+        np.testing.assert_array_equal(part.read(5), written[theirs, "dog"])
+
+
+def splits_of(root):
+    config = default.get_config()
+    config.data.source, config.data.channels = f"folder:{root}", 3
+    return datasets.build_splits(config.data, 0)
+
+
+def test_a_divided_folder_without_validation_images_takes_them_from_training(tmp_path):
+    written = divide(tmp_path, ("train", "test"), num=20)
+    splits = splits_of(tmp_path)
+    assert [source.class_counts(split).tolist() for split in splits] == [
+        [18] * 2,
+        [2] * 2,
+        [20] * 2,
+    ]
+    values = [{int(v) for v in np.unique(source.decode(split))} for split in splits]
+    of = {
+        part: {int(written[part, name][0, 0, 0]) for name in ("cat", "dog")}
+        for part in ("train", "test")
+    }
+    assert values == [of["train"], of["train"], of["test"]]
+
+
+def test_a_divided_folder_with_validation_images_is_taken_as_it_is(tmp_path):
+    divide(tmp_path, ("train", "test", "val"), num=4)
+    assert [len(split.labels) for split in splits_of(tmp_path)] == [8, 8, 8]
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_class_that_is_not_in_every_part_is_named(tmp_path, part):
+    divide(tmp_path, ("train", "test"))
+    write(tmp_path / part / "bird" / "1.png", color())
+    other = {"train": "test", "test": "train"}[part]
+    with pytest.raises(ValueError, match=rf"{other} has no class folder 'bird'"):
+        folder.divided(tmp_path)
+
+
+def test_classes_that_are_called_train_and_test_stay_classes(tmp_path):
+    for name in ("train", "test"):
+        for i in range(10):
+            write(tmp_path / name / f"{i}.png", color())
+    (tmp_path / "train" / "more").mkdir()
+    (tmp_path / "test" / "more").mkdir()
+    assert folder.divided(tmp_path) is None
+    assert splits_of(tmp_path).train.class_names == ("test", "train")
+
+
+@pytest.mark.parametrize("parts", [("train",), ("train", "test", "extra"), ("train", "val")])
+def test_other_names_are_classes_as_before(tmp_path, parts):
+    divide(tmp_path, parts)
+    assert folder.divided(tmp_path) is None
+    with pytest.raises(ValueError, match="has no image"):
+        splits_of(tmp_path)
+
+
+def test_links_of_a_part_may_lead_to_another_part_but_not_out(tmp_path):
+    divide(tmp_path / "pets", ("train", "test"))
+    link = tmp_path / "pets" / "train" / "cat" / "9.png"
+    link.symlink_to("../../test/cat/0.png")
+    assert len(folder.divided(tmp_path / "pets")["train"].labels) == 7
+    link.unlink()
+    write(tmp_path / "secret.png", color())
+    link.symlink_to(tmp_path / "secret.png")
+    with pytest.raises(ValueError, match=r"9\.png leads out of the folder"):
+        folder.divided(tmp_path / "pets")
