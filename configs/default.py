@@ -13,6 +13,13 @@ def get_config() -> ConfigDict:
     # All randomness of a run: weights, data order, noise, dropout, samples, classifiers.
     config.seed = 0
 
+    config.budget = ConfigDict()
+    # Minutes that the whole chain may take. Before it begins, the machine is measured, and what fits is
+    # decided: width, levels, blocks, groups, patches and attention of "unet"; training.num_steps, its
+    # eval_every, save_every and sample_every, warm-up and ema_decay; sampling.num_steps, export.num_images;
+    # classifier.num_steps, num_seeds and warm-up. Fields on the command line stay. 0: no budget.
+    config.budget.minutes = 0.0
+
     config.data = ConfigDict()
     # "digits" (bundled with scikit-learn), "tfds:NAME", "npz:PATH" or "folder:PATH" (class = sub-folder).
     config.data.source = "digits"

@@ -124,6 +124,12 @@ def config() -> ConfigDict:
     return CONFIG.value
 
 
+def named() -> set[str]:
+    """Dotted names of the fields that the command line names."""
+    flag = flags.FLAGS["config"]
+    return {name.partition("[")[0] for name in config_flags.get_override_values(flag)}
+
+
 def settings() -> dict[str, str]:
     """Dotted names of the fields that are set, each with the flag that undoes it, or "" if none does.
 
@@ -135,13 +141,13 @@ def settings() -> dict[str, str]:
     file = dict(view.leaves(_load(config_flags.get_config_filename(flag))))
     now = dict(view.leaves(config()))
     differs = {name for name in file if name not in default or file[name] != default[name]}
-    named = {name.partition("[")[0] for name in config_flags.get_override_values(flag)}
-    back = {name for name in named & differs if name in default and now[name] == default[name]}
+    asked = named()
+    back = {name for name in asked & differs if name in default and now[name] == default[name]}
     return {
         name: shlex.quote(f"--config.{name}={default[name]}")
-        if name not in named and name in default
+        if name not in asked and name in default
         else ""
-        for name in (named | differs) - back
+        for name in (asked | differs) - back
     }
 
 

@@ -62,6 +62,7 @@ def main() -> int:
 
 def run_modes() -> None:
     from ddpm_jax.assembly import options
+    from ddpm_jax.planning import budget
 
     config, workdir = command_line.config(), command_line.workdir()
     options.check(config, command_line.settings(), MODE.value)
@@ -69,6 +70,7 @@ def run_modes() -> None:
     if EXPLAIN.value:
         from ddpm_jax import stages
 
+        config = budget.apply(config, workdir, command_line.named(), measures=False)
         print("\n".join(stages.explain(config, workdir, modes)))
         return
     distributed = DISTRIBUTED.value or COORDINATOR.value
@@ -81,6 +83,8 @@ def run_modes() -> None:
             PROCESS_ID.value,
             heartbeat_seconds=config.training.heartbeat_seconds,
         )
+    measures = MODE.value in ("all", "plan", "train")
+    config = budget.apply(config, workdir, command_line.named(), measures=measures)
     for mode in modes:
         job = importlib.import_module(f"ddpm_jax.jobs.{mode}")
         try:

@@ -16,6 +16,7 @@ SYNTHETIC, CHECKPOINT, GUIDE, FILE = "synthetic set", "checkpoint", "guide", "fi
 BAD = "checkpoint of autoguidance"
 CHANGE_NOTHING = frozenset(
     {
+        "budget.minutes",  # the fields that it decides are noted
         "classifier.vmap_seeds",
         "data.data_dir",
         "data.manual_dir",

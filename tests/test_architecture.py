@@ -11,7 +11,7 @@ ISLANDS = {"data", "nets", "diffusion", "training", "evaluation", "viz"}
 ROOMS = {"reporting", "measuring", "planning", "models", "assembly"}
 GROUND = {"pixels", "types", "whole_file", "zipped_arrays", "units"}
 ALLOWED = {
-    "main": {"jobs", "stages", "command_line", "rundir", "assembly", "training"},
+    "main": {"jobs", "stages", "command_line", "rundir", "assembly", "planning", "training"},
     "classify": {"jobs", "command_line", "assembly"},
     "command_line": {"view"},
     "stages": {"run_files", "view", "rundir", "training"},
