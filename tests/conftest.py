@@ -1,8 +1,10 @@
 """What holds for every test: four simulated devices, no silent broadcasting, warnings are errors."""
 
 import faulthandler
+import fcntl
 import os
 import pathlib
+import shutil
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -27,12 +29,8 @@ def key():
 
 
 @pytest.fixture
-def compiled_quickly(monkeypatch):
-    """XLA's optimizations are off, and a run has one device. For what is compiled longer than it runs.
-
-    One device, because without optimizations XLA:CPU leaves sums over devices apart that it else combines,
-    and simulated devices that share two cores' threads then wait for each other until XLA aborts.
-    """
+def on_one_device(monkeypatch):
+    """A run has one device, unless it names others."""
     from ddpm_jax.training import devices  # not above: jaxtyping's hook has to come before it
 
     place = devices.place
@@ -41,23 +39,81 @@ def compiled_quickly(monkeypatch):
         return place(parallel, devices or jax.devices()[:1])
 
     monkeypatch.setattr(devices, "place", on_one)
+
+
+@pytest.fixture
+def compiled_quickly(on_one_device):
+    """XLA's optimizations are off, and a run has one device. For what is compiled longer than it runs.
+
+    One device, because without optimizations XLA:CPU leaves sums over devices apart that it else combines,
+    and simulated devices that share two cores' threads then wait for each other until XLA aborts.
+    """
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """`made_once(name, make)` is a folder that `make` has filled, once for all of pytest's processes."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def once(name, make):
+        folder = shared / name
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                unfinished = shared / f"{name}.unfinished"
+                shutil.rmtree(unfinished, ignore_errors=True)  # of a `make` that has failed
+                unfinished.mkdir()
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist(made_once):
+    """Real Fashion-MNIST: a TFDS data_dir where it is prepared, or the four original archives."""
+    if data_dir := os.environ.get("DDPM_JAX_TFDS_DIR"):
+        return data_dir
+    archives = os.environ.get("DDPM_JAX_FASHION_MNIST")
+    if not archives:
+        pytest.skip("neither DDPM_JAX_TFDS_DIR nor DDPM_JAX_FASHION_MNIST (archives) is set")
+    from configs import fashion_mnist
+    from ddpm_jax.assembly import datasets
+
+    def prepare(folder):
+        """As a run does it; of the images, those of one class are read."""
+        data = fashion_mnist.get_config().data
+        data.update(data_dir=str(folder), manual_dir=archives, classes=("Trouser",))
+        datasets.build_splits(data, seed=0)
+
+    return str(made_once("fashion_mnist", prepare))
+
+
 LONGEST_FIRST = (
     "tests/test_studies.py",
     "tests/jobs/test_devices_of_a_run.py",
-    "tests/jobs/test_fashion_mnist.py",
-    "tests/jobs/test_resuming.py",
-    "tests/jobs/test_reliability_kills.py",
     "tests/jobs/test_modes.py",
     "tests/jobs/test_plan.py",
-    "tests/benchmarks/test_benchmarks_run.py",
-    "tests/data/test_tfds.py",
-    "tests/jobs/test_slurm.py",
+    "tests/jobs/test_fashion_mnist.py",
+    "tests/jobs/test_reliability_kills.py",
+    "tests/jobs/test_resuming.py",
     "tests/jobs/test_pair_of_a_run.py",
+    "tests/jobs/test_what_stages_read.py",
+    "tests/benchmarks/test_benchmarks_run.py",
+    "tests/jobs/test_small_set.py",
+    "tests/jobs/test_guide.py",
+    "tests/data/test_tfds.py",
+    "tests/jobs/test_reference_images.py",
+    "tests/jobs/test_resumes.py",
+    "tests/training/test_two_processes.py",
+    "tests/jobs/test_exports.py",
+    "tests/jobs/test_slurm.py",
 )
 
 

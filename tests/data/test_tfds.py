@@ -251,19 +251,6 @@ def test_an_unknown_dataset_is_named(tmp_path):
         tfds.load("cifar11", data_dir=tmp_path)
 
 
-@pytest.fixture(scope="session")
-def fashion_mnist(tmp_path_factory):
-    """Real Fashion-MNIST: a TFDS data_dir where it is prepared, or the four original archives."""
-    if data_dir := os.environ.get("DDPM_JAX_TFDS_DIR"):
-        return data_dir
-    archives = os.environ.get("DDPM_JAX_FASHION_MNIST")
-    if not archives:
-        pytest.skip("neither DDPM_JAX_TFDS_DIR nor DDPM_JAX_FASHION_MNIST (archives) is set")
-    data_dir = tmp_path_factory.mktemp("tfds")
-    tfds.prepared("fashion_mnist", data_dir=data_dir, manual_dir=archives)
-    return str(data_dir)
-
-
 @pytest.mark.slow
 def test_real_fashion_mnist(fashion_mnist):
     splits = tfds.load("fashion_mnist", data_dir=fashion_mnist, validation=0.1)

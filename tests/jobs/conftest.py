@@ -16,19 +16,18 @@ def config():
 
 
 @pytest.fixture(scope="session")
-def trained_once(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("trained")
-    train.run(tiny(), workdir)
-    return workdir
+def trained_once(made_once):
+    return made_once("trained", lambda workdir: train.run(tiny(), workdir))
 
 
 @pytest.fixture(scope="session")
-def finished_once(trained_once, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("finished") / "run"
-    shutil.copytree(trained_once, workdir)
-    for job in (sample, export, evaluate, classify, compare, report):
-        job.run(tiny(), workdir)
-    return workdir
+def finished_once(trained_once, made_once):
+    def finish(folder):
+        workdir = shutil.copytree(trained_once, folder / "run")
+        for job in (sample, export, evaluate, classify, compare, report):
+            job.run(tiny(), workdir)
+
+    return made_once("finished", finish) / "run"
 
 
 @pytest.fixture
