@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from tiny_run import ROOT, command, environment, free_port
+from tiny_run import ROOT, command, environment, free_port, without_tensorflow
 
 from ddpm_jax import metrics
 
@@ -21,8 +21,6 @@ STEPS = {
 }
 STOPPED = 75
 HEARTBEAT = 10
-KEEP_ALL = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-"""Three starts of a pair compile many small programs, which are kept as the program does by itself."""
 SLACK = 15
 """Seconds for the watcher to look at its clock, and for a process to end on a busy machine."""
 
@@ -44,7 +42,7 @@ def start():
                 running.append(
                     subprocess.Popen(
                         command("--mode=train", *flags),
-                        env=environment(1) | KEEP_ALL,
+                        env=without_tensorflow(environment(1)),
                         cwd=ROOT,
                         stdout=output,
                         stderr=subprocess.STDOUT,
