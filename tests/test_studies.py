@@ -51,7 +51,7 @@ CHOSEN = (
     "system1_cifar10",
     "system2_cifar10",
     "system3_mnist",
-    "system4_cat_dog_faithful",
+    "system4_digits_faithful",
 )
 WANTED = [
     path for path in PATHS if os.environ.get("DDPM_JAX_STUDIES") == "all" or path.stem in CHOSEN

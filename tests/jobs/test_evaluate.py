@@ -14,6 +14,8 @@ from ddpm_jax.jobs import evaluate
 from ddpm_jax.measuring import copies, distances, metrics
 from ddpm_jax.models import likelihood, trained
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 HALVES = """
 calls = []
 def halves(images):

@@ -8,6 +8,8 @@ from ddpm_jax.jobs import export, sample, train_guide
 from ddpm_jax.models import trained
 from ddpm_jax.training import fingerprint, loop, signals
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 @pytest.fixture
 def config(config):

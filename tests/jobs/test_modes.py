@@ -145,6 +145,7 @@ def test_analyze_with_a_model_measures_its_loss_by_level(config, model):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_quickly")
 def test_sweep_shows_every_pair(config, model):
     config.sweep.guidance_scales = (1.0, 3.0)
     config.sweep.samplers = ("ddim:2", "dpm_solver_pp_2m:3")
@@ -154,6 +155,7 @@ def test_sweep_shows_every_pair(config, model):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_quickly")
 def test_sweep_measures_every_pair(config, model):
     config.sweep.guidance_scales = (1.0,)
     config.sweep.samplers = ("ddim:1", "ddim:4", "heun:2:karras")
@@ -227,6 +229,7 @@ def test_train_and_plan_warn_of_a_schedule_that_does_not_end_in_noise(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("noised", [True, False])
 def test_a_classifier_guides_samples_towards_its_class(config, model, noised):
     config.guide.noised = noised

@@ -243,15 +243,19 @@ def test_what_is_named_fits_when_it_is_compiled_and_nothing_is_timed(tmp_path, m
     all_of_them = functools.partial(devices.place, devices=jax.devices())
     monkeypatch.setattr(devices, "place", all_of_them)
 
-    def takes(**changed):
+    def planned(**changed):
         config = tiny()
+        config.net.name = "double_conv"  # a dozen programs of two thirds of the operations
         config.training.update(changed)
-        programs = training.build_programs(config, devices.place(), 10)
+        return config
+
+    def takes(**changed):
+        programs = training.build_programs(planned(**changed), devices.place(), 10)
         return requirements.compile_training(devices.place(), programs).takes.total
 
     limit = takes(batch_size=20)
     with pytest.raises(ValueError, match="will not fit: batch 32 needs") as raised:
-        plan.run(tiny(), tmp_path, limit)
+        plan.run(planned(), tmp_path, limit)
     fields = json.loads((tmp_path / "results/plan.json").read_text())
     assert fields["shortage"] == str(raised.value) and "stages" not in fields
     largest = re.search(r"largest that fits is (\d+)", str(raised.value))

@@ -13,6 +13,8 @@ from ddpm_jax.jobs import classify, compare, evaluate, export, report, sweep, tr
 from ddpm_jax.measuring import distances, likelihoods, metrics
 from ddpm_jax.models import guide, in_training, likelihood, trained
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 @pytest.fixture
 def ordered(config, tmp_path):

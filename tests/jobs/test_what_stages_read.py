@@ -89,7 +89,7 @@ def without_test_images(monkeypatch):
 
 
 @pytest.fixture
-def small(config):
+def small(config, compiled_quickly):
     config.evaluation.likelihood_images, config.evaluation.likelihood_steps = 4, 2
     return with_quick_modes(config)
 
