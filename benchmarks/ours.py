@@ -117,7 +117,7 @@ def classifier(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Pr
     config, placement = as_config(plain), devices.place()
     net = classifiers.build_net(config.classifier, config.benchmark.num_classes)
     loss_fn, optimizer = classifiers.build_loss(net), classifiers.build_optimizer(config.classifier)
-    step = devices.compile_step(
+    step = compilation.compile_step(
         placement, steps.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.0))
     )
     images = jnp.zeros((1, *datasets.image_shape(config)))
