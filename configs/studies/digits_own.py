@@ -1,4 +1,4 @@
-"""A generator of 5 to 50 digits a class: are its images worth more to a classifier than augmentation?
+"""A generator of 5 to 50 digits of each class: do its images help a classifier that has the same digits?
 
 python -m ddpm_jax.main --config=configs/studies/digits_own.py --mode=own
 
