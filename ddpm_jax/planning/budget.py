@@ -217,8 +217,8 @@ def describe(kept: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{kept['minutes']:g} minutes; this machine does {made['gflop_per_second']:.0f} GFLOP/s, "
         f"{1 / made['step']:.3g} training steps/s",
-        f"network: {width} channels, patches of {patch}x{patch} pixels, "
-        f"{blocks} block{'s' * (blocks > 1)} a level; {steps:,} steps of {batch} images",
+        f"network: {width} channels, patches of {patch}x{patch} pixels, residual blocks a level: {blocks}; "
+        f"{steps:,} steps of {batch} images",
         f"export: {images or made['num_train']:,} images in {calls} solver steps; classifiers: {seeds} of "
         f"{fits:,} steps an arm",
         ", ".join(f"{name} {units.duration(s)}" for name, s in kept["seconds"].items()),

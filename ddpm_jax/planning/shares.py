@@ -11,7 +11,7 @@ and 0.37 measured in configs/studies/fashion_mnist_hour.py (165 images/s trained
 SUSTAINED = 1.08
 """Seconds of a long training over those of its first steps: logging, and a processor that gets warm."""
 NUM_SAVES, NUM_GRIDS, GRIDS_OF_SAMPLE = 5, 2, 1
-# Fixed costs on two cores without AVX-512, with the import of TensorFlow and nothing compiled before.
+# Fixed costs: estimates for two slow cores, with the import of TensorFlow and nothing compiled before.
 START_SECONDS = 10.0
 """Until the decision begins: Python, JAX, Flax, the command line."""
 SAMPLE_SECONDS, PAGE_SECONDS = 15.0, 10.0
@@ -24,7 +24,7 @@ COMPILED_AGAIN = 3.0
 FEWEST_CLASSIFIER_STEPS, MOST_CLASSIFIER_STEPS = 300, 3000
 SOLVER_STEPS = (50, 25, 18, 12)
 MOST_IMAGES_EACH = 10
-"""Synthetic images per real one. More helped no classifier in docs/evaluation.md."""
+"""Synthetic images per real one: the largest of `worth.multiples`."""
 
 
 class Measured(NamedTuple):
