@@ -1,7 +1,6 @@
 """The files of a run as a stage sees them: notes what is read from them and from the config."""
 
 import hashlib
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -127,7 +126,7 @@ class Files(NamedTuple):
     def count_as_read(self, fields: Mapping[str, Any]) -> None:
         """Note the fields that another config's stage read and that have the same value in this one."""
         for name, value in fields.items():
-            if plain(view.field(self.config, name)) == value:
+            if rundir.plain(view.field(self.config, name)) == value:
                 self.notes.fields[name] = value
 
     def keep(self, content: Any) -> None:
@@ -148,7 +147,7 @@ class Files(NamedTuple):
 
     def note_field(self, name: str, value: Any) -> None:
         if name not in CHANGE_NOTHING:
-            self.notes.fields[name] = plain(value)
+            self.notes.fields[name] = rundir.plain(value)
 
     def _note(self, name: str) -> None:
         self.notes.files[name] = digest_of(name, self)
@@ -173,14 +172,9 @@ def changes(reads: Mapping[str, Any], files: Files) -> Iterator[str]:
 
 def changed_fields(before: Mapping[str, Any], config: ConfigDict) -> Iterator[str]:
     for name, value in sorted(before.items()):
-        now = plain(view.field(config, name))
+        now = rundir.plain(view.field(config, name))
         if now != value:
             yield f"{name}: was {value!r}, is {now!r}"
-
-
-def plain(value: Any) -> Any:
-    """`value` as it comes back from a JSON file."""
-    return json.loads(json.dumps(value, default=rundir.as_json))
 
 
 def digest_of(name: str, files: Files) -> str | None:

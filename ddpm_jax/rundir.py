@@ -75,6 +75,11 @@ def read_json(path: pathlib.Path) -> Any:
         ) from error
 
 
+def plain(value: Any) -> Any:
+    """`value` as it comes back from a JSON file."""
+    return json.loads(json.dumps(value, default=as_json))
+
+
 def digest(content: Any) -> str:
     """SHA-256 of the content as canonical JSON."""
     text = json.dumps(content, sort_keys=True, default=as_json)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly.choice import Option, choose
-from ddpm_jax.data import digits, folder, npz, source, tfds
+from ddpm_jax.data import digits, division, folder, npz, source, tfds
 
 Shares = dict[str, Any]
 """Shares of validation and test images, and the seed to draw them with."""
@@ -98,11 +98,11 @@ def _divided(
     """The images of `part`, divided again into training and validation images."""
     chosen = source.join(train, validation)
     if part.per_class:
-        chosen = source.small_set(chosen, part.per_class, part.seed)
+        chosen = division.small_set(chosen, part.per_class, part.seed)
     if part.num_folds:
-        parts = source.hold_out(chosen, part.fold, part.num_folds, part.seed)
+        parts = division.hold_out(chosen, part.fold, part.num_folds, part.seed)
     else:
-        first, second = source.split(chosen, (1 - fraction, fraction), part.seed)
+        first, second = division.split(chosen, (1 - fraction, fraction), part.seed)
         parts = first, second
     return parts[0]._replace(name=train.name), parts[1]._replace(name=validation.name)
 
@@ -138,7 +138,7 @@ def _whole(read: source.Source, shares: Shares) -> source.Splits:
     """Splits of a source that has none of its own."""
     validation, test = shares["validation"], shares["test"]
     fractions = (1 - validation - test, validation, test)
-    return source.Splits(*source.split(read, fractions, shares["seed"]))
+    return source.Splits(*division.split(read, fractions, shares["seed"]))
 
 
 def _folder(where: str, shares: Shares) -> source.Splits:
@@ -147,7 +147,7 @@ def _folder(where: str, shares: Shares) -> source.Splits:
         return _whole(folder.load(where), shares)
     if "validation" not in parts:
         fraction = shares["validation"]
-        cut = source.split(parts["train"], (1 - fraction, fraction), shares["seed"])
+        cut = division.split(parts["train"], (1 - fraction, fraction), shares["seed"])
         parts |= dict(zip(("train", "validation"), cut, strict=True))
     return source.Splits(**parts)
 
@@ -182,4 +182,4 @@ def examples(config: ConfigDict) -> source.Source:
     """The real images that the editing section asks for; the classes take turns."""
     splits = build_splits(config.data, config.seed)
     split = held_out(splits, "editing.split", config.editing.split)
-    return source.in_turn(split, config.editing.num_images, config.seed)
+    return division.in_turn(split, config.editing.num_images, config.seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ddpm_jax.data import source
+from ddpm_jax.data import division, source
 from ddpm_jax.data.source import Splits
 
 
@@ -15,4 +15,4 @@ def load(*, validation: float = 0.1, test: float = 0.2, seed: int = 0) -> Splits
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     names = [str(name) for name in bunch.target_names]
     whole = source.from_arrays(images, bunch.target.astype(np.int32), names, "digits")
-    return Splits(*source.split(whole, (1 - validation - test, validation, test), seed))
+    return Splits(*division.split(whole, (1 - validation - test, validation, test), seed))

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import grain
 import numpy as np
 
-from ddpm_jax.data.source import Source, permutation
+from ddpm_jax.data.division import permutation
+from ddpm_jax.data.source import Source
 
 # A gather is faster than a second thread that competes for the interpreter.
 IN_MEMORY = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
@@ -90,7 +91,7 @@ class _Order:
         return np.concatenate(parts)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
-        # A spawned stream differs from that of `source.split`, which has the same seed.
+        # A spawned stream differs from that of `division.split`, which has the same seed.
         stream = np.random.SeedSequence(self.seed, spawn_key=(epoch,))
         return permutation(self.num_images, stream)
 

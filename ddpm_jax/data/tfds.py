@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ddpm_jax.data import image_file, source
+from ddpm_jax.data import division, image_file
 from ddpm_jax.data.source import Source, Splits
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ def load(
         official["test"] = official.pop("validation")
     if "test" not in official:
         fractions = (1 - validation - test, validation, test)
-        return Splits(*source.split(official["train"], fractions, seed))
+        return Splits(*division.split(official["train"], fractions, seed))
     if "validation" not in official:
-        train, held_out = source.split(official["train"], (1 - validation, validation), seed)
+        train, held_out = division.split(official["train"], (1 - validation, validation), seed)
         return Splits(train, held_out, official["test"])
     return Splits(**official)
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import pixels, run_files, stages
 from ddpm_jax.assembly import augmentation, choice, datasets, denoising
-from ddpm_jax.data import source
+from ddpm_jax.data import division, source
 from ddpm_jax.diffusion import schedules
 from ddpm_jax.measuring import forward_chain
 from ddpm_jax.models import loss_by_level, trained
@@ -64,7 +64,7 @@ def add_noise(
 ) -> dict[str, dict[str, float]]:
     """Noise added step by step against all at once: draws one image, returns mean and spread of all."""
     num = min(64, len(datasets.validation(splits).labels))
-    shown = source.stratified(splits.validation, num, config.seed)
+    shown = division.stratified(splits.validation, num, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
     rows = np.linspace(0, table.num_steps, NUM_FRAMES).astype(int).tolist()
     key = choice.key_for(config.seed, "forward chain")
@@ -80,7 +80,7 @@ def measure_losses(
 ) -> dict[str, dict[str, float]]:
     """Mean squared error of the estimated noise and image at some t, with 95 % normal intervals."""
     num = min(LOSS_IMAGES, len(datasets.validation(splits).labels))
-    held_out = source.stratified(splits.validation, num, config.seed)
+    held_out = division.stratified(splits.validation, num, config.seed)
     measured = loss_by_level.measure(config, model, held_out)
     if devices.is_writer():
         analysis.draw_losses(path, *measured, f"{num} images of {held_out.name}")
@@ -88,7 +88,7 @@ def measure_losses(
 
 
 def save_originals(path: pathlib.Path, train: source.Source, seed: int) -> None:
-    shown = source.in_turn(train, NUM_SHOWN, seed)
+    shown = division.in_turn(train, NUM_SHOWN, seed)
     captions = [shown.class_names[label] for label in shown.labels]
     images = source.decode(shown)
     pictures.save(path, pictures.grid(images, captions=captions, title="Training images"))
@@ -98,7 +98,7 @@ def save_augmented(
     path: pathlib.Path, config: ConfigDict, train: source.Source, name: str, section: ConfigDict
 ) -> None:
     """Save a picture with one row per image: the image, and what the section makes of it."""
-    shown = source.in_turn(train, NUM_AUGMENTED, config.seed)
+    shown = division.in_turn(train, NUM_AUGMENTED, config.seed)
     columns = [images := source.decode(shown)]
     change = jax.jit(augmentation.build_augmentation(section))
     key = choice.key_for(config.seed, f"analyze {name}")

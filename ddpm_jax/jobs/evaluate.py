@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from ddpm_jax import progress, run_files, rundir, stages
 from ddpm_jax.assembly import augmentation, datasets, feature_networks, variants
 from ddpm_jax.assembly.choice import choose
-from ddpm_jax.data import npz, source
+from ddpm_jax.data import division, npz, source
 from ddpm_jax.evaluation import features
 from ddpm_jax.evaluation.features import Network
 from ddpm_jax.measuring import copies, distances, metrics
@@ -37,7 +37,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     num = chosen(config, made, splits)
     comparison = distances.comparison_with(config.evaluation.reference, splits, num, config.seed)
     reference = comparison.reference
-    parts = {"synthetic": source.decode(source.stratified(made, num, config.seed))}
+    parts = {"synthetic": source.decode(division.stratified(made, num, config.seed))}
     for split in dict.fromkeys(("train", "test", *distances.REFERENCES[reference])):
         parts[split] = source.decode(getattr(splits, split))
     images = distances.sets_of(parts, comparison)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import pixels, run_files, rundir, stages
 from ddpm_jax.assembly import choice, datasets, denoising
-from ddpm_jax.data import source
+from ddpm_jax.data import division, source
 from ddpm_jax.diffusion import process
 from ddpm_jax.models import reverse, trained
 from ddpm_jax.reporting import movies, samples
@@ -60,7 +60,7 @@ def save_forward(path: pathlib.Path, config: ConfigDict, model: trained.Model) -
     """Real images on their way into noise: validation images if there are any."""
     splits = datasets.build_splits(config.data, config.seed)
     split = splits.validation if len(splits.validation.labels) else splits.train
-    shown = source.in_turn(split, 3, config.seed)
+    shown = division.in_turn(split, 3, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
     eps = jax.random.normal(choice.key_for(config.seed, "forward"), x0.shape)
     rows = np.linspace(0, model.table.num_steps, samples.FRAMES_OF_STRIP).astype(int).tolist()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from ddpm_jax.data import source
+from ddpm_jax.data import division, source
 from ddpm_jax.evaluation import features
 from ddpm_jax.evaluation.features import Network
 from ddpm_jax.measuring import metrics
@@ -54,7 +54,7 @@ def comparison_with(reference: str, splits: source.Splits, num: int, seed: int) 
     return Comparison(
         reference,
         floor_split,
-        source.stratified_rows(real, min(num, len(real.labels)), seed),
+        division.stratified_rows(real, min(num, len(real.labels)), seed),
     )
 
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import pixels
 from ddpm_jax.assembly import choice
-from ddpm_jax.data import source
+from ddpm_jax.data import division, source
 from ddpm_jax.diffusion import process, schedules
 from ddpm_jax.training import checkpoints, devices, retention, state
 from ddpm_jax.types import Params
@@ -49,7 +49,7 @@ def accuracy_by_level(
 ) -> dict[str, float]:
     """Accuracy on validation images at some t; for a classifier of clean images, only at t = 0."""
     num = min(len(held_out.labels), MOST_TESTED)
-    held_out = source.stratified(held_out, num, config.seed)
+    held_out = division.stratified(held_out, num, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(held_out)))
     eps = jax.random.normal(choice.key_for(config.seed, "guide accuracy"), x0.shape)
 

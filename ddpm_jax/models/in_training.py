@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from ddpm_jax import metrics, progress, rundir, units
 from ddpm_jax.assembly import choice, denoising, training
 from ddpm_jax.assembly.training import Parts
-from ddpm_jax.data import order, source
+from ddpm_jax.data import division, order
 from ddpm_jax.models import trained
 from ddpm_jax.training import calls, checkpoints, devices, footprint, loop, signals, stall
 from ddpm_jax.training import state as states
@@ -107,7 +107,7 @@ def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) 
         )
     size = per_device * parts.placement.num_devices
     rows = devices.local_rows(parts.placement, size)
-    chosen = source.stratified(held_out, num // size * size, config.seed)
+    chosen = division.stratified(held_out, num // size * size, config.seed)
     read = (
         devices.put_batch(
             parts.placement, {"image": batch["image"][rows], "label": batch["label"][rows]}

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import networks
 from ddpm_jax.assembly.choice import key_for
-from ddpm_jax.data import source
+from ddpm_jax.data import division, source
 from ddpm_jax.diffusion import predictions
 from ddpm_jax.measuring import likelihoods
 from ddpm_jax.models import trained
@@ -20,7 +20,7 @@ def fields(config: ConfigDict, model: trained.Model, test: source.Source) -> dic
     num = min(config.evaluation.likelihood_images, len(test.labels))
     if num < 2:
         return None
-    some = source.stratified(test, num, config.seed)
+    some = division.stratified(test, num, config.seed)
     print(f"[evaluate] bits/dim of {num} test images", flush=True)
     found = bits_per_dim(config, model, source.decode(some), some.labels)
     labels = ", given their labels" if model.net.num_classes else ""

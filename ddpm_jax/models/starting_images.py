@@ -5,7 +5,7 @@ from jaxtyping import Int
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import datasets
-from ddpm_jax.data import source
+from ddpm_jax.data import division, source
 from ddpm_jax.models import trained
 
 
@@ -45,7 +45,7 @@ def rows(
     Those of a class take turns in a random order, so the uses of any two differ by at most one. Row i
     depends on the seed and the labels up to i. Raises ValueError if a class has no real image.
     """
-    shuffled = source.permutation(len(real), np.random.SeedSequence(seed, spawn_key=(0, 2)))
+    shuffled = division.permutation(len(real), np.random.SeedSequence(seed, spawn_key=(0, 2)))
     found = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
         members, wanted = shuffled[real[shuffled] == label], np.flatnonzero(labels == label)

@@ -8,7 +8,7 @@ from tiny_run import tiny
 
 from ddpm_jax import run_files, rundir, small_runs, stages
 from ddpm_jax.assembly import datasets, variants
-from ddpm_jax.data import digits, npz, source
+from ddpm_jax.data import digits, division, npz, source
 from ddpm_jax.jobs import copies, own, report
 from ddpm_jax.measuring import copies as measured_copies
 from ddpm_jax.measuring import small_sets
@@ -74,7 +74,7 @@ def test_too_few_images_for_the_folds_are_refused():
     labels = np.array([0, 1], np.int32)
     few = source.from_arrays(np.zeros((2, 8, 8, 1), np.uint8), labels, ["a", "b"], "few")
     with pytest.raises(ValueError, match="2 images of few are too few for 2 folds"):
-        source.hold_out(few, 1, 2, seed=0)
+        division.hold_out(few, 1, 2, seed=0)
 
 
 def test_the_choice_takes_one_field_after_another_and_asks_once_for_each():
