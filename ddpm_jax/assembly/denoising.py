@@ -184,8 +184,8 @@ def build_sampler(
 ) -> Sampler:
     """`(weights, label, keys) -> images in [-1, 1]`; image i depends on label[i] and keys[i] alone.
 
-    With `start` below 1, the sampler also takes images, noises them to that share of T and goes on from
-    there (SDEdit, Meng et al. 2022). Refuses here what cannot be sampled, before a training or an export
+    With `start` below 1, the sampler also takes images, noises them to that share of T and samples
+    from there (SDEdit, Meng et al. 2022). Refuses here what cannot be sampled, before a training or an export
     begins.
     """
     check_guidance(config)

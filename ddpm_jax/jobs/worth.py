@@ -55,7 +55,7 @@ def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     def train(point: subsets.Point, seed: int) -> None:
         images = subsets.training_set(point, real, made, seed + config.seed, copies)
         outcome = labelled.measure(trainer, images, test, [seed], len(names))[0]
-        known[key(point, seed)] = outcome | {"n_train": len(images.label)}
+        known[worth_rows.key(point, seed)] = outcome | {"n_train": len(images.label)}
         files.keep(known)
 
     num_real, num_made = (subsets.per_class(images, len(names)) for images in (real, made))
@@ -97,14 +97,14 @@ def measure_all(
     )
     train_missing(points, config.num_seeds, train, known)
     for _ in range(config.extra_sizes):
-        several = by_point(points, known, config.num_seeds)
+        several = worth_rows.by_point(points, known, config.num_seeds)
         point = worth_rows.further_point(several, num_real)
         if point is None:
             break
         print(f"[worth] one more real size: {point.real:,} of each class", flush=True)
         points = sorted([point, *points], key=subsets.order)
         train_missing([point], config.num_seeds, train, known)
-    return by_point(points, known, config.num_seeds)
+    return worth_rows.by_point(points, known, config.num_seeds)
 
 
 def train_missing(
@@ -114,19 +114,9 @@ def train_missing(
     known: Mapping[str, Any],
 ) -> None:
     pairs = list(itertools.product(range(num_seeds), points))
-    missing = [(point, seed) for seed, point in pairs if key(point, seed) not in known]
+    missing = [(point, seed) for seed, point in pairs if worth_rows.key(point, seed) not in known]
     before = len(pairs) - len(missing)
     with progress.bar("worth", len(pairs), "classifiers", before) as show:
         for done, (point, seed) in enumerate(missing, before + 1):
             train(point, seed)
             show(done)
-
-
-def key(point: subsets.Point, seed: int) -> str:
-    return f"{point.kind}/{point.real}/{point.added}/{seed}"
-
-
-def by_point(
-    points: Sequence[subsets.Point], known: Mapping[str, Any], num_seeds: int
-) -> dict[subsets.Point, list[Any]]:
-    return {point: [known[key(point, seed)] for seed in range(num_seeds)] for point in points}

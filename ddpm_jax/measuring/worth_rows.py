@@ -85,3 +85,14 @@ def further_point(
     wanted = equivalence.wanted_sizes(sizes, curve, accuracy)
     found = (subsets.real_point(size, of_each, num_real) for size in wanted)
     return next((point for point in found if point), None)
+
+
+def key(point: subsets.Point, seed: int) -> str:
+    """The name of an outcome in the work that is kept."""
+    return f"{point.kind}/{point.real}/{point.added}/{seed}"
+
+
+def by_point(
+    points: Sequence[subsets.Point], known: Mapping[str, Any], num_seeds: int
+) -> dict[subsets.Point, list[Any]]:
+    return {point: [known[key(point, seed)] for seed in range(num_seeds)] for point in points}
