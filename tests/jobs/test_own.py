@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from test_what_stages_read import fields_that_matter
 from tiny_run import tiny
 
-from ddpm_jax import run_files, rundir, small_runs, stages
+from ddpm_jax import run_files, rundir, small_runs, stages, view
 from ddpm_jax.assembly import datasets, variants
 from ddpm_jax.data import digits, division, npz, source
 from ddpm_jax.jobs import copies, own, report
@@ -145,16 +146,16 @@ def test_a_study_whose_results_stand_trains_nothing(studied, monkeypatch, capsys
     assert "[own] up to date" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("optim.learning_rate", 5e-4), ("classifier.dropout", 0.1), ("sampling.num_steps", 3)],
-)
-def test_a_field_that_only_the_small_runs_read_makes_the_study_run_again(studied, field, value):
+def test_the_study_runs_again_for_each_field_that_it_or_a_small_run_has_read(studied):
     workdir, _ = studied
-    config = small_study()
-    config.update_from_flattened_dict({field: value})
-    why = list(stages.reasons(run_files.open_for("own", config, workdir)))
-    assert len(why) == 1 and why[0].startswith(f"{field}: was")
+    results = [workdir / "results/own.json", *workdir.glob("own/**/results/*.json")]
+    assert len(results) == 1 + 4 * 2 + 2 * 3 + 2 * (2 + 1)  # own; made; tried; measured and copies
+    read = {name for path in results for name in rundir.read_json(path)["reads"]["fields"]}
+    known = {name for name, _ in view.leaves(small_study())}
+    assert {"optim.learning_rate", "classifier.dropout", "sampling.num_steps"} < read
+    # The study sets these two itself, and reads them nowhere.
+    expected = read & known - {"classifier.arms", "classifier.split"}
+    assert fields_that_matter(own.study, small_study(), workdir) == expected
 
 
 def test_a_result_of_a_small_run_that_changed_makes_the_study_run_again(studied):

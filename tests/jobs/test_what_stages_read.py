@@ -12,11 +12,13 @@ from ddpm_jax.jobs import (
     analyze,
     classify,
     compare,
+    copies,
     denoise,
     evaluate,
     export,
     inpaint,
     interpolate,
+    own,
     plan,
     reconstruct,
     replay,
@@ -28,17 +30,19 @@ from ddpm_jax.jobs import (
     worth,
 )
 
-MEASURE = {"evaluate": evaluate, "classify": classify, "worth": worth}
+MEASURE = {"evaluate": evaluate, "classify": classify, "worth": worth, "copies": copies}
 """What is measured on test images. None of them chooses anything by what it finds."""
 CHOOSE = {
     "train": train, "sample": sample, "export": export, "sweep": sweep, "denoise": denoise,
     "interpolate": interpolate, "inpaint": inpaint, "reconstruct": reconstruct, "analyze": analyze,
     "train_guide": train_guide,
 }  # fmt: skip
+OF_OTHER_RUNS = {"own": own}
+"""Modes whose stage runs those of other runs, with other fields: see test_own.py."""
 STANDS_ALWAYS = {"plan": plan, "compare": compare, "report": report, "replay": replay}
 """Modes that are no stages: they are made again each time."""
 # Grids on the way of a training are not its result, and notes are compared with the config as it is.
-READ_UNSEEN = {"train.py", "train_guide.py", "run_files.py", "view.py"}
+READ_UNSEEN = {"train.py", "train_guide.py", "run_files.py", "small_runs.py", "view.py"}
 
 
 def another(value):
@@ -100,7 +104,8 @@ def reads(monkeypatch):
 
 
 def test_every_mode_is_of_one_kind():
-    assert {*rundir.CHAIN, *rundir.OTHERS} == {*MEASURE, *CHOOSE, *STANDS_ALWAYS}
+    kinds = {*MEASURE, *CHOOSE, *OF_OTHER_RUNS, *STANDS_ALWAYS}
+    assert {*rundir.CHAIN, *rundir.OTHERS} == kinds
 
 
 def check_reads(reads, mode, config, workdir):
