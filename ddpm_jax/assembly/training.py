@@ -49,7 +49,6 @@ class Parts(NamedTuple):
 
 
 def build_parts(config: ConfigDict) -> Parts:
-    check_kept(config)
     placement = devices.place(config.training.parallel)
     splits = datasets.build_splits(config.data, config.seed)
     resident = resident_images(config, splits.train)

@@ -24,6 +24,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     files.claim()
     workdir = files.workdir
     files.resume_from(rundir.checkpoints(workdir))
+    training.check_kept(view.unseen(config))
     parts = training.build_parts(config)
     training.warn(config, parts.programs.table)
     names = parts.splits.train.class_names
