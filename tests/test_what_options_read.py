@@ -200,6 +200,11 @@ def exported(config):
     return labels_drawn.choose(config, model).tolist()
 
 
+def divided(config):
+    splits = datasets.build_splits(config.data, 0)
+    return [split.labels.tolist() for split in splits]
+
+
 def labelled_loss(config):
     return traced_loss(config, networks.build_net(config, NUM_CLASSES))
 
@@ -223,6 +228,7 @@ SWITCHED = [
     ("classifier.ensemble.num", 3, {}, {"classifier.arms": ("real", "real, soft")}, arms),
     ("classifier.select", 0.0, {}, {"classifier.arms": ("real", "synthetic, selected")}, arms),
     ("classifier.synthetic_share", 0.5, {"classifier.arms": ("real", "synthetic")}, {}, arms),
+    ("data.fold", 1, {}, {"data.num_folds": 2}, divided),
     ("export.num_images", 4, {"export.class_counts": (1, 2)}, {}, exported),
     ("loss.label_dropout", 0.5, {"net.class_conditional": False}, {}, labelled_loss),
     ("net.attention", ("linear_elu",), {}, ATTENDS, traced_net),
