@@ -149,12 +149,14 @@ def test_a_study_whose_results_stand_trains_nothing(studied, monkeypatch, capsys
 def test_the_study_runs_again_for_each_field_that_it_or_a_small_run_has_read(studied):
     workdir, _ = studied
     results = [workdir / "results/own.json", *workdir.glob("own/**/results/*.json")]
-    assert len(results) == 1 + 4 * 2 + 2 * 3 + 2 * (2 + 1)  # own; made; tried; measured and copies
+    assert (
+        len(results) == 1 + 4 * 2 + 5 * 2 + 2 * 3
+    )  # own; made; tried on folds; measured and copies
     read = {name for path in results for name in rundir.read_json(path)["reads"]["fields"]}
     known = {name for name, _ in view.leaves(small_study())}
     assert {"optim.learning_rate", "classifier.dropout", "sampling.num_steps"} < read
-    # The study sets these two itself, and reads them nowhere.
-    expected = read & known - {"classifier.arms", "classifier.split"}
+    # The study gives its runs other arms than the config's, and reads those nowhere.
+    expected = read & known - {"classifier.arms"}
     assert fields_that_matter(own.study, small_study(), workdir) == expected
 
 
