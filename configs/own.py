@@ -8,6 +8,7 @@ a page that tells what synthetic pictures are worth to a classifier. Gray pictur
 `--config.data.channels=1`; other sizes: `--config.data.image_size=16`; letters and digits:
 `--config.augment.flip=False --config.classifier.augment.flip=False`. What `budget` decides stands in
 configs/default.py; a field that you set yourself stays. Time: `budget.minutes`. Result: not measured.
+A budget of 5 minutes on two cores is too small: programs are compiled for half of it, and ten steps are left.
 """
 
 from configs import default
