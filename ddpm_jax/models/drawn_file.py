@@ -2,7 +2,6 @@
 
 import pathlib
 import shutil
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -64,9 +63,4 @@ def draw(
             show(done)
             alive()
             if stop():
-                why = received() or "another process was asked to end"
-                print(
-                    f"{why}: stopped at {done} of {len(labels)} images; run the same command to resume",
-                    file=sys.stderr,
-                )
-                sys.exit(signals.STOPPED)
+                signals.end(received(), f"stopped at {done} of {len(labels)} images")
