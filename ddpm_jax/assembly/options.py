@@ -213,18 +213,19 @@ def _reasons(config: ConfigDict, name: str) -> Iterator[str]:
 
 def chosen(config: ConfigDict, chooser: str) -> set[str]:
     """The chosen options. In a source or a sampler, the option stands before the colon."""
-    names = [_value(config, chooser)]
+    names = [value_of(config, chooser)]
     if chooser == "sampling.solver":
         names += config.sweep.samplers
     return {name.partition(":")[0] for name in names}
 
 
-def _value(config: ConfigDict, name: str) -> Any:
+def value_of(config: ConfigDict, name: str) -> Any:
+    """The field of a dotted name."""
     for part in name.split("."):
         config = config[part]
     return config
 
 
 def _stands(config: ConfigDict, name: str) -> str:
-    value = _value(config, name)
+    value = value_of(config, name)
     return f"{name}={value.to_dict() if isinstance(value, ConfigDict) else value!r}"

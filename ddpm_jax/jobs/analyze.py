@@ -63,8 +63,8 @@ def add_noise(
     path: pathlib.Path, config: ConfigDict, splits: source.Splits, table: schedules.Level
 ) -> dict[str, dict[str, float]]:
     """Noise added step by step against all at once: draws one image, returns mean and spread of all."""
-    num = min(64, len(datasets.validation(splits).labels))
-    shown = division.stratified(splits.validation, num, config.seed)
+    held_out = datasets.validation(splits)
+    shown = division.stratified(held_out, min(64, len(held_out.labels)), config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
     rows = np.linspace(0, table.num_steps, NUM_FRAMES).astype(int).tolist()
     key = choice.key_for(config.seed, "forward chain")
@@ -79,8 +79,9 @@ def measure_losses(
     path: pathlib.Path, config: ConfigDict, model: trained.Model, splits: source.Splits
 ) -> dict[str, dict[str, float]]:
     """Mean squared error of the estimated noise and image at some t, with 95 % normal intervals."""
-    num = min(LOSS_IMAGES, len(datasets.validation(splits).labels))
-    held_out = division.stratified(splits.validation, num, config.seed)
+    held_out = datasets.validation(splits)
+    num = min(LOSS_IMAGES, len(held_out.labels))
+    held_out = division.stratified(held_out, num, config.seed)
     measured = loss_by_level.measure(config, model, held_out)
     if devices.is_writer():
         analysis.draw_losses(path, *measured, f"{num} images of {held_out.name}")

@@ -83,7 +83,7 @@ def build_arms(
         raise ValueError(
             f"classifier.arms is {[*wanted]}; it must hold 'real', the baseline of the others"
         )
-    judged = None
+    judged, copies = None, augmentation.build_copies(section.augment)
     if any(arm.needs_judging for arm in wanted.values()):
         print(f"[classify] an ensemble of {section.ensemble.num} judges the images", flush=True)
         judged = selection.judge(trainer, real, synthetic, section.ensemble.num, num_classes)
@@ -93,7 +93,7 @@ def build_arms(
             real,
             synthetic,
             seed=config.seed,
-            copies=augmentation.build_copies(section.augment),
+            copies=copies,
             num_copies=section.copies,
             share=section.synthetic_share,
             threshold=section.select,

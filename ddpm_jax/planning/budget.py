@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ddpm_jax import rundir, units
-from ddpm_jax.assembly import datasets, training
+from ddpm_jax.assembly import datasets, options, training
 from ddpm_jax.planning import ladder, requirements, shares, timings
 from ddpm_jax.training import devices, retention
 
@@ -101,7 +101,7 @@ def measure(
     chosen = with_fields(config, fields, named)
     measured = time_parts(chosen, workdir, seconds)
     spent = shares.START_SECONDS + time.monotonic() - began
-    asked = {name: _field(config, name) for name in named}
+    asked = {name: options.value_of(config, name) for name in named}
     more, split = shares.decide(total, spent, measured, facts(chosen), asked)
     fields = {name: value for name, value in (fields | more).items() if name not in named}
     return {
@@ -111,7 +111,9 @@ def measure(
         "promised_seconds": sum(split.values()),
         "made_from": {"gflop_per_second": speed, **measured._asdict()},
         "planning_seconds": time.monotonic() - began,
-        "shown": {name: _field(with_fields(chosen, fields, named), name) for name in SHOWN},
+        "shown": {
+            name: options.value_of(with_fields(chosen, fields, named), name) for name in SHOWN
+        },
     }
 
 
@@ -227,10 +229,3 @@ def describe(kept: Mapping[str, Any]) -> list[str]:
     if promised > 66 * kept["minutes"]:
         lines.append("that is more than the budget: nothing smaller is known, or fields are set")
     return lines
-
-
-def _field(config: ConfigDict, name: str) -> Any:
-    value: Any = config
-    for part in name.split("."):
-        value = value[part]
-    return value

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly import choice, datasets, guides, training
-from ddpm_jax.assembly.denoising import Weights
+from ddpm_jax.assembly import choice, datasets, denoising, guides, training
 from ddpm_jax.data import source
 from ddpm_jax.models import trained
 from ddpm_jax.training import devices, footprint
@@ -56,15 +55,15 @@ def compile_sampling(config: ConfigDict, programs: training.Programs, num: int) 
     return Compiled(program, footprint.of(program), time.perf_counter() - started)
 
 
-def sampled_weights(config: ConfigDict, programs: training.Programs) -> Weights:
+def sampled_weights(config: ConfigDict, programs: training.Programs) -> denoising.Weights:
     """The weights that images are drawn with, as they are before the training."""
     params = programs.begin().ema_params
-    bad = params if config.sampling.autoguidance_scale != 1.0 else None
+    bad = params if denoising.autoguided(config) else None
     if not config.sampling.classifier_scale:
-        return Weights(params, bad=bad)
+        return denoising.Weights(params, bad=bad)
     net = guides.build_net(config.guide, programs.num_classes)
     key, shape = choice.key_for(config.seed, "guide"), datasets.image_shape(config)
-    return Weights(params, guides.init_net(net, config.guide, key, shape), bad)
+    return denoising.Weights(params, guides.init_net(net, config.guide, key, shape), bad)
 
 
 def sizes(config: ConfigDict, splits: source.Splits) -> Sizes:
