@@ -72,7 +72,14 @@ def train(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepare
     batch = devices.put_batches(placement, [rows] * together)
     # A loop on a CPU too: that it is no slower is what is to be seen.
     step = compilation.compile_call(placement, calls.of_any_batch(one, unroll=False))
-    state = devices.replicate(placement, states.create(params, optimizer, loss_fn, rows))
+    return stepped(step, states.create(params, optimizer, loss_fn, rows), batch, placement)
+
+
+def stepped(
+    step: Any, begin: states.TrainState, batch: Any, placement: devices.Placement
+) -> turns.Prepared:
+    """Steps from `begin`, each on the same batch."""
+    state = devices.replicate(placement, begin)
     key = devices.replicate(placement, jax.random.key(0))
     compiled = step.lower(state, batch, key).compile()
     held = [state]
@@ -81,7 +88,7 @@ def train(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepare
         held[0] = jax.block_until_ready(compiled(held[0], batch, key))
 
     return call, facts_of(compiled, placement) | {
-        "parameters": int(parameter_overview.count_parameters(params))
+        "parameters": int(parameter_overview.count_parameters(begin.params))
     }
 
 
@@ -124,17 +131,7 @@ def classifier(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Pr
     params = jax.tree.map(lambda leaf: leaf[None], net.init(jax.random.key(0), images))
     rows = {name: a[:, None] for name, a in random_batch(config, request["batch"]).items()}
     batch = devices.put_batch(placement, rows)
-    state = devices.replicate(placement, states.create(params, optimizer, loss_fn, rows))
-    key = devices.replicate(placement, jax.random.key(0))
-    compiled = step.lower(state, batch, key).compile()
-    held = [state]
-
-    def call() -> None:
-        held[0] = jax.block_until_ready(compiled(held[0], batch, key))
-
-    return call, facts_of(compiled, placement) | {
-        "parameters": int(parameter_overview.count_parameters(params))
-    }
+    return stepped(step, states.create(params, optimizer, loss_fn, rows), batch, placement)
 
 
 def data(plain: Mapping[str, Any], request: Mapping[str, Any]) -> turns.Prepared:
