@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from test_what_stages_read import fields_that_matter
 from tiny_run import tiny
+from watched_digits import watch
 
 from ddpm_jax import run_files, rundir, small_runs, stages, view
 from ddpm_jax.assembly import datasets, variants
-from ddpm_jax.data import digits, division, npz, source
+from ddpm_jax.data import division, npz, source
 from ddpm_jax.jobs import copies, own, report
 from ddpm_jax.measuring import copies as measured_copies
 from ddpm_jax.measuring import small_sets
@@ -182,21 +183,7 @@ def test_the_page_answers_the_question_first(studied):
 
 def test_no_choice_reads_a_test_image_and_no_run_another_image(tmp_path, monkeypatch):
     """Watched through the digits' loader: test images are read by the last classifiers and copies only."""
-    seen = {"train": set(), "validation": set(), "test": set()}
-    load = digits.load
-
-    def watched(name, split):
-        def read(i):
-            seen[name].add(int(i))
-            return split.images[i]
-
-        return split._replace(read=read, images=None)
-
-    def load_watched(**shares):
-        splits = load(**shares)
-        return splits._replace(**{name: watched(name, getattr(splits, name)) for name in seen})
-
-    monkeypatch.setattr(digits, "load", load_watched)
+    seen = watch(monkeypatch, "train", "validation", "test")
     monkeypatch.setattr(
         datasets,
         "_decoded",

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from tiny_run import with_quick_modes
+from watched_digits import watch
 
 from ddpm_jax import stages
 from ddpm_jax.assembly import datasets
-from ddpm_jax.data import digits, source
+from ddpm_jax.data import source
 from ddpm_jax.jobs import (
     analyze,
     classify,
@@ -27,21 +28,7 @@ PER_CLASS = 20
 @pytest.fixture
 def read(monkeypatch):
     """Which training and validation images are read from the digits, by split."""
-    seen = {"train": set(), "validation": set()}
-    load = digits.load
-
-    def watched(name, split):
-        def read(i):
-            seen[name].add(int(i))
-            return split.images[i]
-
-        return split._replace(read=read, images=None)
-
-    def load_watched(**shares):
-        splits = load(**shares)
-        return splits._replace(**{name: watched(name, getattr(splits, name)) for name in seen})
-
-    monkeypatch.setattr(digits, "load", load_watched)
+    seen = watch(monkeypatch, "train", "validation")
     datasets.forget()
     yield seen
     datasets.forget()
