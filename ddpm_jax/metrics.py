@@ -1,22 +1,18 @@
-"""Scalars and pictures of a run: to TensorBoard through clu, and the scalars to `metrics.jsonl`.
+"""Scalars and pictures of a run: TensorBoard's event files, and the scalars also in `metrics.jsonl`."""
 
-clu's writer needs TensorFlow. Its import takes seconds, so it runs in the writing thread. Without
-TensorFlow, a writer with the same methods writes the same events to the same kind of file.
-"""
-
-import importlib.util
-import io
 import json
-import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
 
 from ddpm_jax.whole_file import replacing
 
@@ -34,15 +30,19 @@ def open_writer(workdir: pathlib.Path, step: int) -> Writer:
     """Continue the run's metrics after `step`. Drop later lines, which a lost process wrote."""
     lines = workdir / "metrics.jsonl"
     keep_until(lines, step)
+    events = EventsWriter(str(workdir / "events"))
+    # A thread of our own, because tensorboardX's hangs when the disk is full.
     thread = ThreadPoolExecutor(1, thread_name_prefix="metrics")
-    made: list[Any] = []
     pending: list[Future[None]] = []
 
-    def later(call: Callable[[Any], None]) -> None:
+    def write(step: int, written: Mapping[str, Any], summarize: Callable[..., Any]) -> None:
+        at = time.time()
+
         def work() -> None:
-            if not made:
-                made.append(_event_writer(str(workdir)))
-            call(made[0])
+            for tag, value in written.items():
+                shown = summarize(tag, value)
+                events.write_event(event_pb2.Event(step=step, wall_time=at, summary=shown))
+            events.flush()
 
         while pending and pending[0].done():
             pending.pop(0).result()  # raises what the writing thread raised
@@ -54,14 +54,13 @@ def open_writer(workdir: pathlib.Path, step: int) -> Writer:
         speeds(step, values)
 
     def speeds(step: int, values: Mapping[str, float]) -> None:
-        later(lambda writer: writer.write_scalars(step, dict(values)))
+        write(step, values, summary.scalar)
 
     def pictures(step: int, images: Mapping[str, UInt8[np.ndarray, "H W C"]]) -> None:
-        batch = {name: image[None] for name, image in images.items()}
-        later(lambda writer: writer.write_images(step, batch))
+        write(step, images, partial(summary.image, dataformats="HWC"))
 
     def close() -> None:
-        thread.submit(lambda: [writer.close() for writer in made])
+        thread.submit(events.close)
         thread.shutdown(wait=True)
         for future in pending:
             future.result()
@@ -93,56 +92,3 @@ def keep_until(path: pathlib.Path, step: int) -> None:
     if path.exists():
         with replacing(path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-
-
-def _event_writer(directory: str) -> Any:
-    if importlib.util.find_spec("tensorflow") is None:
-        return EventWriter(directory)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow reports them on stderr
-    import tensorflow as tf
-
-    tf.config.set_visible_devices([], "GPU")
-    from clu import metric_writers
-
-    return metric_writers.SummaryWriter(directory)
-
-
-class EventWriter:
-    """The part of clu's `MetricWriter` that this program uses, without TensorFlow."""
-
-    def __init__(self, directory: str):
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        self._file = EventFileWriter(directory)
-
-    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
-        self._write(step, [{"tag": tag, "simple_value": value} for tag, value in scalars.items()])
-
-    def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
-        values = []
-        for tag, (image, *_) in images.items():
-            encoded = io.BytesIO()
-            Image.fromarray(image.squeeze()).save(encoded, format="PNG")
-            height, width, channels = image.shape
-            picture = {
-                "height": height,
-                "width": width,
-                "colorspace": channels,
-                "encoded_image_string": encoded.getvalue(),
-            }
-            values.append({"tag": tag, "image": picture})
-        self._write(step, values)
-
-    def _write(self, step: int, values: list[dict[str, Any]]) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        summary = Summary(value=[Summary.Value(**value) for value in values])
-        self._file.add_event(Event(step=step, wall_time=time.time(), summary=summary))
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()

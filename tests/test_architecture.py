@@ -50,9 +50,9 @@ ONLY_IN = {
         "models/",
         "planning/",
     ),
-    "tensorflow": ("data/tfds.py", "metrics.py"),
+    "tensorflow": ("data/tfds.py",),
     "tensorflow_datasets": ("data/tfds.py",),
-    "clu.metric_writers": ("metrics.py",),
+    "tensorboardX": ("metrics.py",),
     "orbax": ("training/checkpoints.py",),
     "grain": ("data/order.py",),
 }

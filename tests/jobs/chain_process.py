@@ -1,13 +1,12 @@
 """The chain in a process that has imported everything already: the program of test_reliability_kills.py.
 
-A fork server pays for the imports (TensorFlow's take seconds), so that the lives of its children, which
+A fork server pays for the imports, so that the lives of its children, which
 are killed at random, are spent on the run itself.
 """
 
 import os
 import sys
 
-import clu.metric_writers  # noqa: F401  (imported here to be inherited by the children)
 import jax
 from absl import logging
 

@@ -22,9 +22,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import clu.metric_writers  # noqa: F401  (imported here to be inherited by the children)
 import jax
 from absl import logging
 from tiny_run import tiny

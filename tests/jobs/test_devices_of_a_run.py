@@ -9,7 +9,7 @@ import subprocess
 import jax
 import numpy as np
 import pytest
-from tiny_run import ROOT, TINY, command, environment, free_port, tiny, without_tensorflow
+from tiny_run import ROOT, TINY, command, environment, free_port, tiny
 
 from ddpm_jax.data import order, source
 from ddpm_jax.models import trained
@@ -27,8 +27,7 @@ FLAGS = (
 
 def train(workdir, num_devices, *flags):
     flags = ("--mode=train", *FLAGS, *flags, f"--workdir={workdir}")
-    ours = without_tensorflow(environment(num_devices))
-    subprocess.run(command(*flags), env=ours, cwd=ROOT, check=True)
+    subprocess.run(command(*flags), env=environment(num_devices), cwd=ROOT, check=True)
     return parameters(workdir)
 
 
@@ -58,17 +57,16 @@ def test_four_devices_train_the_model_of_one(tmp_path):
     assert largest_difference(one, four) < 1e-5
 
 
-def pair(workdir, *flags, tensorflow=False):
+def pair(workdir, *flags):
     """Two processes of one device each, to their end; what each has done to which file."""
     port = free_port()
     notes = [workdir.with_name(f"{workdir.name}.{number}.json") for number in range(2)]
-    ours = environment(1) if tensorflow else without_tensorflow(environment(1))
     running = []
     for number in range(2):
         words = command(*flags, f"--workdir={workdir}", f"--coordinator=127.0.0.1:{port}")
         words += ["--num_processes=2", f"--process_id={number}"]
         words[1 : words.index("ddpm_jax.main") + 1] = [str(WATCHED), str(notes[number])]
-        running.append(subprocess.Popen(words, env=ours, cwd=ROOT))
+        running.append(subprocess.Popen(words, env=environment(1), cwd=ROOT))
     statuses = {process.wait(600) for process in running}
     done = [json.loads(path.read_text()) for path in notes]
     return statuses, [
@@ -83,7 +81,7 @@ def test_two_processes_train_as_one_with_two_devices(on_two_devices, tmp_path):
     flags = ["--config=configs/digits.py", *fields, *FLAGS, "--mode=train"]
     subprocess.run(
         ["sh", "launch/local.sh", "2", *flags, f"--workdir={tmp_path / 'two'}"],
-        env=without_tensorflow(environment(1)) | {"PORT": str(free_port())},
+        env=environment(1) | {"PORT": str(free_port())},
         cwd=ROOT,
         check=True,
     )
@@ -114,7 +112,7 @@ def test_two_processes_go_through_the_chain_as_one_with_two_devices(on_two_devic
         shutil.copytree(on_two_devices, workdir)
     before = files(two)
     subprocess.run(command(*FLAGS, f"--workdir={one}"), env=environment(2), cwd=ROOT, check=True)
-    statuses, done = pair(two, *FLAGS, tensorflow=True)
+    statuses, done = pair(two, *FLAGS)
     assert statuses == {0}
     assert results(one) == results(two)
     for name in ("synthetic.npz", "figures/classes.png", "figures/reverse.gif"):
@@ -137,7 +135,7 @@ def test_two_processes_look_at_a_step_that_was_not_finite_as_one_does(tmp_path):
         lambda: pair(tmp_path, *flags, "--mode=replay"),
         lambda: subprocess.run(
             command(*flags, "--mode=replay", f"--workdir={tmp_path}"),
-            env=without_tensorflow(environment(2)),
+            env=environment(2),
             cwd=ROOT,
             check=True,
         ),

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from tiny_run import ROOT, command, environment, free_port, without_tensorflow
+from tiny_run import ROOT, command, environment, free_port
 
 from ddpm_jax import metrics
 
@@ -42,7 +42,7 @@ def start():
                 running.append(
                     subprocess.Popen(
                         command("--mode=train", *flags),
-                        env=without_tensorflow(environment(1)),
+                        env=environment(1),
                         cwd=ROOT,
                         stdout=output,
                         stderr=subprocess.STDOUT,

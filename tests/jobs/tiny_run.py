@@ -76,13 +76,6 @@ def environment(devices):
     return os.environ | ours | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
-def without_tensorflow(environment):
-    """Half of what a start of the program takes is the import of TensorFlow, for clu's writer."""
-    hidden = pathlib.Path(__file__).with_name("without_tensorflow")
-    path = os.pathsep.join(filter(None, [str(hidden), environment.get("PYTHONPATH")]))
-    return environment | {"PYTHONPATH": path}
-
-
 def free_port():
     """For a coordinator on loopback."""
     with socket.socket() as probe:
