@@ -182,10 +182,15 @@ def unrolled(placement: devices.Placement) -> bool:
     return placement.platform == "cpu"
 
 
-def compile_train_step(placement: devices.Placement, programs: Programs) -> jax.stages.Compiled:
-    """The compiled training step: for its figures and, except under `pmap`, to be called as the step."""
+def compile_train_step(
+    placement: devices.Placement, programs: Programs, state: states.TrainState
+) -> jax.stages.Compiled:
+    """The compiled training step: for its figures and, except under `pmap`, to be called as the step.
+
+    Only the shapes of `state` are read.
+    """
     return programs.train_step.lower(  # type: ignore[attr-defined]
-        devices.abstract(placement, jax.eval_shape(programs.begin)),
+        devices.abstract(placement, state),
         programs.batch,
         jax.eval_shape(lambda: jax.random.key(0)),
     ).compile()

@@ -149,7 +149,7 @@ def compiled(config: ConfigDict, parts: Parts, begin: states.TrainState) -> Part
     """
     if devices.num_processes() > 1 or parts.placement.parallel == "pmap":
         return parts
-    program = training.compile_train_step(parts.placement, parts.programs)
+    program = training.compile_train_step(parts.placement, parts.programs, begin)
     takes, held = footprint.of(program), footprint.num_bytes(begin)
     limit = footprint.capacity(parts.placement, held)
     needs, there = units.num_bytes(takes.total), units.num_bytes(limit)

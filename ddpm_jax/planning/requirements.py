@@ -37,7 +37,7 @@ class Sizes(NamedTuple):
 
 def compile_training(placement: devices.Placement, programs: training.Programs) -> Compiled:
     started = time.perf_counter()
-    program = training.compile_train_step(placement, programs)
+    program = training.compile_train_step(placement, programs, jax.eval_shape(programs.begin))
     return Compiled(program, footprint.of(program), time.perf_counter() - started)
 
 

@@ -72,22 +72,27 @@ def create(
     if taken:
         raise ValueError(f"the loss returns metrics named {taken}, which the step adds itself")
     names = (*STEP_METRICS, *(name for name in metrics if name != SEEN))
-    # Copies, because the step donates its state: two leaves must not share a buffer.
-    params, ema_params = (jax.tree.map(jnp.array, params) for _ in range(2))
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        ema_params=ema_params,
-        opt_state=optimizer.init(params),
-        totals=Totals(
-            count=jnp.zeros(()),
-            sums={name: jnp.zeros(()) for name in names},
-            peaks={name: jnp.zeros(()) for name in PEAKS},
-            skipped=jnp.zeros(()),
-        ),
-        nonfinite_step=jnp.full((), -1, jnp.int32),
-        past=jax.tree.map(jnp.array, kept),
-    )
+
+    @jax.jit  # one program, where each array would be one of its own
+    def begin(params: Params, kept: Any) -> TrainState:
+        # Copies, because the step donates its state: two leaves must not share a buffer.
+        params, ema_params = (jax.tree.map(jnp.array, params) for _ in range(2))
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            ema_params=ema_params,
+            opt_state=optimizer.init(params),
+            totals=Totals(
+                count=jnp.zeros(()),
+                sums={name: jnp.zeros(()) for name in names},
+                peaks={name: jnp.zeros(()) for name in PEAKS},
+                skipped=jnp.zeros(()),
+            ),
+            nonfinite_step=jnp.full((), -1, jnp.int32),
+            past=jax.tree.map(jnp.array, kept),
+        )
+
+    return begin(params, kept)
 
 
 def with_past(loss_fn: Callable[..., Any], past: Any, step: Any) -> LossFn:

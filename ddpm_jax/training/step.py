@@ -1,6 +1,7 @@
 """The training step: a pure function of state, batch and key, from any loss."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -45,6 +46,7 @@ def make_train_step(
         seen = metrics.pop(SEEN, None)
         metrics = metrics | {"loss": loss, "grad_norm": optax.tree.norm(grads)}
 
+        @partial(jax.jit, inline=True)  # traced once for both uses in `_choose`
         def moved(state: TrainState) -> TrainState:
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)

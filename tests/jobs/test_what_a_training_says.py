@@ -15,7 +15,7 @@ def test_it_says_what_its_step_takes_and_warns_where_it_may_not_fit(monkeypatch,
     config = tiny()
     parts = training.build_parts(config)
     calls = []
-    program = training.compile_train_step(parts.placement, parts.programs)
+    program = training.compile_train_step(parts.placement, parts.programs, parts.state)
     monkeypatch.setattr(
         training, "compile_train_step", lambda *given: (calls.append(given), program)[1]
     )

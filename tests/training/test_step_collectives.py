@@ -75,7 +75,8 @@ def test_each_step_of_a_call_does_so_and_gathers_its_rows_where_they_are(on_four
     several = config()
     several.training.steps_per_call = 2
     programs = training.build_programs(several, devices.place(), 10, num_resident=50)
-    compiled = training.compile_train_step(devices.place(), programs)
+    shapes = jax.eval_shape(programs.begin)
+    compiled = training.compile_train_step(devices.place(), programs, shapes)
     num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(on_four[1]))
     assert collectives(compiled) == [("all-reduce", num_bytes + 4)] * 2
 
