@@ -2,7 +2,8 @@
 # Sets everything up and runs the tests, in two processes, since most of their time goes into compiling.
 # Arguments go to pytest: `sh launch/test.sh -m slow`. The variables of launch/setup.sh pick another environment:
 #   VENV=.venv-lowest RESOLUTION=lowest-direct sh launch/test.sh
+# EXTRA=dev installs what the checks of style and types need as well.
 set -eu
 cd "$(dirname "$0")/.."
-sh launch/setup.sh test
+sh launch/setup.sh "${EXTRA:-test}"
 exec "${VENV:-.venv}/bin/python" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder "$@"

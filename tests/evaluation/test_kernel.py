@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from simulated import agrees, num_draws
 
 from ddpm_jax.evaluation import kernel
 
@@ -32,14 +33,14 @@ def features_like(draw, num_features):
 
 
 def false_alarms(num, num_reference, num_features, *, draws, spaces=4):
-    """Share of 95 % intervals without zero, of two sets of one distribution."""
+    """How many of 95 % intervals are without zero, of two sets of one distribution."""
     draw, alarms = np.random.default_rng(0), 0
     for _ in range(spaces):
         sample = features_like(draw, num_features)
         for _ in range(draws // spaces):
             found = kernel.distance(sample(num), sample(num_reference))
             alarms += not found.low <= 0 <= found.high
-    return alarms / draws
+    return alarms
 
 
 def test_the_value_agrees_with_a_double_loop():
@@ -84,8 +85,8 @@ def test_equal_distributions_average_to_zero_over_50_draws():
 
 
 def test_zero_is_missed_by_about_one_interval_in_twenty():
-    assert 0.02 <= false_alarms(100, 100, 64, draws=400) <= 0.09
-    assert 0.02 <= false_alarms(100, 200, 64, draws=400) <= 0.09
+    assert 8 <= false_alarms(100, 100, 64, draws=400) <= 36
+    assert 8 <= false_alarms(100, 200, 64, draws=400) <= 36
 
 
 @pytest.mark.slow
@@ -94,16 +95,19 @@ def test_false_alarms_are_3_to_8_percent_at_every_size(record_property):
         (100, 100, 64, 2000), (100, 100, 128, 2000), (359, 359, 64, 1000), (359, 359, 128, 1000),
         (2000, 2000, 64, 400), (100, 359, 64, 1600), (359, 100, 128, 1600), (359, 2000, 64, 600),
     ]  # fmt: skip
-    shares = {case[:3]: false_alarms(*case[:3], draws=case[3]) for case in cases}
+    found = {}
+    for *case, whole in cases:
+        draws = 4 * num_draws(whole // 4)
+        found[tuple(case)] = false_alarms(*case, draws=draws), draws, whole
     record_property(
         "counted",
         "95 % intervals without zero, of equal distributions: "
         + "; ".join(
-            f"{n:,} to {m:,} in {d} dimensions {100 * share:.1f} %"
-            for (n, m, d), share in shares.items()
+            f"{n:,} to {m:,} in {d} dimensions {100 * alarms / draws:.1f} % of {draws:,}"
+            for (n, m, d), (alarms, draws, _) in found.items()
         ),
     )
-    assert all(0.03 <= share <= 0.08 for share in shares.values()), shares
+    assert all(agrees(*counts, 0.03, 0.08) for counts in found.values()), found
 
 
 @pytest.mark.slow
@@ -112,13 +116,14 @@ def test_the_interval_of_different_distributions_covers_the_distance(shift, reco
     draw = np.random.default_rng(1)
     sample = features_like(draw, 64)
     truth = kernel.distance(sample(20_000, shift), sample(20_000)).value
+    draws = num_draws(300)
     for n, m in ((100, 100), (359, 359), (200, 1000)):
-        results = [kernel.distance(sample(n, shift), sample(m)) for _ in range(300)]
-        covered = np.mean([found.low <= truth <= found.high for found in results])
+        results = [kernel.distance(sample(n, shift), sample(m)) for _ in range(draws)]
+        covered = sum(found.low <= truth <= found.high for found in results)
         record_property(
-            "counted", f"shift {shift}, {n} to {m}: {100 * covered:.1f} % of intervals hold it"
+            "counted", f"shift {shift}, {n} to {m}: {covered} of {draws} intervals hold it"
         )
-        assert 0.90 <= covered <= 0.99
+        assert agrees(covered, draws, 300, 0.90, 0.99)
 
 
 def test_a_set_sorted_by_class_has_the_distance_of_the_same_set_shuffled():
