@@ -19,7 +19,9 @@ AUGMENTED = {"augment.flip": True, "augment.shift": 2, "augment.probability": 0.
 def config():
     config = default.get_config()
     config.update_from_flattened_dict(AUGMENTED)
-    config.net.base_channels, config.net.unet.num_groups = 8, 4
+    config.net.base_channels, config.net.multipliers = 8, (1,)
+    config.net.unet.num_groups, config.net.unet.num_res_blocks = 4, 1
+    config.net.patch.num_refine_blocks = 1
     config.net.patch.patch_sizes, config.net.augment_condition = (2,), True
     config.schedule.num_steps, config.sampling.num_steps = 20, 4
     return config
