@@ -211,9 +211,9 @@ def get_config() -> ConfigDict:
     config.sampling = ConfigDict()
     # The checkpoint to sample from: "newest", "best" (by validation loss) or a step, such as "5000".
     config.sampling.checkpoint = "newest"
-    # "ancestral" (Ho et al. 2020), "ddim" (Song et al. 2021), "dpm_solver_pp_2m" (Lu et al. 2022),
-    # "heun" and "edm_stochastic" (Karras et al. 2022; two network calls per step; use spacing "karras"),
-    # or "iterative_x0".
+    # "ancestral" (Ho et al. 2020), "ddim" (Song et al. 2021), "dpm_solver_pp_2m" and its stochastic
+    # version "sde_dpm_solver_pp_2m" (Lu et al. 2022), "heun" and "edm_stochastic" (Karras et al. 2022; two
+    # network calls per step; use spacing "karras"), or "iterative_x0".
     config.sampling.solver = "ddim"
     # Steps of the solver, at most `schedule.num_steps`, and how they are spaced over 0..T: "uniform",
     # "quadratic", "karras" or "log_snr".

@@ -222,6 +222,7 @@ def test_every_schedule_begins_clean(config):
         ("ancestral", "uniform"),
         ("ddim", "quadratic"),
         ("dpm_solver_pp_2m", "log_snr"),
+        ("sde_dpm_solver_pp_2m", "log_snr"),
         ("heun", "karras"),
         ("edm_stochastic", "karras"),
         ("iterative_x0", "uniform"),

@@ -140,6 +140,7 @@ SOLVERS = {
     "ancestral": Option(lambda table, variance: solvers.ancestral(variance), ("variance",)),
     "ddim": Option(lambda table, eta: solvers.ddim(eta), ("eta",)),
     "dpm_solver_pp_2m": Option(lambda table: solvers.dpm_solver_pp_2m()),
+    "sde_dpm_solver_pp_2m": Option(lambda table: solvers.dpm_solver_pp_2m(stochastic=True)),
     "heun": Option(lambda table: solvers.heun()),
     "edm_stochastic": Option(solvers.edm_stochastic, ("churn",)),
     "iterative_x0": Option(

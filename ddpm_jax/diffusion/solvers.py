@@ -163,11 +163,13 @@ def edm_stochastic(
     return Solver(_no_carry, step)
 
 
-def dpm_solver_pp_2m() -> Solver:
+def dpm_solver_pp_2m(stochastic: bool = False) -> Solver:
     """DPM-Solver++(2M), one call per step (Lu et al. 2022b, alg. 2).
 
     Two steps are first order, the same as DDIM's: the first, which has none before it, and a last one
-    to a clean image, whose log-SNR is infinite.
+    to a clean image, whose log-SNR is infinite. `stochastic` solves the diffusion's reverse SDE instead
+    of its flow (SDE-DPM-Solver++(2M), the same paper's appendix): these two steps are then those of DDIM
+    with eta 1.
     """
 
     def init(x):
@@ -179,9 +181,15 @@ def dpm_solver_pp_2m() -> Solver:
         h = (nxt.log_snr - now.log_snr) / 2.0
         second_order = (h_before != 0.0) & jnp.isfinite(h)
         half = jnp.where(second_order, h, 0.0) / jnp.where(second_order, 2.0 * h_before, 1.0)
-        shrink = nxt.sigma / now.sigma
         extrapolated = x0 + half * (x0 - x0_before)
-        return shrink * x + (nxt.alpha - shrink * now.alpha) * extrapolated, (x0, h)
+        shrink = nxt.sigma / now.sigma
+        if not stochastic:
+            return shrink * x + (nxt.alpha - shrink * now.alpha) * extrapolated, (x0, h)
+        # The share of the noise's variance at `nxt` that is left of `now`'s: exp(-2 h).
+        kept = (shrink * now.alpha / nxt.alpha) ** 2
+        mean = shrink * jnp.sqrt(kept) * x + nxt.alpha * (1.0 - kept) * extrapolated
+        noise = nxt.sigma * jnp.sqrt(1.0 - kept) * process.gaussian(keys, x.shape[1:])
+        return mean + noise, (x0, h)
 
     return Solver(init, step)
 

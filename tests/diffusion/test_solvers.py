@@ -15,6 +15,7 @@ STOCHASTIC = {
     "ancestral, beta": (solvers.ancestral("beta"), 200),
     "ddim, eta 1": (solvers.ddim(1.0), 200),
     "ddim, eta 0.5": (solvers.ddim(0.5), 200),
+    "sde_dpm_solver_pp_2m": (solvers.dpm_solver_pp_2m(stochastic=True), 60),
 }
 DETERMINISTIC = {
     "ddim": solvers.ddim(0.0),
@@ -121,6 +122,38 @@ def test_halving_the_step_shows_the_order_of_convergence(name, lowest, highest, 
     assert lowest <= np.log2(errors[0] / errors[1]) <= highest
 
 
+def spread_error(solver, levels, monkeypatch):
+    """How far the samples' standard deviation is from the true one, without drawing: the oracle is linear.
+
+    Row k of the batch has a start or a noise of one in step k and zeros elsewhere; the variance of the
+    samples is the sum of the rows' squares.
+    """
+    rows = np.eye(levels.num_steps + 1, dtype=np.float32)[..., None, None, None]
+    x = jnp.array(np.float32(oracle.spread(levels[0])) * rows[0])
+    carry = solver.init(x)
+
+    def denoise(xt, level):
+        return predictions.from_x0(xt, oracle.gain(level.like(xt)) * xt, level.like(xt))
+
+    for number in range(levels.num_steps):
+        noise = jnp.array(rows[number + 1])
+        monkeypatch.setattr(process, "gaussian", lambda keys, shape, noise=noise: noise)
+        x, carry = solver.step(denoise, carry, x, levels[number], levels[number + 1], None)
+    return abs(np.sqrt((np.float64(x) ** 2).sum()) - oracle.spread(levels[-1]))
+
+
+@pytest.mark.parametrize(
+    ("solver", "lowest", "highest"),
+    [(solvers.ddim(1.0), 0.8, 1.1), (solvers.dpm_solver_pp_2m(stochastic=True), 1.8, 2.2)],
+    ids=["ddim, eta 1", "sde_dpm_solver_pp_2m"],
+)
+def test_halving_the_step_shows_the_order_of_stochastic_solvers(
+    solver, lowest, highest, monkeypatch
+):
+    errors = [spread_error(solver, interior(num), monkeypatch) for num in (40, 80)]
+    assert lowest <= np.log2(errors[0] / errors[1]) <= highest
+
+
 @pytest.mark.parametrize("spacing", schedules.SPACINGS)
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_deterministic_solvers_follow_the_flow_to_the_clean_image(name, spacing, key):
@@ -144,12 +177,13 @@ def test_solvers_walk_levels_with_alpha_one(name, key):
 def test_dpm_solver_starts_and_ends_as_ddim(key):
     """With no step before and an infinite log-SNR ahead there is nothing of second order."""
     keys = jax.random.split(key, 3)
-    ddim, multistep = DETERMINISTIC["ddim"], DETERMINISTIC["dpm_solver_pp_2m"]
-    for levels in (interior(30)[:2], schedules.descending(SCHEDULES["cosine"], 30)[-2:]):
-        x = process.gaussian(keys, SHAPE)
-        got = run(multistep, oracle.denoise, levels, x, keys)
-        wanted = run(ddim, oracle.denoise, levels, x, keys)
-        np.testing.assert_allclose(got, wanted, atol=1e-5)
+    for stochastic in (False, True):
+        ddim, multistep = solvers.ddim(float(stochastic)), solvers.dpm_solver_pp_2m(stochastic)
+        for levels in (interior(30)[:2], schedules.descending(SCHEDULES["cosine"], 30)[-2:]):
+            x = process.gaussian(keys, SHAPE)
+            got = run(multistep, oracle.denoise, levels, x, keys)
+            wanted = run(ddim, oracle.denoise, levels, x, keys)
+            np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["edm", "cosine"])
