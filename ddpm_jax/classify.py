@@ -36,5 +36,10 @@ def main() -> int:
     return 0
 
 
+def program() -> None:
+    """What the console script runs."""
+    command_line.run(main, config_default="classifier")
+
+
 if __name__ == "__main__":
-    command_line.run(main, config_default="configs/classifier.py")
+    program()

@@ -6,6 +6,7 @@ import pathlib
 import runpy
 import shlex
 import sys
+import types
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
@@ -14,7 +15,11 @@ from ml_collections import ConfigDict, config_flags
 from ddpm_jax import view
 
 CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file; --config.SECTION.FIELD=VALUE changes a field.", lock_config=True
+    "config",
+    None,
+    "Config file, or the name of one that comes with the program, such as digits; "
+    "--config.SECTION.FIELD=VALUE changes a field.",
+    lock_config=True,
 )
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where the run's files go; runs/<config name> if not given."
@@ -24,7 +29,14 @@ TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an 
 # Errors that a user's input or machine can cause; anything else is a bug and shows its traceback.
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError, ImportError)
 EXIT_ERROR = 2
-REPOSITORY = pathlib.Path(__file__).parents[1]
+CONFIGS = next(
+    folder
+    for parent in pathlib.Path(
+        __file__
+    ).parents  # an installed package has them, a checkout beside it
+    if (folder := parent / "configs").is_dir()
+)
+"""The folder of the configs that come with the program."""
 MOVED = {
     "net.num_res_blocks": "net.unet.num_res_blocks",
     "net.attention_resolutions": "net.unet.attention_resolutions",
@@ -51,7 +63,10 @@ CACHE_LIMIT = 4 << 30
 
 
 def run(main: Callable[[], int | None], config_default: str | None = None) -> None:
-    """Parse the flags, call `main`, exit with its status; an expected error gives one line and status 2."""
+    """Parse the flags, call `main`, exit with its status; an expected error gives one line and status 2.
+
+    `config_default` is the name of the config if --config is not given.
+    """
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:
@@ -137,7 +152,7 @@ def settings() -> dict[str, str]:
     configs/default.py. A flag that restores the default undoes what the file sets.
     """
     flag = flags.FLAGS["config"]
-    default = dict(view.leaves(_load(REPOSITORY / "configs" / "default.py")))
+    default = dict(view.leaves(_load(CONFIGS / "default.py")))
     file = dict(view.leaves(_load(config_flags.get_config_filename(flag))))
     now = dict(view.leaves(config()))
     differs = {name for name in file if name not in default or file[name] != default[name]}
@@ -167,7 +182,9 @@ def workdir() -> pathlib.Path:
 
 def _parse(argv: Sequence[str], config_default: str | None) -> list[str]:
     if config_default and not any(arg.startswith(("--config=", "-config=")) for arg in argv):
-        argv = [argv[0], f"--config={REPOSITORY / config_default}", *argv[1:]]
+        argv = [argv[0], f"--config={config_default}", *argv[1:]]
+    _let_configs_be_imported()
+    argv = [_with_path(arg) for arg in argv]
     try:
         _check_overrides(argv)
         rest = flags.FLAGS(argv)
@@ -180,13 +197,29 @@ def _parse(argv: Sequence[str], config_default: str | None) -> list[str]:
         sys.exit(EXIT_ERROR)
 
 
+def _let_configs_be_imported() -> None:
+    """`from configs import digits` finds the program's, then those of the folder it is started in."""
+    module = types.ModuleType("configs")
+    module.__path__ = [str(CONFIGS), "configs"]
+    sys.modules["configs"] = module
+
+
+def _with_path(arg: str) -> str:
+    """`--config=digits` with the path of the config that comes with the program."""
+    flag, _, name = arg.partition("=")
+    path = CONFIGS / f"{name}.py"
+    named = flag in ("--config", "-config") and name and not pathlib.Path(name).is_file()
+    return f"{flag}={path}" if named and path.is_file() else arg
+
+
 def _check_overrides(argv: Sequence[str]) -> None:
     """Raises ValueError if an override names a field that does not exist; lists those that do."""
     files = [arg.partition("=")[2] for arg in argv if arg.startswith(("--config=", "-config="))]
     if not files:
         return
     if not pathlib.Path(files[-1]).is_file():
-        raise ValueError(f"--config: there is no file {files[-1]}")
+        names = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.py")))
+        raise ValueError(f"--config: there is no file {files[-1]}; the program has {names}")
     known = _load(files[-1])
     _check_file(files[-1], known)
     for arg in argv:
@@ -213,7 +246,7 @@ def _check_moved(where: str, name: str) -> None:
 
 def _check_file(path: str, config: ConfigDict) -> None:
     """Raises ValueError if the file sets a field that configs/default.py lacks: nothing would read it."""
-    known = dict(view.leaves(_load(REPOSITORY / "configs" / "default.py")))
+    known = dict(view.leaves(_load(CONFIGS / "default.py")))
     for name, _ in view.leaves(config):
         if name not in known and not name.startswith(FREE_FORM):
             _check_moved(path, name)

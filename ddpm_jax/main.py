@@ -124,5 +124,10 @@ def compare_runs(workdir: pathlib.Path) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def program() -> None:
+    """What the console script runs."""
     command_line.run(main)
+
+
+if __name__ == "__main__":
+    program()
