@@ -1,15 +1,17 @@
-"""What a synthetic set is worth to a classifier: arrays in, accuracies on real test images out.
+"""What a synthetic set is worth to a classifier, how far it is from real images, and whether it copies.
 
-    python -m ddpm_jax.classify --config=configs/classifier.py --real=tfds:fashion_mnist --synthetic=x.npz
+    python -m ddpm_jax.classify --real=folder:photos --synthetic=folder:made
 
-A program of its own: it knows nothing of how the synthetic images were made.
+A program of its own: any generator may have made the synthetic images. Let it see the training images
+only: a folder that is divided into train/ and test/ is taken as divided.
 """
 
 import pathlib
 
 from absl import flags
+from ml_collections import ConfigDict
 
-from ddpm_jax import command_line
+from ddpm_jax import command_line, rundir
 
 REAL = flags.DEFINE_string(
     "real",
@@ -17,23 +19,43 @@ REAL = flags.DEFINE_string(
     "Real images: digits, tfds:NAME, npz:PATH or folder:PATH; the config's, if not given.",
 )
 SYNTHETIC = flags.DEFINE_string(
-    "synthetic", None, "Synthetic images, an .npz file; without it only real images are trained on."
+    "synthetic",
+    None,
+    "Synthetic images: an .npz file, or a source like --real; without it only real images are trained on.",
 )
 flags.adopt_module_key_flags(command_line)
 
 
 def main() -> int:
     from ddpm_jax.assembly import options
-    from ddpm_jax.jobs import classify, compare
+    from ddpm_jax.jobs import classify, compare, evaluate, report
 
     config, workdir = command_line.config(), command_line.workdir()
     if REAL.value:
         config.data.source = REAL.value
     options.check(config, command_line.settings())
-    synthetic = pathlib.Path(SYNTHETIC.value) if SYNTHETIC.value else None
+    synthetic = find(config, workdir, SYNTHETIC.value) if SYNTHETIC.value else None
+    if synthetic and "evaluation" in config:
+        evaluate.run.on(config, workdir, synthetic)
     classify.run.on(config, workdir, synthetic)
     compare.run(config, workdir)
+    report.run(config, workdir)
     return 0
+
+
+def find(config: ConfigDict, workdir: pathlib.Path, name: str) -> pathlib.Path:
+    """The .npz of the synthetic images; made in the work directory if they are of another kind."""
+    from ddpm_jax.assembly import datasets
+    from ddpm_jax.data import npz, source
+
+    kind, _, path = name.rpartition(":")
+    if kind in ("", "npz"):
+        return pathlib.Path(path)
+    made = datasets.whole(config.data, name, config.seed)
+    file = rundir.synthetic(workdir)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    npz.save(file, source.decode(made), made.labels, made.class_names, {"source": name})
+    return file
 
 
 def program() -> None:

@@ -12,7 +12,7 @@ ROOMS = {"reporting", "measuring", "planning", "models", "assembly"}
 GROUND = {"pixels", "types", "whole_file", "zipped_arrays", "units"}
 ALLOWED = {
     "main": {"jobs", "stages", "command_line", "rundir", "assembly", "planning", "training"},
-    "classify": {"jobs", "command_line", "assembly"},
+    "classify": {"jobs", "command_line", "rundir", "assembly", "data"},
     "api": {"models", "assembly", "rundir", "diffusion", "types"},
     "command_line": {"view"},
     "stages": {"run_files", "view", "rundir", "training"},
@@ -42,6 +42,7 @@ ALLOWED = {
 ONLY_IN = {
     "ml_collections": (
         "api.py",
+        "classify.py",
         "command_line.py",
         "small_runs.py",
         "stages.py",

@@ -35,6 +35,13 @@ def build_splits(config: ConfigDict, seed: int) -> source.Splits:
     return _prepared(option, where, own, shares, form, part, config.memory_mib << 20, stamp)
 
 
+def whole(config: ConfigDict, name: str, seed: int) -> source.Source:
+    """All images of the source `name`, in the size, the channels and the classes of the data section."""
+    own = config.copy_and_resolve_references()
+    own.source, own.per_class, own.num_folds = name, 0, 0
+    return functools.reduce(source.join, build_splits(own, seed))
+
+
 class Form(NamedTuple):
     """The classes of the images, their size in pixels and their channels."""
 

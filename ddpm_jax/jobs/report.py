@@ -47,8 +47,10 @@ def build_sections(workdir: pathlib.Path, found: Mapping[str, Fields]) -> Iterat
     figures, config = rundir.figures(workdir), workdir / "config.json"
     if "train" in found:
         draw_loss(workdir)
-    missing = [stage for stage in rundir.CHAIN if stage not in (*found, "compare", "report")]
     made_with = rundir.read_json(config) if config.exists() else None
+    missing = [stage for stage in rundir.CHAIN if stage not in (*found, "compare", "report")]
+    if made_with is None:  # images of another program: there is no model to train and to draw from
+        missing = []
     return page.build_sections(figures, found, missing, made_with)
 
 

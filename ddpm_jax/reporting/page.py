@@ -10,15 +10,19 @@ from ddpm_jax.viz import report
 
 
 def heading(workdir: pathlib.Path, found: Mapping[str, Fields]) -> tuple[str, str]:
+    name = workdir.resolve().name
     if "train" not in found:
-        return workdir.resolve().name, ""
+        tested = found.get("classify", {})
+        if not tested.get("synthetic"):
+            return name, ""
+        return name, f"What the images of {tested['synthetic']} are worth to a classifier."
     train = found["train"]
     lead = (
         f"A diffusion model of {train['num_parameters']:,} parameters, trained on "
         f"{train['num_images']:,} images of {len(train['class_names'])} classes in "
         f"{train['step']:,} steps"
     )
-    return workdir.resolve().name, f"{lead}, and what its images are worth to a classifier."
+    return name, f"{lead}, and what its images are worth to a classifier."
 
 
 def build_sections(
