@@ -18,11 +18,15 @@ from ddpm_jax.whole_file import replacing
 
 
 class Writer(NamedTuple):
-    """`speeds` are scalars that depend on the clock; `metrics.jsonl` does not, so they stay out of it."""
+    """Tags of TensorBoard are grouped: `train/loss`, `validation/loss`."""
 
     scalars: Callable[[int, Mapping[str, float]], None]
-    speeds: Callable[[int, Mapping[str, float]], None]
+    """To `metrics.jsonl` and TensorBoard."""
+    shown: Callable[[int, Mapping[str, float]], None]
+    """To TensorBoard alone: what depends on the clock, or follows from the config."""
     pictures: Callable[[int, Mapping[str, UInt8[np.ndarray, "H W C"]]], None]
+    config: Callable[[Mapping[str, Any]], None]
+    """Show the fields of a config, by dotted name: as a table, and as hyperparameters of the run."""
     close: Callable[[], None]
 
 
@@ -51,13 +55,22 @@ def open_writer(workdir: pathlib.Path, step: int) -> Writer:
     def scalars(step: int, values: Mapping[str, float]) -> None:
         with lines.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
-        speeds(step, values)
+        shown(step, values)
 
-    def speeds(step: int, values: Mapping[str, float]) -> None:
-        write(step, values, summary.scalar)
+    def shown(step: int, values: Mapping[str, float]) -> None:
+        write(step, {grouped(name): value for name, value in values.items()}, summary.scalar)
 
     def pictures(step: int, images: Mapping[str, UInt8[np.ndarray, "H W C"]]) -> None:
         write(step, images, partial(summary.image, dataformats="HWC"))
+
+    def config(fields: Mapping[str, Any]) -> None:
+        # A tuple has no type of a hyperparameter.
+        plain = {
+            name: v if isinstance(v, bool | int | float) else str(v) for name, v in fields.items()
+        }
+        parts = summary.hparams(plain, dict.fromkeys([grouped("validation_loss")], 0.0))
+        write(step, {"config": table(fields)}, summary.text)
+        write(step, {str(number): part for number, part in enumerate(parts)}, lambda _, part: part)
 
     def close() -> None:
         thread.submit(events.close)
@@ -65,7 +78,7 @@ def open_writer(workdir: pathlib.Path, step: int) -> Writer:
         for future in pending:
             future.result()
 
-    return Writer(scalars, speeds, pictures, close)
+    return Writer(scalars, shown, pictures, config, close)
 
 
 def no_writer() -> Writer:
@@ -74,8 +87,21 @@ def no_writer() -> Writer:
         lambda step, values: None,
         lambda step, values: None,
         lambda step, images: None,
+        lambda fields: None,
         lambda: None,
     )
+
+
+def grouped(name: str) -> str:
+    """The tag of a metric in TensorBoard."""
+    kind, _, rest = name.partition("_")
+    return f"validation/{rest}" if kind == "validation" else f"train/{name}"
+
+
+def table(fields: Mapping[str, Any]) -> str:
+    """Markdown."""
+    rows = (f"| {name} | `{value}` |" for name, value in fields.items())
+    return "\n".join(["| field | value |", "|---|---|", *rows])
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from ddpm_jax import metrics
 
 
 def events(directory):
-    accumulator = EventAccumulator(str(directory), size_guidance={"scalars": 0, "images": 0})
+    accumulator = EventAccumulator(
+        str(directory), size_guidance={"scalars": 0, "images": 0, "tensors": 0}
+    )
     accumulator.Reload()
     return accumulator
 
@@ -22,7 +25,7 @@ def events(directory):
 def write_two_lines(directory):
     writer = metrics.open_writer(directory, step=0)
     writer.scalars(1, {"loss": 0.5})
-    writer.speeds(1, {"images_per_second": 100.0})
+    writer.shown(1, {"images_per_second": 100.0})
     writer.scalars(2, {"loss": 0.25})
     writer.pictures(2, {"samples": np.full((4, 6, 3), 7, np.uint8)})
     writer.close()
@@ -39,8 +42,11 @@ def test_scalars_are_lines_of_json_and_speeds_are_not_among_them(tmp_path):
 def test_the_event_file_holds_the_same(tmp_path):
     write_two_lines(tmp_path)
     found = events(tmp_path)
-    assert [(event.step, event.value) for event in found.Scalars("loss")] == [(1, 0.5), (2, 0.25)]
-    assert found.Scalars("images_per_second")[0].value == 100.0
+    assert [(event.step, event.value) for event in found.Scalars("train/loss")] == [
+        (1, 0.5),
+        (2, 0.25),
+    ]
+    assert found.Scalars("train/images_per_second")[0].value == 100.0
     (picture,) = found.Images("samples")
     assert (picture.height, picture.width, picture.step) == (4, 6, 2)
     with Image.open(io.BytesIO(picture.encoded_image_string)) as image:
@@ -62,7 +68,7 @@ def test_lines_can_be_read_while_the_run_goes_on(tmp_path):
     deadline = time.monotonic() + 60
     while not events(tmp_path).Tags()["scalars"] and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert events(tmp_path).Scalars("loss")[0].value == 0.5
+    assert events(tmp_path).Scalars("train/loss")[0].value == 0.5
     writer.close()
 
 
@@ -71,6 +77,34 @@ def test_tensorflow_is_not_imported():
     program = "import sys; from ddpm_jax.jobs import train; print('tensorflow' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.stdout.strip() == "False", run.stderr
+
+
+def test_validation_has_a_group_of_its_own(tmp_path):
+    writer = metrics.open_writer(tmp_path, step=0)
+    writer.scalars(1, {"validation_loss": 0.5})
+    writer.close()
+    assert events(tmp_path).Tags()["scalars"] == ["validation/loss"]
+    assert metrics.read(tmp_path / "metrics.jsonl") == [{"step": 1, "validation_loss": 0.5}]
+
+
+def test_the_config_is_a_table_and_the_runs_hyperparameters(tmp_path):
+    writer = metrics.open_writer(tmp_path, step=3)
+    writer.config({"net.multipliers": (1, 2), "optim.learning_rate": 0.5, "net.name": "unet"})
+    writer.close()
+    found = events(tmp_path)
+    (text,) = found.Tensors("config/text_summary")
+    assert text.step == 3
+    assert text.tensor_proto.string_val[0].decode().splitlines() == [
+        "| field | value |",
+        "|---|---|",
+        "| net.multipliers | `(1, 2)` |",
+        "| optim.learning_rate | `0.5` |",
+        "| net.name | `unet` |",
+    ]
+    start = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    told = plugin_data_pb2.HParamsPluginData.FromString(start).session_start_info.hparams
+    assert told["net.multipliers"].string_value == "(1, 2)"
+    assert told["optim.learning_rate"].number_value == 0.5
 
 
 def test_continuing_drops_the_lines_after_the_checkpoint(tmp_path):

@@ -24,8 +24,13 @@ OPTIMIZERS = {
 }
 
 
-def build_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
+def build_rate(config: ConfigDict, num_steps: int) -> optax.Schedule:
+    """The learning rate of the step after `count` steps."""
     peak, warmup = config.learning_rate, config.warmup_steps
-    rate = build("optim.schedule", config.schedule, RATES, config, peak, warmup, num_steps)
+    return build("optim.schedule", config.schedule, RATES, config, peak, warmup, num_steps)
+
+
+def build_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
+    rate = build_rate(config, num_steps)
     shared = {"b1": config.beta1, "b2": config.beta2, "clip_norm": config.clip_norm or None}
     return build("optim.name", config.name, OPTIMIZERS, config, rate, shared)

@@ -45,6 +45,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     started = time.monotonic()
     try:
         with in_training.opened(config, workdir, first) as open_now:
+            open_now.writer.config(dict(view.leaves(view.unseen(config))))
             end = take_steps(config, parts, open_now, paint, begin, losses, made_from)
     except loop.NonFinite as error:
         raise FloatingPointError(

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, progress, rundir, units
-from ddpm_jax.assembly import choice, denoising, training
+from ddpm_jax.assembly import choice, denoising, optimizers, training
 from ddpm_jax.assembly.training import Parts
 from ddpm_jax.data import division, order
 from ddpm_jax.models import trained
@@ -173,6 +174,7 @@ def reporter(
 ) -> Callable[[int, dict[str, float]], None]:
     """A function that sends a line of metrics to the files and, with the speed, to the progress bar."""
     before, at = time.monotonic(), first
+    rate = jax.jit(optimizers.build_rate(config.optim, config.training.num_steps))
 
     def report(done: int, values: dict[str, float]) -> None:
         nonlocal before, at
@@ -180,7 +182,9 @@ def reporter(
         speed = (done - at) * config.training.batch_size / max(now - before, 1e-9)
         before, at = now, done
         files.writer.scalars(done, values)
-        files.writer.speeds(done, {"images_per_second": speed})
+        files.writer.shown(
+            done, {"images_per_second": speed, "learning_rate": float(rate(done - 1))}
+        )
         if skipped := values.get("skipped_steps"):
             print(
                 f"warning: {skipped:.0f} step(s) up to step {done} were not finite and left out",

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ddpm_jax import metrics, rundir
+from ddpm_jax.assembly import optimizers
 from ddpm_jax.jobs import classify, compare, evaluate, export, sample, train
 
 JOBS = (train, sample, export, evaluate, classify, compare)
@@ -33,7 +35,11 @@ def test_the_chain_leaves_what_the_contract_says(finished, config, capsys):
         with Image.open(finished / "figures" / name) as picture:
             picture.load()
     assert (finished / "figures/samples/0000006.png").exists()
-    assert list(finished.glob("events.out.tfevents*"))
+    shown = EventAccumulator(str(finished)).Reload()
+    assert "samples" in shown.Tags()["images"] and "config/text_summary" in shown.Tags()["tensors"]
+    rates = {event.step: event.value for event in shown.Scalars("train/learning_rate")}
+    rate = optimizers.build_rate(config.optim, config.training.num_steps)
+    assert rates == pytest.approx({4: float(rate(3)), 6: float(rate(5))})
 
     with np.load(finished / "synthetic.npz", allow_pickle=False) as made:
         assert made["image"].dtype == np.uint8 and made["image"].shape == (100, 8, 8, 1)
