@@ -341,11 +341,12 @@ def get_config() -> ConfigDict:
     config.own.num_tuning_sets = 1
     config.own.num_folds = 3
     # Arms besides "real", with the settings of the real arms, and with those of the synthetic arms. The
-    # settings are chosen by "real, augmented" and "real+synthetic, augmented".
+    # settings are chosen by "real, augmented" and by `judge`, of which the answer is.
     config.own.real_arms = ("real, augmented",)
     config.own.synthetic_arms = (
         "synthetic", "synthetic, augmented", "real+synthetic", "real+synthetic, augmented"
     )  # fmt: skip
+    config.own.judge = "real+synthetic, augmented"
     # Values to try beside those of the classifier section, one field after another.
     config.own.learning_rates = (1e-3, 4e-3)
     config.own.weight_decays = (1e-1,)

@@ -49,10 +49,14 @@ def groups_of(config: ConfigDict) -> dict[str, Group]:
         "augment.strength": own.strengths,
     }
     with_share = values | {"synthetic_share": own.shares}
+    if own.judge not in own.synthetic_arms:
+        raise ValueError(
+            f"own.judge is {own.judge!r}; it must be one of own.synthetic_arms, {own.synthetic_arms}"
+        )
     real, synthetic = ((small_sets.REAL, *arms) for arms in (own.real_arms, own.synthetic_arms))
     return {
         "real": Group(real, real, small_sets.AUGMENTED, values),
-        "synthetic": Group(synthetic, own.synthetic_arms, small_sets.BOTH, with_share),
+        "synthetic": Group(synthetic, own.synthetic_arms, own.judge, with_share),
     }
 
 

@@ -38,7 +38,8 @@ class Trainer(NamedTuple):
 
     `fit(images, labels, seeds, num_steps=None, *, augmented=False) -> params` with a leading axis for the
     seeds; labels are classes, int32 [N], or probabilities of classes, float32 [N, K]; a smaller `num_steps`
-    than the section's stops it early; with `augmented`, each batch is augmented;
+    than the section's stops it early; with `augmented`, each batch is augmented, or those of its images that
+    `augmented`, bool [N], says;
     `predict(params, images) -> probabilities [S, N, K]`; `features(params, images) -> [S, N, D]`.
     """
 

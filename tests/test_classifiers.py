@@ -113,6 +113,28 @@ def test_an_augmentation_without_strength_is_the_plain_training():
 
 
 @pytest.mark.usefixtures("compiled_quickly")
+def test_only_the_images_that_are_named_are_augmented():
+    """All of them named is the augmented training; the others are seen as they are."""
+    config = config_of_a_short_training()
+    config.augment.update(flip=True, rotation=10.0, shift=1)
+    trainer = classifiers.build_trainer(config, 0, SHAPE, 4)
+    pictures, labels = images()
+    num = len(labels)
+    every, all_named = (
+        trainer.fit(pictures, labels, [3], augmented=how) for how in (True, np.ones(num, bool))
+    )
+    first = np.arange(num) < num // 2
+    some = trainer.fit(pictures, labels, [3], augmented=first)
+    assert apart(every, all_named) < 0.02 * apart(every, some)
+    # What augmentation does to a flat image is nothing, so only the named ones have to be flat.
+    flat = pictures.copy()
+    flat[first] = 128
+    config.augment.strength = 0.0
+    plain = classifiers.build_trainer(config, 0, SHAPE, 4).fit(flat, labels, [3], augmented=first)
+    assert apart(trainer.fit(flat, labels, [3], augmented=first), plain) < 0.02 * apart(every, some)
+
+
+@pytest.mark.usefixtures("compiled_quickly")
 def test_programs_are_compiled_when_they_are_used_and_once(monkeypatch):
     compiled, compile_step = [], classifiers.compilation.compile_step
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Float32, Int32, Key
+from jaxtyping import Array, Bool, Float, Float32, Int32, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels
@@ -68,15 +68,16 @@ def build_augmented_loss(net: nn.Module, section: ConfigDict, num_classes: int) 
     """`build_loss` of augmented images; `section` is `classifier.augment`.
 
     A batch also holds `seed` [B, S], the same in each row: what a seed draws depends on the step's key and
-    on the seed alone.
+    on the seed alone. If it holds `augmented` [B, S], the other images stay as they are, but for mixup.
     """
     change, alpha = build_augmentation(section), mixup_alpha(section)
 
-    def one(
-        params: Params, image: Array, label: Array, seed: Array, key: Key[Array, ""]
-    ) -> tuple[Array, Array]:
+    def one(params: Params, rows: Batch, seed: Array, key: Key[Array, ""]) -> tuple[Array, Array]:
+        image, label = pixels.to_float(rows["image"]), rows["label"]
         augment_key, mixup_key, dropout_key = jax.random.split(jax.random.fold_in(key, seed), 3)
-        x = change(jax.random.split(augment_key, len(image)), pixels.to_float(image))
+        x = change(jax.random.split(augment_key, len(image)), image)
+        if "augmented" in rows:
+            x = jnp.where(rows["augmented"][:, None, None, None], x, image)
         if alpha:
             shares = label if label.ndim == 2 else jax.nn.one_hot(label, num_classes)
             keys = jax.random.split(mixup_key, len(image))
@@ -84,8 +85,8 @@ def build_augmented_loss(net: nn.Module, section: ConfigDict, num_classes: int) 
         return _cross_entropy(net, params, x, label, dropout_key)
 
     def loss_fn(params: Params, batch: Batch, key: Key[Array, ""]) -> tuple[Array, Scalars]:
-        each = jax.vmap(one, (0, 1, 1, 0, None))
-        loss, accuracy = each(params, batch["image"], batch["label"], batch["seed"][0], key)
+        rows = {name: value for name, value in batch.items() if name != "seed"}
+        loss, accuracy = jax.vmap(one, (0, 1, 0, None))(params, rows, batch["seed"][0], key)
         return loss.sum(), {"accuracy": accuracy.mean()}
 
     return loss_fn
@@ -138,9 +139,10 @@ def build_trainer(
         seeds: Sequence[int],
         num_steps: int | None = None,
         *,
-        augmented: bool = False,
+        augmented: bool | Bool[np.ndarray, "N"] = False,
     ) -> Params:
-        loss_fn, train_step = program(augmented)
+        augments = bool(np.any(augmented))
+        loss_fn, train_step = program(augments)
         keys = [jax.random.fold_in(key_for(seed, "classifier"), s) for s in seeds]
         # The key of a training without augmentation is its first seed's.
         augment_key = key_for(seed, "classifier augmentation")
@@ -152,7 +154,7 @@ def build_trainer(
             train_step,
             devices.replicate(placement, begin),
             itertools.chain([first], batches),
-            key=augment_key if augmented else jax.random.fold_in(keys[0], 1),
+            key=augment_key if augments else jax.random.fold_in(keys[0], 1),
             num_steps=num_steps or config.num_steps,
             log_every=config.num_steps,
             on_log=lambda done, values: None,
@@ -186,15 +188,17 @@ def _build_readers(
     )
 
 
-def _batches(placement, batch_size, images, labels, seeds, with_seeds):
+def _batches(placement, batch_size, images, labels, seeds, augmented):
     """Batches of all seeds side by side on axis 1, each seed in its own order."""
     rows = devices.local_rows(placement, batch_size)
     orders = [order.indices(len(images), batch_size, seed) for seed in seeds]
     for number in itertools.count():
         at = np.stack([of_seed[number][rows] for of_seed in orders], axis=1)
         batch = {"image": images[at], "label": labels[at]}
-        if with_seeds:
+        if np.any(augmented):
             batch["seed"] = np.broadcast_to(np.array(seeds, np.int32), at.shape)
+        if isinstance(augmented, np.ndarray):
+            batch["augmented"] = augmented[at]
         yield batch
 
 

@@ -2,13 +2,15 @@
 
 A name is the parts of the training set and, in this order, any of three suffixes:
 "real+synthetic, selected, soft, augmented". Selected: only the synthetic images whose labels an ensemble
-agrees with. Soft: labels are probabilities of classes. Augmented: each batch is augmented in the training.
+agrees with. Soft: labels are probabilities of classes. Augmented: each batch is augmented in the training;
+"real augmented" in its place: the real images of each batch are.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
 
 from ddpm_jax.measuring import labelled, selection
 from ddpm_jax.measuring.labelled import Labelled
@@ -16,7 +18,7 @@ from ddpm_jax.measuring.selection import Judged
 from ddpm_jax.types import Pixels
 
 PARTS = ("real", "synthetic", "real+synthetic", "real+duplicated", "real+augmented")
-SUFFIXES = ("selected", "soft", "augmented")
+SUFFIXES = ("selected", "soft", "augmented", "real augmented")
 
 
 class Arm(NamedTuple):
@@ -25,6 +27,8 @@ class Arm(NamedTuple):
     selected: bool = False
     soft: bool = False
     augmented: bool = False
+    real_augmented: bool = False
+    """Only the real images are augmented."""
 
     @property
     def needs_judging(self) -> bool:
@@ -39,7 +43,8 @@ class TrainingSet(NamedTuple):
     """`images` may repeat some, for the share of added ones that was asked for."""
 
     images: Labelled
-    augmented: bool
+    augmented: bool | Bool[np.ndarray, "N"]
+    """Whether the images are augmented in the training, or which of them."""
     num_real: int
     num_added: int
     """Synthetic images that were kept, or duplicates or copies."""
@@ -55,9 +60,11 @@ def parse(name: str) -> Arm:
             + "', ', ".join(SUFFIXES)
             + "' after it, in this order"
         )
-    arm = Arm(parts, **{suffix: suffix in suffixes for suffix in SUFFIXES})
+    arm = Arm(parts, **{suffix.replace(" ", "_"): suffix in suffixes for suffix in SUFFIXES})
     if arm.selected and not arm.has_synthetic:
         raise ValueError(f"{name!r} is no arm: only synthetic images are selected")
+    if arm.real_augmented and (arm.augmented or arm.parts != "real+synthetic"):
+        raise ValueError(f"{name!r} is no arm: ', real augmented' goes with real+synthetic alone")
     return arm
 
 
@@ -102,8 +109,9 @@ def build(
             added = added._replace(image=copies(added.image, seed))
     if arm.parts == "synthetic":
         return TrainingSet(added, arm.augmented, 0, len(added.label))
-    mixed = labelled.mixed(first, added, share)
-    return TrainingSet(mixed, arm.augmented, len(real.label), len(added.label))
+    mixed, num_first = labelled.mixed(first, added, share)
+    augmented = np.arange(len(mixed.label)) < num_first if arm.real_augmented else arm.augmented
+    return TrainingSet(mixed, augmented, len(real.label), len(added.label))
 
 
 def synthetic(

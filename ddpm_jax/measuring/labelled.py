@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int, Int32
+from jaxtyping import Bool, Float32, Int, Int32
 
 from ddpm_jax import rundir
 from ddpm_jax.data import npz, source
@@ -33,8 +33,10 @@ def take(images: Labelled, rows: Int[np.ndarray, "M"]) -> Labelled:
     return Labelled(images.image[rows], images.label[rows])
 
 
-def mixed(first: Labelled, second: Labelled, share: float) -> Labelled:
+def mixed(first: Labelled, second: Labelled, share: float) -> tuple[Labelled, int]:
     """Both, with images of one repeated so that `share` of all are of `second`, within rounding.
+
+    Also returns how many of all, those at the front, are of `first`.
 
     Every image is there at least once, and of each class so many are repeated as its own share of the part.
     0: none is repeated. Raises ValueError if `share` is not in [0, 1).
@@ -49,7 +51,7 @@ def mixed(first: Labelled, second: Labelled, share: float) -> Labelled:
             max(num, round(more * (1 - share) / share)),
             max(more, round(num * share / (1 - share))),
         )
-    return join(_repeated(first, num), _repeated(second, more))
+    return join(_repeated(first, num), _repeated(second, more)), num
 
 
 def _repeated(images: Labelled, num: int) -> Labelled:
@@ -106,9 +108,12 @@ def measure(
     seeds: Sequence[int],
     num_classes: int,
     *,
-    augmented: bool = False,
+    augmented: bool | Bool[np.ndarray, "N"] = False,
 ) -> list[dict[str, Any]]:
-    """Train on `images`; returns one outcome per seed, on every test image once."""
+    """Train on `images`, all or those that `augmented` says augmented.
+
+    Returns one outcome per seed, on every test image once.
+    """
     params = trainer.fit(images.image, images.label, seeds, augmented=augmented)
     return [
         {

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from ddpm_jax.evaluation import worth
 
 REAL, AUGMENTED = "real", "real, augmented"
-BOTH = "real+synthetic, augmented"
 
 Settings = dict[str, Any]
 """Fields of the classifier section, by name."""

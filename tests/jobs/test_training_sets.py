@@ -78,6 +78,8 @@ def test_a_name_says_its_parts_and_suffixes(parts, suffixes):
         ("real, soft, soft", "is no arm"),
         ("real,augmented", "is no arm"),
         ("real, selected", "only synthetic images are selected"),
+        ("real, real augmented", "goes with real\\+synthetic alone"),
+        ("real+synthetic, augmented, real augmented", "goes with real\\+synthetic alone"),
     ],
 )
 def test_what_is_no_arm_is_refused(name, message):
@@ -106,6 +108,17 @@ def test_selected_images_are_those_whose_label_the_ensemble_gives():
     np.testing.assert_array_equal(both.images.image, photos(15).image[[*range(14), 0]])
     with pytest.raises(ValueError, match="keeps no synthetic image"):
         build("synthetic, selected", threshold=1.1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.8])
+def test_the_real_images_alone_are_augmented_where_the_arm_says_so(share):
+    real, made = photos(7), photos(30)
+    made = made._replace(image=made.image[7:], label=made.label[7:])
+    name = "real+synthetic, real augmented"
+    found = arms.build(name, real, made, seed=0, copies=lambda x, seed: x, share=share)
+    known = {image.tobytes() for image in real.image}
+    assert found.augmented.tolist() == [image.tobytes() in known for image in found.images.image]
+    assert found.num_added == 23 and found.augmented.any() and not found.augmented.all()
 
 
 def test_soft_labels_are_the_ensembles_and_real_ones_keep_half_of_the_truth():

@@ -23,7 +23,8 @@ def numbers(images):
 @pytest.mark.parametrize(("num", "more"), [(30, 300), (300, 30), (90, 91), (1, 50)])
 def test_the_share_is_reached_and_every_image_is_there(num, more, share):
     first, second = numbered(num, 0), numbered(more, 1000)
-    found = labelled.mixed(first, second, share)
+    found, num_first = labelled.mixed(first, second, share)
+    assert num_first == (numbers(found) < 1000).sum()
     of_second = numbers(found) >= 1000
     # Half an image of rounding moves the share by at most half of 1 / all.
     assert of_second.mean() == pytest.approx(share, abs=0.6 / len(of_second))
@@ -35,12 +36,12 @@ def test_the_share_is_reached_and_every_image_is_there(num, more, share):
     assert (found.label == numbers(found) % 3).all()
     for class_counts in (np.bincount(found.label[~of_second]), np.bincount(found.label[of_second])):
         assert num == 1 or np.ptp(class_counts) <= 1 + class_counts.sum() / min(num, more)
-    np.testing.assert_array_equal(labelled.mixed(first, second, share).image, found.image)
+    np.testing.assert_array_equal(labelled.mixed(first, second, share)[0].image, found.image)
 
 
 def test_classes_keep_their_shares_where_images_lie_in_turns():
     """Every second image repeated would be one class alone."""
-    found = labelled.mixed(numbered(20, 0, classes=2), numbered(30, 1000, classes=2), 0.5)
+    found, _ = labelled.mixed(numbered(20, 0, classes=2), numbered(30, 1000, classes=2), 0.5)
     np.testing.assert_array_equal(np.bincount(found.label), [30, 30])
 
 
@@ -49,14 +50,14 @@ def test_soft_labels_go_with_their_images():
     soft = [
         part._replace(label=np.eye(3, dtype=np.float32)[part.label]) for part in (first, second)
     ]
-    found = labelled.mixed(*soft, 0.5)
+    found, _ = labelled.mixed(*soft, 0.5)
     assert found.label.shape == (24, 3)
     np.testing.assert_array_equal(found.label.argmax(1), numbers(found) % 3)
 
 
 def test_a_share_of_nought_goes_by_numbers():
     first, second = numbered(3, 0), numbered(5, 1000)
-    assert numbers(labelled.mixed(first, second, 0.0)).tolist() == [0, 1, 2, *range(1000, 1005)]
+    assert numbers(labelled.mixed(first, second, 0.0)[0]).tolist() == [0, 1, 2, *range(1000, 1005)]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
