@@ -102,6 +102,11 @@ def words(settings: Mapping[str, Any]) -> str:
 
 
 def plot(fields: Mapping[str, Any]) -> plots.Figure:
+    title = f"{fields['tested_on']}, {fields['n_test']} images"
+    if len(fields["sizes"]) == 1:  # a curve of one point would show no interval
+        (size,) = fields["sizes"]
+        drawn = {row["arm"]: (row["accuracy"], row["ci95"]) for row in size["rows"]}
+        return plots.arms(drawn, title=f"{title}; {number(size)} real images a class")
     curves = {}
     for arm in [row["arm"] for row in fields["sizes"][0]["rows"]]:
         pairs = [
@@ -121,5 +126,5 @@ def plot(fields: Mapping[str, Any]) -> plots.Figure:
         x_label="real images a class",
         y_label="accuracy (%)",
         log_x=True,
-        title=f"{fields['tested_on']}, {fields['n_test']} images",
+        title=title,
     )
