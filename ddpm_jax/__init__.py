@@ -1,12 +1,14 @@
 """From a labelled image dataset to a diffusion model, a synthetic dataset, and what that is worth."""
 
+import importlib
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ddpm_jax.api import Model, load
+    from ddpm_jax.api import Model, load, train, worth
+    from ddpm_jax.config_files import get_config
 
-__all__ = ["Model", "__version__", "load"]
+__all__ = ["Model", "__version__", "get_config", "load", "train", "worth"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,7 +16,6 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.metadata.version("ddpm_jax")
     if name in __all__:
-        from ddpm_jax import api
-
-        return getattr(api, name)
+        module = "config_files" if name == "get_config" else "api"
+        return getattr(importlib.import_module(f"ddpm_jax.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

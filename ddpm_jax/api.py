@@ -1,7 +1,8 @@
-"""A trained model in Python: what `ddpm_jax.load` returns. NumPy in and out."""
+"""The program in Python, NumPy in and out: train, load, draw, and what images are worth."""
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,13 +10,18 @@ import numpy as np
 from jaxtyping import Int
 from ml_collections import ConfigDict
 
-from ddpm_jax import rundir
-from ddpm_jax.assembly import denoising
+from ddpm_jax import config_files, rundir
+from ddpm_jax.assembly import classifiers, denoising
+from ddpm_jax.data import npz, source
 from ddpm_jax.diffusion import predictions
+from ddpm_jax.jobs import classify
+from ddpm_jax.jobs import train as training
+from ddpm_jax.measuring import labelled, outcomes
+from ddpm_jax.measuring.labelled import Labelled
 from ddpm_jax.models import trained
 from ddpm_jax.types import Pixels
 
-Labels = Int[np.ndarray, "N"]
+Labels = Int[np.ndarray, "N"] | list[int]
 
 
 class Model:
@@ -31,7 +37,7 @@ class Model:
 
     def sample(
         self,
-        labels: Labels | list[int],
+        labels: Labels,
         *,
         seed: int | None = None,
         steps: int | None = None,
@@ -50,7 +56,7 @@ class Model:
         draw = trained.build_draw(config, model.net, model.table, "export")
         return np.concatenate(list(draw(model.weights, self._checked(labels), first)))
 
-    def denoiser(self, labels: Labels | list[int]) -> predictions.Denoiser:
+    def denoiser(self, labels: Labels) -> predictions.Denoiser:
         """`denoise(xt, level) -> (x0, eps, ...)` for images of these labels, guided as the config says.
 
         It goes with everything in `ddpm_jax.diffusion`; `levels` has the noise levels.
@@ -71,7 +77,7 @@ class Model:
         )
         return config
 
-    def _checked(self, labels: Labels | list[int]) -> Labels:
+    def _checked(self, labels: Labels) -> Int[np.ndarray, "N"]:
         found = np.asarray(labels)
         if found.ndim != 1 or not len(found) or not np.issubdtype(found.dtype, np.integer):
             raise ValueError(
@@ -104,3 +110,69 @@ def _with_tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _with_tuples(one) for name, one in value.items()}
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
+def train(
+    images: Pixels,
+    labels: Labels,
+    config: ConfigDict,
+    workdir: str | os.PathLike[str],
+    class_names: Sequence[str] = (),
+) -> Model:
+    """Train a model on images in memory, and load it. The same call resumes an interrupted training.
+
+    The images, uint8 and square, are kept in `workdir/images.npz`, and the data section of `config` is set to
+    them; validation and test images are taken from them as it says. Without `class_names` the classes
+    are called by their numbers. Raises ValueError if the work directory has other images.
+    """
+    folder, labels = pathlib.Path(workdir), np.asarray(labels, np.int32)
+    if images.shape[1] != images.shape[2]:
+        raise ValueError(f"images are {images.shape[1:3]}; wanted as many rows as columns")
+    names = tuple(class_names) or tuple(map(str, range(labels.max() + 1)))
+    given, path = source.from_arrays(images, labels, names, "images"), folder / "images.npz"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        npz.save(path, images, labels, names, {})
+    elif source.fingerprint(npz.load(path)) != source.fingerprint(given):
+        raise ValueError(f"{path} holds other images; give another workdir")
+    config = config.copy_and_resolve_references()
+    config.data.source = f"npz:{path}"
+    config.data.image_size, config.data.channels = images.shape[1], images.shape[3]
+    training.run(config, folder)
+    return load(folder)
+
+
+def worth(
+    real: tuple[Pixels, Labels],
+    synthetic: tuple[Pixels, Labels],
+    test: tuple[Pixels, Labels],
+    config: ConfigDict | None = None,
+) -> dict[str, dict[str, Any]]:
+    """What synthetic images are worth to a classifier: images and labels in, results by arm out.
+
+    `config` has a classifier section, whose `arms` are trained; without it, that of configs/classifier.py
+    is taken. A result has `accuracy` on the test images with `ci95` over seeds, `gain_over_real` with
+    `gain_ci95` (all shares of 1), and more: it is that of `--mode=classify`.
+    """
+    config = config_files.get_config("classifier") if config is None else config
+    first, made, held_out = (
+        Labelled(x, np.asarray(y, np.int32)) for x, y in (real, synthetic, test)
+    )
+    num_classes = int(first.label.max()) + 1
+    trainer = classifiers.build_trainer(
+        config.classifier, config.seed, first.image.shape[1:], num_classes
+    )
+    sets = classify.build_arms(config, first, made, trainer, num_classes)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for arm, of in sets.items():
+        found[arm] = [
+            outcome
+            for seeds in classify.seed_groups(config.classifier)
+            for outcome in labelled.measure(
+                trainer, of.images, held_out, seeds, num_classes, augmented=of.augmented
+            )
+        ]
+    return {
+        arm: outcomes.summarize(found[arm], found["real"], of.num_real + of.num_added)
+        for arm, of in sets.items()
+    }

@@ -11,7 +11,7 @@ import pathlib
 from absl import flags
 from ml_collections import ConfigDict
 
-from ddpm_jax import command_line, rundir
+from ddpm_jax import command_line
 
 REAL = flags.DEFINE_string(
     "real",
@@ -48,12 +48,11 @@ def find(config: ConfigDict, workdir: pathlib.Path, name: str) -> pathlib.Path:
     from ddpm_jax.assembly import datasets
     from ddpm_jax.data import npz, source
 
-    kind, _, path = name.rpartition(":")
-    if kind in ("", "npz"):
-        return pathlib.Path(path)
+    if ":" not in name or name.startswith("npz:"):
+        return pathlib.Path(name.removeprefix("npz:"))
     made = datasets.whole(config.data, name, config.seed)
-    file = rundir.synthetic(workdir)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file = workdir / "judged.npz"  # not synthetic.npz, which may be a run's
+    workdir.mkdir(parents=True, exist_ok=True)
     npz.save(file, source.decode(made), made.labels, made.class_names, {"source": name})
     return file
 

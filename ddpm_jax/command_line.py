@@ -3,16 +3,14 @@
 import contextlib
 import os
 import pathlib
-import runpy
 import shlex
 import sys
-import types
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from ddpm_jax import view
+from ddpm_jax import config_files, view
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -29,14 +27,6 @@ TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an 
 # Errors that a user's input or machine can cause; anything else is a bug and shows its traceback.
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError, ImportError)
 EXIT_ERROR = 2
-CONFIGS = next(
-    folder
-    for parent in pathlib.Path(
-        __file__
-    ).parents  # an installed package has them, a checkout beside it
-    if (folder := parent / "configs").is_dir()
-)
-"""The folder of the configs that come with the program."""
 MOVED = {
     "net.num_res_blocks": "net.unet.num_res_blocks",
     "net.attention_resolutions": "net.unet.attention_resolutions",
@@ -152,8 +142,8 @@ def settings() -> dict[str, str]:
     configs/default.py. A flag that restores the default undoes what the file sets.
     """
     flag = flags.FLAGS["config"]
-    default = dict(view.leaves(_load(CONFIGS / "default.py")))
-    file = dict(view.leaves(_load(config_flags.get_config_filename(flag))))
+    default = dict(view.leaves(config_files.get_config()))
+    file = dict(view.leaves(config_files.load(config_flags.get_config_filename(flag))))
     now = dict(view.leaves(config()))
     differs = {name for name in file if name not in default or file[name] != default[name]}
     asked = named()
@@ -164,10 +154,6 @@ def settings() -> dict[str, str]:
         else ""
         for name in (asked | differs) - back
     }
-
-
-def _load(path: str | pathlib.Path) -> ConfigDict:
-    return runpy.run_path(str(path))["get_config"]()
 
 
 def workdir() -> pathlib.Path:
@@ -183,7 +169,7 @@ def workdir() -> pathlib.Path:
 def _parse(argv: Sequence[str], config_default: str | None) -> list[str]:
     if config_default and not any(arg.startswith(("--config=", "-config=")) for arg in argv):
         argv = [argv[0], f"--config={config_default}", *argv[1:]]
-    _let_configs_be_imported()
+    config_files.let_be_imported()
     argv = [_with_path(arg) for arg in argv]
     try:
         _check_overrides(argv)
@@ -197,19 +183,13 @@ def _parse(argv: Sequence[str], config_default: str | None) -> list[str]:
         sys.exit(EXIT_ERROR)
 
 
-def _let_configs_be_imported() -> None:
-    """`from configs import digits` finds the program's, then those of the folder it is started in."""
-    module = types.ModuleType("configs")
-    module.__path__ = [str(CONFIGS), "configs"]
-    sys.modules["configs"] = module
-
-
 def _with_path(arg: str) -> str:
     """`--config=digits` with the path of the config that comes with the program."""
     flag, _, name = arg.partition("=")
-    path = CONFIGS / f"{name}.py"
-    named = flag in ("--config", "-config") and name and not pathlib.Path(name).is_file()
-    return f"{flag}={path}" if named and path.is_file() else arg
+    if flag not in ("--config", "-config") or pathlib.Path(name).is_file():
+        return arg
+    path = config_files.find(name)
+    return f"{flag}={path}" if path else arg
 
 
 def _check_overrides(argv: Sequence[str]) -> None:
@@ -218,9 +198,9 @@ def _check_overrides(argv: Sequence[str]) -> None:
     if not files:
         return
     if not pathlib.Path(files[-1]).is_file():
-        names = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.py")))
+        names = ", ".join(config_files.names())
         raise ValueError(f"--config: there is no file {files[-1]}; the program has {names}")
-    known = _load(files[-1])
+    known = config_files.load(files[-1])
     _check_file(files[-1], known)
     for arg in argv:
         if not arg.startswith(("--config.", "-config.")):
@@ -246,7 +226,7 @@ def _check_moved(where: str, name: str) -> None:
 
 def _check_file(path: str, config: ConfigDict) -> None:
     """Raises ValueError if the file sets a field that configs/default.py lacks: nothing would read it."""
-    known = dict(view.leaves(_load(CONFIGS / "default.py")))
+    known = dict(view.leaves(config_files.get_config()))
     for name, _ in view.leaves(config):
         if name not in known and not name.startswith(FREE_FORM):
             _check_moved(path, name)

@@ -44,7 +44,7 @@ def run(installed, tmp_path):
 
 
 def test_it_is_the_wheels_package_that_runs(installed, tmp_path):
-    program = "from ddpm_jax import command_line; print(command_line.CONFIGS)"
+    program = "from ddpm_jax import config_files; print(config_files.FOLDER)"
     found = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,

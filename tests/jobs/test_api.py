@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import ddpm_jax
-from ddpm_jax.data import npz
+from ddpm_jax import rundir
+from ddpm_jax.assembly import datasets
+from ddpm_jax.data import npz, source
 from ddpm_jax.diffusion import process, solvers
 
 
@@ -53,6 +55,45 @@ def test_the_denoiser_goes_with_the_mathematics(finished):
 def test_labels_that_are_none_are_refused(finished, labels, wanted):
     with pytest.raises(ValueError, match=wanted):
         ddpm_jax.load(finished).sample(labels)
+
+
+def digits_in_memory(config, split="train"):
+    part = getattr(datasets.build_splits(config.data, config.seed), split)
+    return source.decode(part), part.labels
+
+
+def test_a_training_on_arrays_resumes_and_refuses_others(config, tmp_path):
+    images, labels = digits_in_memory(config)
+    config.training.sample_every = 1000
+    model = ddpm_jax.train(images, labels, config, tmp_path, "abcdefghij")
+    assert model.class_names == tuple("abcdefghij") and model.step == 6
+    again = ddpm_jax.train(images, labels, config, tmp_path, "abcdefghij")  # up to date
+    np.testing.assert_array_equal(again.sample([4]), model.sample([4]))
+    before = (tmp_path / "images.npz").read_bytes()
+    with pytest.raises(ValueError, match=r"images\.npz holds other images"):
+        ddpm_jax.train(images[:500], labels[:500], config, tmp_path, "abcdefghij")
+    assert (tmp_path / "images.npz").read_bytes() == before
+    with pytest.raises(ValueError, match="as many rows as columns"):
+        ddpm_jax.train(images[:, :4], labels, config, tmp_path / "other")
+
+
+@pytest.mark.slow
+def test_the_worth_of_arrays_is_what_classify_measures(finished, config):
+    wanted = rundir.result(finished, "classify")["arms"]
+    made = npz.load(finished / "synthetic.npz")
+    test = digits_in_memory(config, "test")
+    found = ddpm_jax.worth(
+        digits_in_memory(config), (source.decode(made), made.labels), test, config
+    )
+    assert rundir.plain(found).keys() == wanted.keys()
+    for arm, fields in rundir.plain(found).items():
+        assert fields == {name: wanted[arm][name] for name in fields}
+
+
+def test_configs_are_there_by_name():
+    assert ddpm_jax.get_config("digits").net.base_channels == 32
+    with pytest.raises(ValueError, match="there is no config 'diggits'; the program has cifar10"):
+        ddpm_jax.get_config("diggits")
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

@@ -58,7 +58,7 @@ def test_two_folders_are_judged_as_the_chain_judges_the_same_images(
 
     config.data.source = f"folder:{real}"
     config.evaluation.likelihood_images = 0
-    synthetic = workdir / "synthetic.npz"
+    synthetic = workdir / "judged.npz"
     chain = {
         "evaluate": evaluate.run.on(config, finished, synthetic),
         "classify": classify.run.on(config, finished, synthetic),

@@ -1,0 +1,53 @@
+"""The config files that come with the program: by name, and as the package `configs`."""
+
+import pathlib
+import runpy
+import sys
+import types
+
+from ml_collections import ConfigDict
+
+FOLDER = next(
+    folder
+    for parent in pathlib.Path(
+        __file__
+    ).parents  # an installed package has them, a checkout beside it
+    if (folder := parent / "configs").is_dir()
+)
+
+
+def load(path: str | pathlib.Path) -> ConfigDict:
+    """What `get_config()` of the file returns."""
+    let_be_imported()
+    config: ConfigDict = runpy.run_path(str(path))["get_config"]()
+    return config
+
+
+def find(name: str) -> pathlib.Path | None:
+    """The file that comes with the program under this name, such as "digits"; None if there is none."""
+    path = FOLDER / f"{name}.py"
+    return path if name and path.is_file() else None
+
+
+def names() -> list[str]:
+    """Those of the files that are not in a folder of their own."""
+    return sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def get_config(name: str = "default") -> ConfigDict:
+    """The config that comes with the program under this name, such as "digits".
+
+    Raises ValueError if there is none.
+    """
+    path = find(name)
+    if path is None:
+        raise ValueError(f"there is no config {name!r}; the program has {', '.join(names())}")
+    return load(path)
+
+
+def let_be_imported() -> None:
+    """`from configs import digits` finds the program's, before those of another folder of that name."""
+    module = sys.modules.setdefault("configs", types.ModuleType("configs"))
+    others = list(getattr(module, "__path__", ["configs"]))
+    if str(FOLDER) not in others:
+        module.__path__ = [str(FOLDER), *others]
