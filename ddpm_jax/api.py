@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from ml_collections import ConfigDict
 
 from ddpm_jax import config_files, rundir
@@ -143,9 +143,9 @@ def train(
 
 
 def worth(
-    real: tuple[Pixels, Labels],
-    synthetic: tuple[Pixels, Labels],
-    test: tuple[Pixels, Labels],
+    real: tuple[UInt8[np.ndarray, "R H W C"], Int[np.ndarray, "R"] | list[int]],
+    synthetic: tuple[UInt8[np.ndarray, "S H W C"], Int[np.ndarray, "S"] | list[int]],
+    test: tuple[UInt8[np.ndarray, "T H W C"], Int[np.ndarray, "T"] | list[int]],
     config: ConfigDict | None = None,
 ) -> dict[str, dict[str, Any]]:
     """What synthetic images are worth to a classifier: images and labels in, results by arm out.

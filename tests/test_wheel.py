@@ -86,14 +86,11 @@ def test_a_name_that_is_no_config_lists_those_there_are(run):
 
 @pytest.mark.slow
 def test_both_programs_run_from_an_empty_folder(run, tmp_path):
-    few = ["--config.classifier.num_steps=2", "--config.classifier.num_seeds=1"]
-    small = [
-        "--config.training.num_steps=2",
-        "--config.net.base_channels=8",
-        "--config.net.unet.num_groups=4",
-    ]
-    for name in ("eval_every", "save_every", "sample_every"):
-        small.append(f"--config.training.{name}=2")
+    few = [f"--config.classifier.{name}=2" for name in ("num_steps", "num_seeds")]
+    few += ["--config.classifier.warmup_steps=1", "--config.classifier.arms=('real','synthetic')"]
+    small = [f"--config.training.{name}_every=2" for name in ("eval", "save", "sample")]
+    small += ["--config.training.num_steps=2", "--config.optim.warmup_steps=1"]
+    small += ["--config.net.base_channels=8", "--config.net.unet.num_groups=4"]
     made = ["--config.export.num_images=20", "--config.sampling.num_steps=2"]
     for mode in ("train", "export"):
         found = run("--config=digits", f"--mode={mode}", *few, *small, *made)
