@@ -381,7 +381,7 @@ def classifier() -> ConfigDict:
     # Training sets to compare: "real", which must be one, "synthetic", "real+synthetic", and the controls
     # "real+duplicated" and "real+augmented". Any of three suffixes may follow, in this order: ", selected"
     # keeps the synthetic images whose labels an ensemble agrees with, ", soft" makes labels probabilities,
-    # ", augmented" augments every batch in the training.
+    # ", augmented" augments every batch in the training (", real augmented": the real images of it).
     config.arms = ("real", "synthetic", "real+synthetic", "real+duplicated", "real+augmented")
     # Copies of each real image in real+duplicated and real+augmented; 0: as many in all as synthetic images.
     config.copies = 0

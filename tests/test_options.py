@@ -58,6 +58,15 @@ def test_the_arms_of_a_study_of_small_sets_count(config):
     options.check(config, settings | {"own.synthetic_arms": ""})
 
 
+def test_mixup_counts_where_the_real_images_alone_are_augmented(config):
+    config.classifier.augment.mixup = 0.2
+    settings = {"classifier.augment.mixup": ""}
+    with pytest.raises(ValueError, match=r"classifier\.augment\.mixup is set"):
+        options.check(config, settings)
+    config.classifier.arms += ("real+synthetic, real augmented",)
+    options.check(config, settings)
+
+
 def test_a_fold_without_folds_is_refused(config):
     with pytest.raises(
         ValueError, match=r"data\.fold is set, and data\.num_folds=0 does not read it"

@@ -54,6 +54,9 @@ def _unguided(config: ConfigDict) -> bool:
     return {config.sampling.guidance_scale, *config.sweep.guidance_scales} == {1.0}
 
 
+AUGMENTED = (", augmented", ", real augmented", ", selected", ", soft")
+"""Suffixes of arms that are augmented in the training, or whose ensemble is."""
+
 SWITCHES = (
     Switch(("augment.crop_ratio",), "augment.crop_scale", lambda c: c.augment.crop_scale == 1.0),
     Switch(
@@ -69,7 +72,7 @@ SWITCHES = (
     Switch(
         ("classifier.augment.mixup",),
         "classifier.arms",
-        lambda c: not classifiers.any_arm(c.classifier, ", augmented", ", selected", ", soft"),
+        lambda c: not classifiers.any_arm(c.classifier, *AUGMENTED),
     ),
     Switch(("classifier.augment.saturation",), "data.channels", lambda c: c.data.channels == 1),
     Switch(
