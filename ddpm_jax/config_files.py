@@ -7,13 +7,9 @@ import types
 
 from ml_collections import ConfigDict
 
-FOLDER = next(
-    folder
-    for parent in pathlib.Path(
-        __file__
-    ).parents  # an installed package has them, a checkout beside it
-    if (folder := parent / "configs").is_dir()
-)
+HERE = pathlib.Path(__file__).parent
+# In an installed package they lie beside this file, in a checkout beside the package.
+FOLDER = next(path for path in (HERE / "configs", HERE.parent / "configs") if path.is_dir())
 
 
 def load(path: str | pathlib.Path) -> ConfigDict:

@@ -192,10 +192,11 @@ def _batches(placement, batch_size, images, labels, seeds, augmented):
     """Batches of all seeds side by side on axis 1, each seed in its own order."""
     rows = devices.local_rows(placement, batch_size)
     orders = [order.indices(len(images), batch_size, seed) for seed in seeds]
+    augments = np.any(augmented)
     for number in itertools.count():
         at = np.stack([of_seed[number][rows] for of_seed in orders], axis=1)
         batch = {"image": images[at], "label": labels[at]}
-        if np.any(augmented):
+        if augments:
             batch["seed"] = np.broadcast_to(np.array(seeds, np.int32), at.shape)
         if isinstance(augmented, np.ndarray):
             batch["augmented"] = augmented[at]
