@@ -118,7 +118,7 @@ LONGEST_FIRST = (
 
 
 SLOW_SECONDS = 1800
-"""What a slow test may take, with the numbers of kills and of malformed files that CI asks for."""
+"""What a slow or long test may take, with the numbers of kills and of malformed files that CI asks for."""
 GRACE_SECONDS = 60
 """What a test that was interrupted may take until its process is ended."""
 
@@ -135,7 +135,8 @@ def pytest_collection_modifyitems(config, items):
         int(os.environ.get("DDPM_JAX_FUZZ", 0)) / 500,
     )
     for item in items:
-        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+        minutes = item.get_closest_marker("slow") or item.get_closest_marker("long")
+        if minutes and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS * max(1, *asked)))
 
 

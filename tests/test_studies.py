@@ -6,7 +6,6 @@ Datasets that have to be downloaded are TFDS's mocks; the networks are as deep a
 import contextlib
 import importlib
 import json
-import os
 import pathlib
 
 import jax
@@ -45,11 +44,12 @@ FEW = {
 }
 
 
-# One of each network; `DDPM_JAX_STUDIES=all` takes a few steps of all of them, which is half an hour.
-CHOSEN = ("system0_dog_cat", "system1_cifar10", "system4_digits_faithful")
-WANTED = [
-    path for path in PATHS if os.environ.get("DDPM_JAX_STUDIES") == "all" or path.stem in CHOSEN
+QUICKEST = "system4_digits_faithful"
+A_FEW_STEPS = [
+    pytest.param(path, marks=pytest.mark.slow if path.stem == QUICKEST else pytest.mark.long)
+    for path in PATHS
 ]
+"""All of them take half an hour."""
 
 
 def load(path):
@@ -83,9 +83,8 @@ def test_the_loss_and_the_sampler_of_a_config_at_its_real_size(path):
     assert made.shape == (2, *image_shape) and made.dtype == jnp.float32
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("compiled_quickly")
-@pytest.mark.parametrize("path", WANTED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", A_FEW_STEPS, ids=lambda path: path.stem)
 def test_a_few_steps_of_a_config(path, tmp_path):
     config = load(path)
     config.update_from_flattened_dict(FEW)

@@ -128,7 +128,7 @@ def test_a_plan_is_held_against_the_run_of_its_own_round():
     assert found["rounds"] == [list(pair) for pair in rounds]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_benchmark_measures_everything_and_says_what_is_not_there(tmp_path):
     # Found before an installed one; `benchmarks.recipe` imports it first.
     absent = "raise ImportError('none here', name='diffusers')"

@@ -110,7 +110,7 @@ def test_false_alarms_are_3_to_8_percent_at_every_size(record_property):
     assert all(agrees(*counts, 0.03, 0.08) for counts in found.values()), found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("shift", [0.1, 0.3, 1.0])
 def test_the_interval_of_different_distributions_covers_the_distance(shift, record_property):
     draw = np.random.default_rng(1)

@@ -50,7 +50,7 @@ def on_two_devices(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_four_devices_train_the_model_of_one(tmp_path):
     no_grid = "--config.training.sample_every=1000"
     one, four = (train(tmp_path / str(num), num, no_grid) for num in (1, 4))
@@ -124,7 +124,7 @@ def test_two_processes_go_through_the_chain_as_one_with_two_devices(on_two_devic
     assert not done[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_look_at_a_step_that_was_not_finite_as_one_does(tmp_path):
     flags = ("--config.optim.learning_rate=1e38", "--config.optim.clip_norm=0.0")
     flags += ("--config.optim.warmup_steps=0", "--config.optim.schedule=constant")

@@ -79,7 +79,7 @@ def seconds_until_it_ends(process):
     return time.monotonic() - begun
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_that_waits_for_a_stuck_one_longer_than_it_may_says_so_and_ends(start, tmp_path):
     fields = {"training.heartbeat_seconds": 1000, "training.stall_seconds": STALL}
     pair = start(tmp_path / "run", **fields)

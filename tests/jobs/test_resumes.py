@@ -8,7 +8,7 @@ import pytest
 from tiny_run import ROOT
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_resumes_end_in_the_same_bits_and_are_counted_on_where_they_were_stopped(tmp_path):
     def count_to(number):
         command = [sys.executable, "tests/jobs/resumes.py", str(tmp_path), f"--count={number}"]

@@ -105,6 +105,7 @@ def sums(workdir):
     return result["params_sha256"], result["ema_sha256"]
 
 
+@pytest.mark.long
 def test_a_training_that_is_stopped_and_then_killed_ends_in_the_same_bits(slurm, jobs, tmp_path):
     program = f'#!/bin/sh\ncd {shlex.quote(str(ROOT))} && exec {sys.executable} "$@"\n'
     folder = submit_dir(tmp_path / "from", program)

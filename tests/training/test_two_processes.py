@@ -55,7 +55,7 @@ def wait_for_step(process, step):
             return
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_pair_resumes_to_the_same_end_after_one_was_killed_or_asked_to_stop(
     tmp_path, record_property
 ):
