@@ -174,6 +174,9 @@ def get_config() -> ConfigDict:
     config.optim.clip_norm = 1.0
     # Decay per step of the averaged weights, at most (1 + step) / (10 + step) early in the training.
     config.optim.ema_decay = 0.999
+    # Further averages, each by its width relative to the training's length so far, in (0, 0.2886]: a wider
+    # one reaches further back (Karras et al. 2024). Each takes the memory of the parameters.
+    config.optim.averages = ()
 
     config.training = ConfigDict()
     # Images per step, over all devices and hosts.
@@ -211,6 +214,9 @@ def get_config() -> ConfigDict:
     config.sampling = ConfigDict()
     # The checkpoint to sample from: "newest", "best" (by validation loss) or a step, such as "5000".
     config.sampling.checkpoint = "newest"
+    # The weights to sample with: "ema", a width of `optim.averages`, such as "0.1", or "best" of these, by
+    # the validation loss at that checkpoint.
+    config.sampling.average = "ema"
     # "ancestral" (Ho et al. 2020), "ddim" (Song et al. 2021), "dpm_solver_pp_2m" and its stochastic
     # version "sde_dpm_solver_pp_2m" (Lu et al. 2022), "heun" and "edm_stochastic" (Karras et al. 2022; two
     # network calls per step; use spacing "karras"), or "iterative_x0".

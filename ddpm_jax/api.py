@@ -91,17 +91,20 @@ class Model:
         return found
 
 
-def load(workdir: str | os.PathLike[str], checkpoint: str | int = "newest") -> Model:
+def load(
+    workdir: str | os.PathLike[str], checkpoint: str | int = "newest", average: str | float = "ema"
+) -> Model:
     """The model that was trained in a work directory, with its averaged weights.
 
-    `checkpoint` is "newest", "best" (by validation loss) or a step. Raises FileNotFoundError if there is
-    no such checkpoint.
+    `checkpoint` is "newest", "best" (by validation loss) or a step. `average` is "ema", a width of
+    `optim.averages`, or "best" of these. Raises FileNotFoundError if there is no such checkpoint,
+    ValueError if it has no such average.
     """
     folder = pathlib.Path(workdir)
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"{folder} holds no run; wanted the --workdir of a training")
     config = ConfigDict(_with_tuples(rundir.read_json(folder / "config.json")["config"]))
-    config.sampling.checkpoint = str(checkpoint)
+    config.sampling.checkpoint, config.sampling.average = str(checkpoint), str(average)
     return Model(config, trained.load_model(config, rundir.checkpoints(folder)))
 
 

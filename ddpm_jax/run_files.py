@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ddpm_jax import rundir, view
-from ddpm_jax.models import trained
+from ddpm_jax.models import checkpoint_choice, trained
 from ddpm_jax.training import devices, retention
 
 SYNTHETIC, CHECKPOINT, GUIDE, FILE = "synthetic set", "checkpoint", "guide", "file "
@@ -88,11 +88,11 @@ class Files(NamedTuple):
         Raises FileNotFoundError if one is missing, and ValueError if one was made with other fields.
         """
         directory = rundir.checkpoints(self.workdir)
-        trained.chosen_step(self.config, directory)
+        checkpoint_choice.step(self.config, directory)
         self.claim()
         self._note(CHECKPOINT)
         if guided and self.config.sampling.autoguidance_scale != 1.0:
-            trained.bad_step(self.config, directory)
+            checkpoint_choice.bad_step(self.config, directory)
             self._note(BAD)
         if guided and self.config.sampling.classifier_scale:
             check_guide(self.config, self.workdir)
@@ -182,7 +182,7 @@ def digest_of(name: str, files: Files) -> str | None:
     checkpoints = rundir.checkpoints(files.workdir)
     try:
         if name == CHECKPOINT:
-            return _origin(checkpoints, trained.chosen_step(files.config, checkpoints))
+            return _origin(checkpoints, checkpoint_choice.step(files.config, checkpoints))
         if name == BAD:
             step = files.config.sampling.autoguidance_checkpoint
             return _origin(checkpoints, int(step)) if step.isdecimal() else None

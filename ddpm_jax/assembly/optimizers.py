@@ -4,7 +4,7 @@ import optax
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly.choice import Option, build
-from ddpm_jax.training import optim
+from ddpm_jax.training import optim, step
 
 RATES = {
     "constant": Option(lambda peak, warmup, num: optim.constant(peak, warmup_steps=warmup)),
@@ -28,6 +28,14 @@ def build_rate(config: ConfigDict, num_steps: int) -> optax.Schedule:
     """The learning rate of the step after `count` steps."""
     peak, warmup = config.learning_rate, config.warmup_steps
     return build("optim.schedule", config.schedule, RATES, config, peak, warmup, num_steps)
+
+
+def build_averages(config: ConfigDict) -> dict[str, step.Gain]:
+    """The averages of the weights besides the exponential one, by name: their width."""
+    averages = {f"{width:g}": optim.power_average(width) for width in config.averages}
+    if len(averages) < len(config.averages):
+        raise ValueError(f"optim.averages is {config.averages}, wanted different widths")
+    return averages
 
 
 def build_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:

@@ -102,6 +102,7 @@ def build_programs(
     net = networks.build_net(config, num_classes)
     loss_fn = objective.build_loss(config, net, table)
     past = objective.build_past(config, table.num_steps)
+    averages = optimizers.build_averages(config.optim)
     optimizer = optimizers.build_optimizer(config.optim, config.training.num_steps)
     shapes = batch_shapes(config)
     together = config.training.steps_per_call
@@ -110,7 +111,7 @@ def build_programs(
 
     def begin() -> states.TrainState:
         params = networks.init_net(net, config.data, choice.key_for(config.seed, "init"))
-        return states.create(params, optimizer, loss_fn, shapes, past)
+        return states.create(params, optimizer, loss_fn, shapes, past, tuple(averages))
 
     train_step = step.make_train_step(
         loss_fn,
@@ -121,6 +122,7 @@ def build_programs(
         skip_nonfinite=config.training.skip_nonfinite,
         axis_name=placement.axis_name,
         past=past,
+        averages=averages,
     )
     eval_step = step.make_eval_step(
         objective.build_validation_loss(config, net, table), axis_name=placement.axis_name

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from ddpm_jax import metrics, run_files, rundir, stages, view
 from ddpm_jax.assembly import choice, reproduction, training
 from ddpm_jax.data import source
-from ddpm_jax.models import in_training
+from ddpm_jax.models import checkpoint_choice, in_training
 from ddpm_jax.training import devices, fingerprint, loop, retention, signals
 from ddpm_jax.training import state as states
 
@@ -88,16 +88,23 @@ def take_steps(
     """
     wanted = config.training.num_steps
 
+    several: dict[int, dict[str, float]] = {}
+
     def validate(at: int, state: states.TrainState) -> None:
         if at not in losses and len(parts.splits.validation.labels):
-            losses[at] = in_training.validation_loss(config, parts, state)
-            files.writer.scalars(at, {"validation_loss": losses[at]})
+            several[at] = in_training.losses_of_averages(config, parts, state)
+            losses[at] = several[at]["ema"]
+            others = {f"validation_loss_{name}": several[at][name] for name in state.averages}
+            files.writer.scalars(at, {"validation_loss": losses[at]} | others)
 
     def save(at: int, state: states.TrainState) -> None:
         # Validate before the save: a run that is killed after the save does not come here again.
         if at == wanted:
             validate(at, state)
-        files.save(state, losses.get(at), made_from())
+        compared = (
+            {checkpoint_choice.LOSSES: several[at]} if state.averages and at in several else {}
+        )
+        files.save(state, losses.get(at), made_from() | compared)
 
     end = loop.run(
         parts.train_step,

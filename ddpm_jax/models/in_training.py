@@ -21,7 +21,7 @@ from ddpm_jax.data import division, order
 from ddpm_jax.models import trained
 from ddpm_jax.training import calls, checkpoints, devices, footprint, loop, signals, stall
 from ddpm_jax.training import state as states
-from ddpm_jax.types import Batch
+from ddpm_jax.types import Batch, Params
 from ddpm_jax.viz import pictures
 
 
@@ -95,8 +95,8 @@ def steps_in(placement: devices.Placement) -> Callable[[Batch], int]:
     return (lambda batch: 1) if placement.parallel == "pmap" else calls.num_steps
 
 
-def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) -> float:
-    """Loss of the averaged weights, on the same images and with the same noise each time."""
+def validation_loss(config: ConfigDict, parts: Parts, params: Params) -> float:
+    """Loss of some weights, on the same images and with the same noise each time."""
     held_out = parts.splits.validation
     num = min(config.training.eval_images, len(held_out.labels))
     # Equal batches, at most as large as in training, each a multiple of the number of devices.
@@ -116,7 +116,15 @@ def validation_loss(config: ConfigDict, parts: Parts, state: states.TrainState) 
         for batch in order.sequential(chosen, size)
     )
     key = choice.key_for(config.seed, "validation")
-    return loop.evaluate(parts.eval_step, state.ema_params, read, key)["loss"]
+    return loop.evaluate(parts.eval_step, params, read, key)["loss"]
+
+
+def losses_of_averages(
+    config: ConfigDict, parts: Parts, state: states.TrainState
+) -> dict[str, float]:
+    """Validation loss of each average, the exponential one first."""
+    averages = {"ema": state.ema_params} | state.averages
+    return {name: validation_loss(config, parts, params) for name, params in averages.items()}
 
 
 def watched(config: ConfigDict) -> AbstractContextManager[Callable[[], None]]:

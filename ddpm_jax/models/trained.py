@@ -16,6 +16,7 @@ from ddpm_jax.assembly.choice import key_for
 from ddpm_jax.assembly.datasets import image_shape
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import schedules
+from ddpm_jax.models import checkpoint_choice
 from ddpm_jax.training import checkpoints, compilation, devices, retention
 from ddpm_jax.types import Params, Pixels
 
@@ -30,7 +31,7 @@ class Model(NamedTuple):
 
     net: nn.Module
     weights: denoising.Weights
-    """The weights averaged over the training."""
+    """Averaged over the training."""
     table: schedules.Level
     class_names: tuple[str, ...]
     facts: Mapping[str, Any]
@@ -47,68 +48,17 @@ def knows_labels(net: nn.Module, num_classes: int) -> bool:
     return bool(net.num_classes) or num_classes == 1
 
 
-def chosen_step(config: ConfigDict, directory: pathlib.Path) -> int:
-    """The step of the checkpoint that `sampling.checkpoint` names.
-
-    Raises FileNotFoundError if there is no such checkpoint (yet).
-    """
-    sound, wanted = retention.sound(directory), config.sampling.checkpoint
-    if not sound:
-        raise FileNotFoundError(f"{directory} holds no checkpoint; run --mode=train first")
-    if wanted == "newest":
-        return max(sound)
-    if wanted == "best":
-        best = retention.best_step(directory)
-        if best is None:
-            raise FileNotFoundError(
-                f"sampling.checkpoint is 'best', and no checkpoint in {directory} has a validation "
-                "loss; set training.eval_every to a divisor of training.save_every"
-            )
-        return best
-    if not wanted.isdecimal():
-        raise ValueError(
-            f"sampling.checkpoint is {wanted!r}, wanted 'newest', 'best' or a step such as '5000'"
-        )
-    if int(wanted) not in sound:
-        raise FileNotFoundError(
-            f"{directory} holds no checkpoint of step {wanted}; there are {_listed(sound)}"
-        )
-    return int(wanted)
-
-
-def bad_step(config: ConfigDict, directory: pathlib.Path) -> int:
-    """The step of the checkpoint that `sampling.autoguidance_checkpoint` names.
-
-    Raises ValueError if it is no step, or the one that is sampled; FileNotFoundError if it is not there.
-    """
-    sound, wanted = retention.sound(directory), config.sampling.autoguidance_checkpoint
-    if not wanted.isdecimal() or int(wanted) == chosen_step(config, directory):
-        raise ValueError(
-            f"sampling.autoguidance_checkpoint is {wanted!r}, wanted the step of another checkpoint than "
-            f"the one that is sampled; there are {_listed(sound)}"
-        )
-    if int(wanted) not in sound:
-        raise FileNotFoundError(
-            f"{directory} holds no checkpoint of step {wanted} (sampling.autoguidance_checkpoint); there "
-            f"are {_listed(sound)}; a training with training.keep_every keeps more of them"
-        )
-    return int(wanted)
-
-
-def _listed(sound: Mapping[int, Any]) -> str:
-    return ", ".join(map(str, sorted(sound)))
-
-
 def load_model(config: ConfigDict, directory: pathlib.Path, *, guided: bool = True) -> Model:
-    """The averaged weights of the checkpoint that `sampling.checkpoint` names, on all devices.
+    """The weights that `sampling.average` and `sampling.checkpoint` name, on all devices.
 
     Also loads what guides the model, unless `guided` is false: the classifier that
     `sampling.classifier_scale` asks for, the earlier checkpoint that `sampling.autoguidance_scale` asks for.
     If the newest checkpoint is damaged, an older one takes its place; a named one is not replaced. Raises
     FileNotFoundError if there is no checkpoint of the model yet, or none of what guides it.
     """
-    step = chosen_step(config, directory)
-    class_names = tuple(retention.sound(directory)[step]["extra"].get("class_names", ()))
+    step = checkpoint_choice.step(config, directory)
+    facts = retention.sound(directory)[step]
+    class_names = tuple(facts["extra"].get("class_names", ()))
     if not class_names:
         raise ValueError(
             f"the checkpoints in {directory} name no classes; --mode=train makes some that do"
@@ -117,11 +67,12 @@ def load_model(config: ConfigDict, directory: pathlib.Path, *, guided: bool = Tr
     shapes = jax.eval_shape(lambda: networks.init_net(net, config.data, jax.random.key(0)))
     target = devices.abstract(devices.place(), shapes)
     named = None if config.sampling.checkpoint == "newest" else step
-    restored = checkpoints.restore_params(directory, target, step=named)
+    item = checkpoint_choice.average(config, facts)
+    restored = checkpoints.restore_params(directory, target, item=item, step=named)
     assert restored is not None  # there was one a moment ago, and the newest is never removed
     guide, bad = None, None
     if guided and denoising.autoguided(config):
-        earlier = bad_step(config, directory)
+        earlier = checkpoint_choice.bad_step(config, directory)
         worse = checkpoints.restore_params(directory, target, step=earlier)
         assert worse is not None  # with a step given, it returns or raises
         bad = worse.params

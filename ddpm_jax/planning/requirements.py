@@ -79,7 +79,7 @@ def training_memory(
     """Bytes on each device. A grid is drawn from the average while the rest of the state stays in memory."""
     kept = {
         "parameters": footprint.num_bytes(state.params),
-        "average": footprint.num_bytes(state.ema_params),
+        "average": footprint.num_bytes((state.ema_params, state.averages)),
         "optimizer": footprint.num_bytes(state.opt_state),
     }
     beside = footprint.num_bytes(state) - kept["average"]

@@ -81,14 +81,14 @@ def step_seconds(
 def evaluation_seconds(
     config: ConfigDict, parts: training.Parts, state: states.TrainState
 ) -> float:
-    """Seconds of one validation loss, extrapolated from one batch of it."""
+    """Seconds of one validation, extrapolated from one batch of it."""
     few, whole = config.copy_and_resolve_references(), _validation_images(config, parts)
     if not whole:
         return 0.0
     few.training.eval_images = min(whole, config.training.batch_size)
-    in_training.validation_loss(few, parts, state)  # compiles
+    in_training.validation_loss(few, parts, state.ema_params)  # compiles
     began = time.perf_counter()
-    in_training.validation_loss(few, parts, state)
+    in_training.losses_of_averages(few, parts, state)
     return (time.perf_counter() - began) * whole / few.training.eval_images
 
 

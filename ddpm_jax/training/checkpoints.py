@@ -1,8 +1,8 @@
 """Checkpoints that are complete or absent: Orbax's files with a manifest of checksums.
 
 A checkpoint is written as `STEP.saving`, its manifest last, and becomes `STEP` by one rename: a folder
-whose name is a number was complete once. `params`, `ema_params`, `rest` and the past of a loss that
-has one are separate Orbax items, so that inference reads only what it needs.
+whose name is a number was complete once. `params`, `ema_params`, each further average, `rest` and the past
+of a loss that has one are separate Orbax items, so that inference reads only what it needs.
 """
 
 import contextlib
@@ -26,6 +26,11 @@ from ddpm_jax.types import Params
 log = logging.getLogger(__name__)
 PAST = "memory"
 """The item of a loss's past, under the name used in the files of earlier versions."""
+
+
+def average_item(name: str) -> str:
+    """The item of a further average."""
+    return f"average_{name}"
 
 
 class NoGoodCheckpoint(OSError):
@@ -122,7 +127,8 @@ def restore(directory: str | os.PathLike[str], target: TrainState) -> Restored |
     items, facts = found
     past = {"past": items[PAST]} if PAST in items else {}
     weights = {name: items[name] for name in ("params", "ema_params")}
-    return Restored(target.replace(**weights, **past, **items["rest"]), facts)
+    averages = {name: items[average_item(name)] for name in target.averages}
+    return Restored(target.replace(**weights, averages=averages, **past, **items["rest"]), facts)
 
 
 def restore_params(
@@ -132,11 +138,11 @@ def restore_params(
     item: str = "ema_params",
     step: int | None = None,
 ) -> RestoredParams | None:
-    """Restore one item, `ema_params` for inference; safe while a trainer keeps saving.
+    """Restore one item, for inference `ema_params` or an `average_item`; safe while a trainer keeps saving.
 
     If a `step` is given and damaged, no older one replaces it: raises `Damaged`.
     """
-    if item not in ("ema_params", "params", PAST):
+    if item not in ("ema_params", "params", PAST) and not item.startswith(average_item("")):
         raise ValueError(f"item {item!r} is not known; there are 'ema_params', 'params', {PAST!r}")
     folder = pathlib.Path(directory).absolute()
     if step is None:
@@ -156,16 +162,21 @@ def restore_params(
 def _items(state: TrainState) -> dict[str, Any]:
     # Orbax cannot store an item without arrays.
     past = {PAST: state.past} if jax.tree.leaves(state.past) else {}
-    return past | {
-        "params": state.params,
-        "ema_params": state.ema_params,
-        "rest": {
-            "step": state.step,
-            "opt_state": state.opt_state,
-            "totals": state.totals,
-            "nonfinite_step": state.nonfinite_step,
-        },
-    }
+    averages = {average_item(name): average for name, average in state.averages.items()}
+    return (
+        past
+        | averages
+        | {
+            "params": state.params,
+            "ema_params": state.ema_params,
+            "rest": {
+                "step": state.step,
+                "opt_state": state.opt_state,
+                "totals": state.totals,
+                "nonfinite_step": state.nonfinite_step,
+            },
+        }
+    )
 
 
 def _newest_good(

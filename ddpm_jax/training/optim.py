@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
@@ -94,6 +95,30 @@ def ema_decay(decay: float, *, warmup: bool = True) -> Callable[[Int[Array, ""]]
         return jnp.minimum(decay, young) if warmup else jnp.full((), decay)
 
     return at
+
+
+WIDEST = 12**-0.5
+"""The relative width of the plain mean."""
+
+
+def power_average(width: float) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
+    """The share of the newest parameters in an average whose weights grow as step^gamma.
+
+    `width` is the standard deviation of the weights, relative to the length of the training, so that
+    the average keeps pace with it: in (0, 12^-0.5], where gamma is 0 or more (Karras et al. 2024, "Analyzing
+    and improving the training dynamics of diffusion models", section 3.1: sigma_rel).
+    """
+    if not 0.0 < width <= WIDEST:
+        raise ValueError(f"the width {width} of an average must lie in 0 < width <= {WIDEST:.4f}")
+    # sigma_rel^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)), solved for gamma.
+    squared = width**-2
+    gamma = np.roots([1.0, 7.0, 16.0 - squared, 12.0 - squared]).real.max()
+
+    def gain(step: Int[Array, ""]) -> Float[Array, ""]:
+        # 1 - (1 - 1 / t)^(gamma + 1) at t = step + 1, without the cancellation of late steps.
+        return -jnp.expm1((gamma + 1.0) * jnp.log1p(-1.0 / (step + 1.0)))
+
+    return gain
 
 
 def _clipped(

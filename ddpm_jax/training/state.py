@@ -1,6 +1,6 @@
 """All that a training run carries from step to step, and so all that a checkpoint holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -46,11 +46,12 @@ class Totals(flax.struct.PyTreeNode):
 
 class TrainState(flax.struct.PyTreeNode):
     """`nonfinite_step` is -1 or the first step whose loss or gradient was not finite; from then on
-    the state stays as it was before that step."""
+    the state stays as it was before that step. `averages` are further averages of the parameters, by name."""
 
     step: Any
     params: Params
     ema_params: Params
+    averages: dict[str, Params]
     opt_state: optax.OptState
     totals: Totals
     nonfinite_step: Any
@@ -63,8 +64,12 @@ def create(
     loss_fn: LossFn,
     batch: Any,
     past: Past | None = None,
+    averages: Sequence[str] = (),
 ) -> TrainState:
-    """The state before the first step. Only the shapes of `batch` are read: the loss is not run."""
+    """The state before the first step. Only the shapes of `batch` are read: the loss is not run.
+
+    `averages` names those that the step keeps besides the exponential one.
+    """
     kept = past.start if past else ()
     bound = with_past(loss_fn, kept, jnp.zeros((), jnp.int32))
     _, metrics = jax.eval_shape(bound, params, batch, jax.random.key(0))
@@ -76,11 +81,14 @@ def create(
     @jax.jit  # one program, where each array would be one of its own
     def begin(params: Params, kept: Any) -> TrainState:
         # Copies, because the step donates its state: two leaves must not share a buffer.
-        params, ema_params = (jax.tree.map(jnp.array, params) for _ in range(2))
+        params, ema_params, *others = (
+            jax.tree.map(jnp.array, params) for _ in range(2 + len(averages))
+        )
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
             ema_params=ema_params,
+            averages=dict(zip(averages, others, strict=True)),
             opt_state=optimizer.init(params),
             totals=Totals(
                 count=jnp.zeros(()),

@@ -1,7 +1,8 @@
 """The training step: a pure function of state, batch and key, from any loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -15,6 +16,8 @@ from ddpm_jax.types import Batch, LossFn, Params, Scalars
 TrainStep = Callable[[TrainState, Batch, Key[Array, ""]], TrainState]
 EvalStep = Callable[[Params, Batch, Key[Array, ""]], Scalars]
 EmaDecay = Callable[[Int[Array, ""]], Float[Array, ""]]
+Gain = Callable[[Int[Array, ""]], Float[Array, ""]]
+"""The weight of the newest parameters in an average, from the number of steps before this one."""
 Move = Callable[[TrainState], TrainState]
 
 
@@ -28,6 +31,7 @@ def make_train_step(
     skip_nonfinite: bool = False,
     axis_name: str | None = None,
     past: Past | None = None,
+    averages: Mapping[str, Gain] = MappingProxyType({}),
 ) -> TrainStep:
     """`step(state, batch, key) -> state`, still to be compiled (`compilation.compile_step`).
 
@@ -35,7 +39,8 @@ def make_train_step(
     `accumulate` splits the batch into that many parts, whose gradients are averaged; `unroll`
     writes them out one after another, which XLA:CPU needs: there a convolution's gradient is 15 to
     90 times slower inside a loop. `skip_nonfinite` skips a step that is not finite and counts it,
-    instead of freezing the state for the loop to stop. `axis_name` is for `pmap` only.
+    instead of freezing the state for the loop to stop. `axis_name` is for `pmap` only. `averages` are
+    those that the state has been created with.
     """
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> TrainState:
@@ -54,9 +59,11 @@ def make_train_step(
             return state.replace(
                 step=state.step + 1,
                 params=params,
-                ema_params=jax.tree.map(
-                    lambda ema, new: ema + (1.0 - decay) * (new - ema), state.ema_params, params
-                ),
+                ema_params=_moved_by(1.0 - decay, state.ema_params, params),
+                averages={
+                    name: _moved_by(gain(state.step), state.averages[name], params)
+                    for name, gain in averages.items()
+                },
                 opt_state=opt_state,
                 totals=add_to_totals(state.totals, metrics),
                 past=past.update(state.past, seen) if past else state.past,
@@ -68,6 +75,10 @@ def make_train_step(
         return _choose(finite & (state.nonfinite_step < 0), moved, _frozen, state)
 
     return step
+
+
+def _moved_by(share: Float[Array, ""], average: Params, new: Params) -> Params:
+    return jax.tree.map(lambda old, value: old + share * (value - old), average, new)
 
 
 def make_eval_step(loss_fn: LossFn, *, axis_name: str | None = None) -> EvalStep:
