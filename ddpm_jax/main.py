@@ -13,8 +13,10 @@ what is done saved (run the same command to resume).
 
 import importlib
 import pathlib
+import sys
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from ddpm_jax import command_line, rundir
 from ddpm_jax.training import signals
@@ -46,6 +48,11 @@ PROCESS_ID = flags.DEFINE_integer(
 RUNS = flags.DEFINE_list(
     "runs", [], "With --mode=compare: finished work directories to put side by side, A,B,C."
 )
+FROM = flags.DEFINE_string(
+    "from",
+    None,
+    "With --mode=import: a directory in diffusers' format, whose weights become a run.",
+)
 flags.adopt_module_key_flags(command_line)
 flags.mark_flag_as_required("config")
 
@@ -55,6 +62,8 @@ def main() -> int:
         raise ValueError(f"--mode={MODE.value} is now called --mode={RENAMED[MODE.value]}")
     if RUNS.value:
         return compare_runs(command_line.workdir())
+    if FROM.value or MODE.value == "import":
+        return import_weights(command_line.config(), command_line.workdir())
     with signals.leaving():
         run_modes()
     return 0
@@ -86,7 +95,7 @@ def run_modes() -> None:
     measures = MODE.value in ("all", "plan", "train")
     config = budget.apply(config, workdir, command_line.named(), measures=measures)
     for mode in modes:
-        job = importlib.import_module(f"ddpm_jax.jobs.{mode}")
+        job = importlib.import_module(f"ddpm_jax.jobs.{rundir.MODULES.get(mode, mode)}")
         try:
             job.run(config, workdir)
         except rundir.Inapplicable as why:
@@ -124,9 +133,21 @@ def compare_runs(workdir: pathlib.Path) -> int:
     return 0
 
 
+def import_weights(config: ConfigDict, workdir: pathlib.Path) -> int:
+    if MODE.value != "import" or not FROM.value:
+        raise ValueError(
+            f"--mode={MODE.value}, --from={FROM.value}; wanted --mode=import and --from=DIRECTORY, or neither"
+        )
+    from ddpm_jax.jobs import import_weights as job
+
+    job.run(config, workdir, pathlib.Path(FROM.value))
+    return 0
+
+
 def program() -> None:
     """What the console script runs."""
-    command_line.run(main)
+    # Imported weights bring their own config.
+    command_line.run(main, "default" if "--mode=import" in sys.argv else None)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,12 @@ OTHERS = (
     "sweep",
     "train_guide",
     "replay",
+    "import",
+    "export_weights",
 )
 """The other modes."""
+MODULES = {"import": "import_weights"}
+"""Modes whose module in `jobs/` has another name."""
 VERSIONS_OF = ("ddpm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
 
 
