@@ -16,7 +16,6 @@ import pathlib
 import sys
 
 from absl import flags
-from ml_collections import ConfigDict
 
 from ddpm_jax import command_line, rundir
 from ddpm_jax.training import signals
@@ -63,7 +62,7 @@ def main() -> int:
     if RUNS.value:
         return compare_runs(command_line.workdir())
     if FROM.value or MODE.value == "import":
-        return import_weights(command_line.config(), command_line.workdir())
+        return import_weights()
     with signals.leaving():
         run_modes()
     return 0
@@ -133,14 +132,14 @@ def compare_runs(workdir: pathlib.Path) -> int:
     return 0
 
 
-def import_weights(config: ConfigDict, workdir: pathlib.Path) -> int:
+def import_weights() -> int:
     if MODE.value != "import" or not FROM.value:
         raise ValueError(
             f"--mode={MODE.value}, --from={FROM.value}; wanted --mode=import and --from=DIRECTORY, or neither"
         )
     from ddpm_jax.jobs import import_weights as job
 
-    job.run(config, workdir, pathlib.Path(FROM.value))
+    job.run(command_line.config(), command_line.workdir(), pathlib.Path(FROM.value))
     return 0
 
 

@@ -30,7 +30,18 @@ ALLOWED = {
     "run_files": {"view", "rundir", "models", "training"},
     "view": set(),
     "small_runs": {"stages", "run_files", "rundir", "view", "measuring", "training"},
-    "jobs": {"small_runs", "stages", "run_files", "view", "rundir", "metrics", "progress"}
+    "interop": {"assembly", "diffusion", "evaluation", "rundir", "whole_file"},
+    "jobs": {
+        "config_files",
+        "interop",
+        "small_runs",
+        "stages",
+        "run_files",
+        "view",
+        "rundir",
+        "metrics",
+        "progress",
+    }
     | ROOMS
     | ISLANDS
     | GROUND,
@@ -62,6 +73,7 @@ ONLY_IN = {
         "view.py",
         "jobs/",
         "assembly/",
+        "interop/",
         "models/",
         "planning/",
     ),

@@ -23,6 +23,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     """
     files.claim()
     workdir = files.workdir
+    checkpoint_choice.refuse_imported(workdir)
     files.resume_from(rundir.checkpoints(workdir))
     training.check_kept(view.unseen(config))
     parts = training.build_parts(config)

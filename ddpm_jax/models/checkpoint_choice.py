@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ddpm_jax import rundir
 from ddpm_jax.training import checkpoints, retention
 
 LOSSES = "validation_losses"
@@ -91,3 +92,13 @@ def averages(facts: Mapping[str, Any]) -> dict[str, str]:
     prefix = checkpoints.average_item("")
     others = [item for item in facts["arrays"] if item.startswith(prefix)]
     return {"ema": "ema_params"} | {item.removeprefix(prefix): item for item in sorted(others)}
+
+
+def refuse_imported(workdir: pathlib.Path) -> None:
+    """Raises `rundir.Inapplicable` if the run in `workdir` has been made by --mode=import."""
+    for facts in retention.sound(rundir.checkpoints(workdir)).values():
+        if source := facts["extra"].get("imported_from"):
+            raise rundir.Inapplicable(
+                f"{workdir} holds weights imported from {source}; to train them further, give another "
+                f"--workdir and --config.training.start_from={workdir}"
+            )

@@ -1,0 +1,65 @@
+"""--mode=export_weights and --mode=import on a run: what leaves comes back."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from tiny_run import ROOT, environment
+
+import ddpm_jax
+from configs import default
+from ddpm_jax import rundir
+from ddpm_jax.jobs import export_weights, import_weights, train
+
+
+@pytest.fixture
+def exported(config, model):
+    """The work directory of a tiny run on digits, with its weights in diffusers' format."""
+    export_weights.run(config, model)
+    return model
+
+
+def test_a_run_that_is_exported_and_imported_draws_the_same_images(exported, tmp_path):
+    folder = exported / "diffusers"
+    assert json.loads((folder / "unet/config.json").read_text())["num_class_embeds"] == 11
+    assert "Label 10 is the null class" in (folder / "README.md").read_text()
+    import_weights.run(default.get_config(), tmp_path / "imported", folder)
+    before, after = ddpm_jax.load(exported), ddpm_jax.load(tmp_path / "imported")
+    assert after.class_names == before.class_names
+    ours, back = (jax.tree.leaves(m._model.weights.net) for m in (before, after))
+    assert max(np.abs(a - b).max() for a, b in zip(ours, back, strict=True)) < 1e-6
+    after.config.sampling.update(before.config.sampling)
+    one, other = (m.sample([3, 1], steps=3, guidance=2.0) for m in (before, after))
+    assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
+
+
+def test_an_exported_folder_that_is_unchanged_is_not_made_again(config, exported, capsys):
+    export_weights.run(config, exported)
+    assert "[export_weights] up to date" in capsys.readouterr().out
+
+
+def run(*flags):
+    words = [sys.executable, "-m", "ddpm_jax.main", *flags]
+    done = subprocess.run(words, env=environment(1), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_imported_weights_are_used_by_the_documented_commands(exported, tmp_path):
+    workdir = tmp_path / "imported"
+    run("--mode=import", f"--from={exported / 'diffusers'}", f"--workdir={workdir}")
+    where = [f"--config={workdir / 'config.py'}", f"--workdir={workdir}"]
+    few = ["--config.export.num_images=20", "--config.sampling.num_steps=2"]
+    run("--mode=export", *where, *few)
+    assert np.load(rundir.synthetic(workdir))["image"].shape == (20, 8, 8, 1)
+
+
+def test_imported_weights_are_not_trained_in_their_own_folder(exported, tmp_path):
+    import_weights.run(default.get_config(), tmp_path / "imported", exported / "diffusers")
+    config = ddpm_jax.load(tmp_path / "imported").config
+    with pytest.raises(rundir.Inapplicable, match=r"imported from diffusers; .*start_from="):
+        train.run(config, tmp_path / "imported")
+    with pytest.raises(ValueError, match="holds a run already; give another --workdir"):
+        import_weights.run(default.get_config(), tmp_path / "imported", exported / "diffusers")
