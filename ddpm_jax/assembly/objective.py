@@ -98,8 +98,8 @@ def build_past(config: ConfigDict, num_steps: int) -> state.Past | None:
         "moments": partial(timesteps.remember, num=size),
     }
 
-    def remember(past: Kept, seen: Kept) -> dict[str, Any]:
-        return {name: update[name](past[name], seen[name]) for name in past}
+    def remember(past: Kept, seen: Kept | None) -> dict[str, Any]:
+        return {name: update[name](past[name], (seen or {})[name]) for name in past}
 
     # It keeps nothing, and needs to know how far the training is.
     needs_step = config.loss.kind == "consistency"
