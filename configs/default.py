@@ -141,9 +141,14 @@ def get_config() -> ConfigDict:
     # "mse", "squared_norm" (the sum over an image), "l1", "huber", "combined" (MSE, L1 and cosine),
     # "scheduled" (MSE giving way to L1), or, with a learned variance, "hybrid" or "variational"
     # (Nichol & Dhariwal 2021). To sample with that variance: "ancestral" with `variance="learned"`.
+    # "consistency" tunes a trained model (`training.start_from`) for the solver of that name.
     config.loss.kind = "mse"
     config.loss.huber_delta = 1.0
     config.loss.combined_weights = (0.7, 0.15, 0.15)
+    # Stages of consistency tuning; each halves the gap between the two levels (Geng et al. 2024).
+    config.loss.consistency_stages = 8
+    # The c of its pseudo-Huber distance sqrt(mean square + c^2) - c; 0: the mean square.
+    config.loss.consistency_offset = 0.03
     # Weight by noise level: "none", "snr", "truncated_snr", "min_snr" or "p2".
     config.loss.weight = "none"
     config.loss.min_snr_gamma = 5.0
@@ -183,6 +188,9 @@ def get_config() -> ConfigDict:
     config.training.batch_size = 128
     # Steps of the optimizer.
     config.training.num_steps = 1000
+    # Work directory of another run with the same network, whose averaged weights (the newest checkpoint's)
+    # are the first weights of this one; empty: random ones.
+    config.training.start_from = ""
     # Micro-batches that a batch is split into, to fit into memory.
     config.training.accumulate = 1
     # Steps per call of the compiled program (fewer if a line of metrics or a checkpoint is due before).
@@ -219,7 +227,8 @@ def get_config() -> ConfigDict:
     config.sampling.average = "ema"
     # "ancestral" (Ho et al. 2020), "ddim" (Song et al. 2021), "dpm_solver_pp_2m" and its stochastic
     # version "sde_dpm_solver_pp_2m" (Lu et al. 2022), "heun" and "edm_stochastic" (Karras et al. 2022; two
-    # network calls per step; use spacing "karras"), or "iterative_x0".
+    # network calls per step; use spacing "karras"), "consistency" (Song et al. 2023; one to four steps of a
+    # network trained with that loss), or "iterative_x0".
     config.sampling.solver = "ddim"
     # Steps of the solver, at most `schedule.num_steps`, and how they are spaced over 0..T: "uniform",
     # "quadratic", "karras" or "log_snr".

@@ -98,6 +98,30 @@ def test_the_scheduled_loss_goes_by_the_running_ratio_and_keeps_it(config, loss)
     assert scaled == pytest.approx(0.65 * mse + 0.35 * ratio * l1, rel=1e-5)
 
 
+def test_the_consistency_loss_follows_the_progress_of_the_training(config, loss):
+    """A network of zeros says alpha x_t. At the end, each gap of this short table is a row."""
+    config.loss.kind, config.loss.prediction, config.loss.consistency_offset = "consistency", "v", 0
+    past = objective.build_past(config, 100)
+    assert past.start == {} == past.update({}, None)
+    end = loss(step=jnp.int32(config.training.num_steps))
+    assert end == loss() and loss(step=jnp.int32(0)) != end
+    config.schedule.num_steps, config.schedule.name = 1, "linear"
+    config.schedule.beta_start = 0.1
+    # By hand: the target is x0, the estimate is 0.9 x0 + 0.3 eps, and sigma / alpha is 1 / 3.
+    config.loss.kind, config.loss.prediction = "mse", "x0"
+    mean_square = loss()
+    config.loss.kind, config.loss.prediction = "consistency", "v"
+    assert loss() == pytest.approx(3 * (0.01 * mean_square + 0.09), rel=0.05)
+
+
+@pytest.mark.parametrize(("field", "value"), [("weight", "snr"), ("prediction", "eps")])
+def test_the_consistency_loss_refuses_what_does_not_go_with_it(config, loss, field, value):
+    config.loss.kind, config.loss.prediction = "consistency", "v"
+    config.loss[field] = value
+    with pytest.raises(ValueError, match=f"'consistency', .*{field} '{value}'.*; wanted"):
+        loss()
+
+
 def test_levels_of_a_larger_loss_are_sampled_more_often_and_count_less(config, loss):
     """A network of zeros misses all of x0 at every level, so the losses are as their weights."""
     config.loss.prediction = "x0"

@@ -143,6 +143,7 @@ SOLVERS = {
     "sde_dpm_solver_pp_2m": Option(lambda table: solvers.dpm_solver_pp_2m(stochastic=True)),
     "heun": Option(lambda table: solvers.heun()),
     "edm_stochastic": Option(solvers.edm_stochastic, ("churn",)),
+    "consistency": Option(lambda table: solvers.consistency()),
     "iterative_x0": Option(
         lambda table, noise, above: solvers.iterative_x0(noise, above * table.num_steps),
         ("iterative_noise", "iterative_above"),

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from ddpm_jax import pixels
 from ddpm_jax.assembly.augmentation import build_told
 from ddpm_jax.assembly.choice import Option, build
+from ddpm_jax.assembly.consistency import build_consistency
 from ddpm_jax.assembly.networks import build_predict, build_reader, learns_variance
 from ddpm_jax.diffusion import edm, losses, predictions, process, schedules, timesteps, weights
 from ddpm_jax.training import state
@@ -97,10 +98,12 @@ def build_past(config: ConfigDict, num_steps: int) -> state.Past | None:
         "moments": partial(timesteps.remember, num=size),
     }
 
-    def remember(past: Kept, seen: Kept) -> dict[str, Any]:
-        return {name: update[name](past[name], seen[name]) for name in past}
+    def remember(past: Kept, seen: Kept | None) -> dict[str, Any]:
+        return {name: update[name](past[name], (seen or {})[name]) for name in past}
 
-    return state.Past(start, remember) if start else None
+    # It keeps nothing, and needs to know how far the training is.
+    needs_step = config.loss.kind == "consistency"
+    return state.Past(start, remember) if start or needs_step else None
 
 
 def build_validation_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:
@@ -171,6 +174,8 @@ def build_comparison(config: ConfigDict, table: schedules.Level) -> Compare:
             )
         return partial(_own_loss, config, table.num_steps)
 
+    if config.loss.kind == "consistency":
+        return build("loss.kind", config.loss.kind, KINDS, config.loss, config.loss, table)
     distance = build_distance(config.loss)
 
     def compare(predict, x0, levels, eps, done, past):
@@ -210,10 +215,11 @@ KINDS = {
     "l1": Option(lambda: losses.l1),
     "huber": Option(lambda delta: partial(losses.huber, delta=delta), ("huber_delta",)),
     "combined": Option(_combined, ("combined_weights",)),
-    # These three are more than a distance: see `build_comparison`.
+    # The other four are more than a distance: see `build_comparison`.
     "scheduled": Option(lambda: None),
     "hybrid": Option(lambda: None),
     "variational": Option(lambda: None),
+    "consistency": Option(build_consistency, ("consistency_stages", "consistency_offset")),
 }
 
 

@@ -194,6 +194,19 @@ def dpm_solver_pp_2m(stochastic: bool = False) -> Solver:
     return Solver(init, step)
 
 
+def consistency() -> Solver:
+    """The estimated image, noised again to the next level (Song et al. 2023, alg. 1).
+
+    For a network trained with the loss of `consistency.py`, in one to four steps.
+    """
+
+    def step(denoise, carry, x, now, nxt, keys):
+        x0 = denoise(x, now).x0
+        return nxt.alpha * x0 + nxt.sigma * process.gaussian(keys, x.shape[1:]), carry
+
+    return Solver(_no_carry, step)
+
+
 def iterative_x0(noise: float = 0.05, above_t: float = 7.0) -> Solver:
     """x becomes the estimate of x0 itself, with a little noise after steps from t > above_t.
 

@@ -39,7 +39,9 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     def made_from() -> dict[str, Any]:
         return facts | {"reads": files.notes.fields}
 
-    begin, losses = in_training.restore(parts, rundir.checkpoints(workdir), facts)
+    begin, losses = in_training.restore(
+        config, parts, rundir.checkpoints(workdir), facts, files.read
+    )
     first, wanted = int(begin.step), config.training.num_steps
     print(in_training.describe(config, parts, first), flush=True)
     parts = in_training.compiled(view.unseen(config), parts, begin)

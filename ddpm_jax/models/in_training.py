@@ -18,7 +18,7 @@ from ddpm_jax import metrics, progress, rundir, units
 from ddpm_jax.assembly import choice, denoising, optimizers, training
 from ddpm_jax.assembly.training import Parts
 from ddpm_jax.data import division, order
-from ddpm_jax.models import trained
+from ddpm_jax.models import starting_weights, trained
 from ddpm_jax.training import calls, checkpoints, devices, footprint, loop, signals, stall
 from ddpm_jax.training import state as states
 from ddpm_jax.types import Batch, Params
@@ -56,16 +56,21 @@ def opened(config: ConfigDict, workdir: pathlib.Path, first: int) -> Iterator[Op
 
 
 def restore(
-    parts: Parts, directory: pathlib.Path, facts: Mapping[str, Any]
+    config: ConfigDict,
+    parts: Parts,
+    directory: pathlib.Path,
+    facts: Mapping[str, Any],
+    read: Callable[[str], str],
 ) -> tuple[states.TrainState, dict[int, float]]:
     """The state to start from, and the validation loss there, if it is known.
 
-    Raises ValueError if the images are not those that the checkpoint was trained on.
+    A run without a checkpoint begins as `starting_weights.begin` says, which may `read` another run. Raises
+    ValueError if the images are not those that the checkpoint was trained on.
     """
     target = devices.abstract(parts.placement, parts.state)
     restored = checkpoints.restore(directory, target)
     if restored is None:
-        return parts.state, {}
+        return starting_weights.begin(config, parts, read), {}
     before = restored.facts["extra"].get("data_sha256")
     if before != facts["data_sha256"]:
         raise ValueError(

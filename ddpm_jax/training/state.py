@@ -25,7 +25,7 @@ SEEN = "seen"
 
 class Past(NamedTuple):
     """What a loss keeps of earlier steps. The loss gets two more arguments: `past=`, and `step=`, the
-    number of steps before this one.
+    number of steps before this one. An empty dict is for a loss that needs only the latter.
 
     update: `update(past, seen) -> past` after each step that is taken, where `seen` is what the
     loss returned as `metrics["seen"]`: a pytree, averaged over parts and devices like the metrics.
@@ -104,8 +104,8 @@ def create(
 
 
 def with_past(loss_fn: Callable[..., Any], past: Any, step: Any) -> LossFn:
-    """The loss with its past and the step bound; one without a past is left as it is."""
-    return partial(loss_fn, past=past, step=step) if jax.tree.leaves(past) else loss_fn
+    """The loss with its past and the step bound; one without a past, which is (), is left as it is."""
+    return loss_fn if past == () else partial(loss_fn, past=past, step=step)
 
 
 def take_totals(state: TrainState) -> tuple[Totals, TrainState]:
