@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import datasets, denoising
@@ -104,7 +104,7 @@ class Model:
         self,
         first: tuple[Pixels, Labels],
         second: tuple[UInt8[np.ndarray, "M H W C"], Int[np.ndarray, "M"] | list[int]],
-        weights: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0),
+        weights: Sequence[float] | Float[np.ndarray, "weights"] = (0.0, 0.25, 0.5, 0.75, 1.0),
         start: float = 0.5,
         *,
         seed: int | None = None,
