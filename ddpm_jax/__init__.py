@@ -5,10 +5,10 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ddpm_jax.api import Model, load, train, worth
+    from ddpm_jax.api import Model, grid, load, train, worth
     from ddpm_jax.config_files import get_config
 
-__all__ = ["Model", "__version__", "get_config", "load", "train", "worth"]
+__all__ = ["Model", "__version__", "get_config", "grid", "load", "train", "worth"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,94 +1,26 @@
-"""The program in Python, NumPy in and out: train, load, draw, and what images are worth."""
+"""The program in Python, NumPy in and out: train, load, what images are worth, and pictures of images."""
 
 import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int, UInt8
 from ml_collections import ConfigDict
+from PIL import Image
 
 from ddpm_jax import config_files, rundir
-from ddpm_jax.assembly import classifiers, denoising
+from ddpm_jax.assembly import classifiers
 from ddpm_jax.data import npz, source
-from ddpm_jax.diffusion import predictions
 from ddpm_jax.jobs import classify
 from ddpm_jax.jobs import train as training
-from ddpm_jax.measuring import labelled, outcomes
+from ddpm_jax.measuring import outcomes
 from ddpm_jax.measuring.labelled import Labelled
+from ddpm_jax.model import Labels, Model
 from ddpm_jax.models import trained
 from ddpm_jax.types import Pixels
-
-Labels = Int[np.ndarray, "N"] | list[int]
-
-
-class Model:
-    """A trained model. `class_names[label]` is what a label means."""
-
-    def __init__(self, config: ConfigDict, model: trained.Model) -> None:
-        self.config = config
-        """That of the run; a change of its `sampling` section changes what is drawn."""
-        self.class_names = model.class_names
-        self.step: int = model.facts["step"]
-        """The checkpoint's."""
-        self._model = model
-
-    def sample(
-        self,
-        labels: Labels,
-        *,
-        seed: int | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        solver: str | None = None,
-        first: int = 0,
-    ) -> Pixels:
-        """Draw one image for each label. Image i is image `first + i` of `--mode=export` with this seed
-        and `export.start=1`.
-
-        What is None is as in the run's config: `seed`, `sampling.num_steps`, `sampling.guidance_scale` and
-        `sampling.solver`. Raises ValueError if a label is none of the model's classes.
-        """
-        config = self._with(num_steps=steps, guidance_scale=guidance, solver=solver, seed=seed)
-        model = self._model
-        draw = trained.build_draw(config, model.net, model.table, "export")
-        return np.concatenate(list(draw(model.weights, self._checked(labels), first)))
-
-    def denoiser(self, labels: Labels) -> predictions.Denoiser:
-        """`denoise(xt, level) -> (x0, eps, ...)` for images of these labels, guided as the config says.
-
-        It goes with everything in `ddpm_jax.diffusion`; `levels` has the noise levels.
-        """
-        checked = jnp.asarray(self._checked(labels), jnp.int32)
-        return denoising.build_denoiser(self.config, self._model.net, self._model.weights, checked)
-
-    @property
-    def levels(self) -> Any:
-        """The levels that the sampler walks, noisiest first: a `schedules.Level`."""
-        return denoising.build_steps(self.config.sampling, self._model.table)
-
-    def _with(self, *, seed: int | None, **sampling: Any) -> ConfigDict:
-        config = self.config.copy_and_resolve_references()
-        config.seed = config.seed if seed is None else seed
-        config.sampling.update(
-            {name: value for name, value in sampling.items() if value is not None}
-        )
-        return config
-
-    def _checked(self, labels: Labels) -> Int[np.ndarray, "N"]:
-        found = np.asarray(labels)
-        if found.ndim != 1 or not len(found) or not np.issubdtype(found.dtype, np.integer):
-            raise ValueError(
-                f"labels are {found.dtype} of shape {found.shape}; wanted integers [N], at least one"
-            )
-        if found.min() < 0 or found.max() >= len(self.class_names):
-            raise ValueError(
-                f"labels are from {found.min()} to {found.max()}; wanted 0 to {len(self.class_names) - 1}, "
-                f"the classes {', '.join(self.class_names)}"
-            )
-        return found
+from ddpm_jax.viz import pictures
 
 
 def load(
@@ -167,15 +99,28 @@ def worth(
     )
     sets = classify.build_arms(config, first, made, trainer, num_classes)
     found: dict[str, list[dict[str, Any]]] = {}
-    for arm, of in sets.items():
-        found[arm] = [
-            outcome
-            for seeds in classify.seed_groups(config.classifier)
-            for outcome in labelled.measure(
-                trainer, of.images, held_out, seeds, num_classes, augmented=of.augmented
-            )
-        ]
+    classify.train_arms(config.classifier, trainer, sets, held_out, num_classes, found)
     return {
         arm: outcomes.summarize(found[arm], found["real"], of.num_real + of.num_added)
         for arm, of in sets.items()
     }
+
+
+def grid(
+    images: Pixels | UInt8[np.ndarray, "rows columns H W C"],
+    columns: int | None = None,
+    *,
+    row_labels: Sequence[str] | None = None,
+    column_labels: Sequence[str] | None = None,
+    captions: Sequence[str] | None = None,
+    title: str = "",
+) -> Image.Image:
+    """One picture of many images, which a notebook shows and whose `save` writes a file.
+
+    Images are in reading order, or in rows and columns as the array has them, and enlarged by a whole factor,
+    so that small ones can be seen. `captions` has a text for below each image.
+    """
+    if images.ndim == 5:
+        columns, images = images.shape[1], images.reshape(-1, *images.shape[2:])
+    labels = {"row_labels": row_labels, "column_labels": column_labels, "captions": captions}
+    return Image.fromarray(pictures.grid(images, columns, title=title, **labels))

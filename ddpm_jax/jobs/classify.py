@@ -4,7 +4,7 @@ Each arm is a training set. The test images are the real source's test split. No
 them, and neither has the generator if it was trained with the same data section.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -34,23 +34,14 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     )
     training_sets = build_arms(config, real, made, trainer, len(names))
     known: dict[str, list[dict[str, Any]]] = files.unfinished() or {}
-    groups = list(seed_groups(config.classifier))
     total = len(training_sets) * config.classifier.num_seeds
-    with progress.bar("classify", total, "classifiers") as show:
-        for arm, trained_on in training_sets.items():
-            done = known.setdefault(arm, [])
-            for seeds in groups:
-                if seeds[-1] >= len(done):
-                    done += labelled.measure(
-                        trainer,
-                        trained_on.images,
-                        test,
-                        seeds,
-                        len(names),
-                        augmented=trained_on.augmented,
-                    )
-                    files.keep(known)
-                show(sum(map(len, known.values())))
+    with progress.bar("classify", total, "classifiers", sum(map(len, known.values()))) as show:
+
+        def keep() -> None:
+            files.keep(known)
+            show(sum(map(len, known.values())))
+
+        train_arms(config.classifier, trainer, training_sets, test, len(names), known, keep)
     return {
         "arms": {
             arm: outcomes.summarize(known[arm], known.get("real"), of.num_real + of.num_added)
@@ -103,7 +94,26 @@ def build_arms(
     }
 
 
-def seed_groups(config: ConfigDict) -> Iterator[list[int]]:
-    """Groups of seeds that are trained at once."""
+def train_arms(
+    config: ConfigDict,
+    trainer: Trainer,
+    training_sets: Mapping[str, arms.TrainingSet],
+    test: Labelled,
+    num_classes: int,
+    known: dict[str, list[dict[str, Any]]],
+    keep: Callable[[], None] = lambda: None,
+) -> None:
+    """Train classifiers on each arm and test them; their outcomes, by seed, are added to `known`.
+
+    Seeds that `known` has already are not trained. `keep` is called after each addition.
+    """
     seeds = list(range(config.num_seeds))
-    return iter([seeds] if config.vmap_seeds else [[seed] for seed in seeds])
+    for arm, trained_on in training_sets.items():
+        done = known.setdefault(arm, [])
+        for group in [seeds] if config.vmap_seeds else [[seed] for seed in seeds]:
+            if group[-1] >= len(done):
+                images, augmented = trained_on.images, trained_on.augmented
+                done += labelled.measure(
+                    trainer, images, test, group, num_classes, augmented=augmented
+                )
+                keep()

@@ -27,7 +27,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     draw = trained.build_draw(config, model.net, model.table, "sample")
     images = np.concatenate(list(draw(model.weights, labels)))
     levels = denoising.build_steps(config.sampling, model.table)
-    x, x0_hat = reverse.walk(config, model, levels)
+    x, x0_hat = reverse.walk(config, model, levels, np.arange(len(model.class_names)))
     if devices.is_writer():
         names, t = model.class_names if model.knows_labels else None, np.asarray(levels.t)
         save_grid(files.figure("classes.png"), config, images, names)

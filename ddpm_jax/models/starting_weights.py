@@ -3,12 +3,15 @@
 import pathlib
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ddpm_jax import rundir
 from ddpm_jax.assembly.training import Parts
 from ddpm_jax.training import checkpoints, devices, manifest
 from ddpm_jax.training import state as states
+from ddpm_jax.types import Params
 
 
 def begin(config: ConfigDict, parts: Parts, read: Callable[[str], str]) -> states.TrainState:
@@ -21,12 +24,17 @@ def begin(config: ConfigDict, parts: Parts, read: Callable[[str], str]) -> state
         return parts.state
     directory = rundir.checkpoints(pathlib.Path(config.training.start_from))
     target = devices.abstract(parts.placement, parts.state.params)
-    # Restored twice, because the step donates its state: two leaves must not share a buffer.
-    averaged, same = (checkpoints.restore_params(directory, target) for _ in range(2))
-    if averaged is None or same is None:
+    found = checkpoints.restore_params(directory, target)
+    if found is None:
         raise FileNotFoundError(
             f"{directory} holds no checkpoint; training.start_from wants the work directory of a run "
             "that has one"
         )
-    read(str(directory / str(averaged.facts["step"]) / manifest.NAME))
-    return parts.state.replace(params=averaged.params, ema_params=same.params)
+    read(str(directory / str(found.facts["step"]) / manifest.NAME))
+
+    def copy() -> Params:
+        # The step donates its state, and two leaves must not share a buffer.
+        return jax.tree.map(jnp.copy, found.params)
+
+    averages = {name: copy() for name in parts.state.averages}
+    return parts.state.replace(params=found.params, ema_params=copy(), averages=averages)

@@ -57,6 +57,68 @@ def test_labels_that_are_none_are_refused(finished, labels, wanted):
         ddpm_jax.load(finished).sample(labels)
 
 
+def test_a_trajectory_goes_from_noise_to_the_last_estimate(finished, compiled_quickly):
+    model = ddpm_jax.load(finished)
+    x, x0_hat = model.trajectory([3, 1], steps=3)
+    assert x.shape == (4, 2, 8, 8, 1) and x0_hat.shape == (3, 2, 8, 8, 1)
+    np.testing.assert_array_equal(x[-1], x0_hat[-1])  # the last step goes to a level without noise
+    assert not np.array_equal(x[0], model.trajectory([3, 1], steps=3, seed=1)[0][0])
+
+
+def two_digits(config):
+    images, labels = digits_in_memory(config)
+    return images[:2], labels[:2].tolist()
+
+
+def test_an_image_comes_back_nearer_the_less_it_was_noised(finished, config, compiled_quickly):
+    model, (images, labels) = ddpm_jax.load(finished), two_digits(config)
+    little, much = (model.denoise(images, labels, start, steps=10) for start in (0.1, 1.0))
+    assert little.t < much.t == config.schedule.num_steps
+    for name in ("noised", "images"):
+        errors = [np.abs(getattr(x, name).astype(int) - images).mean() for x in (little, much)]
+        assert errors[0] < errors[1]
+
+
+def test_what_is_known_stays_and_the_rest_is_painted_anew(finished, config, compiled_quickly):
+    model, (images, labels) = ddpm_jax.load(finished), two_digits(config)
+    known = np.zeros((8, 8), bool)
+    known[:4] = True
+    made = model.inpaint(images, labels, known, resamples=1, steps=2)
+    np.testing.assert_array_equal(made[:, :4], images[:, :4])
+    assert (made[:, 4:] != images[:, 4:]).any()
+    each = np.stack([known, ~known])
+    made = model.inpaint(images, labels, each, resamples=1, steps=2)
+    np.testing.assert_array_equal(made[each], images[each])
+    with pytest.raises(ValueError, match=r"known is \(4, 8\); wanted \(8, 8\) or \(2, 8, 8\)"):
+        model.inpaint(images, labels, known[:4])
+
+
+def test_a_row_of_mixes_has_an_image_for_each_weight(finished, config, compiled_quickly):
+    model, (images, labels) = ddpm_jax.load(finished), two_digits(config)
+    first, second = (images[:1], labels[:1]), (images[1:], labels[1:])
+    made = model.interpolate(first, second, [0.0, 0.5, 1.0], start=0.2, steps=10)
+    assert made.shape == (1, 3, 8, 8, 1)
+    near, far = (np.abs(made[0, i].astype(int) - images[0]).mean() for i in (0, 2))
+    assert near < far
+    with pytest.raises(ValueError, match="wanted the same shape"):
+        model.interpolate(first, (images, labels))
+
+
+def test_images_without_a_label_are_refused(finished, config):
+    images, _ = two_digits(config)
+    with pytest.raises(ValueError, match=r"images are \(2, 8, 8, 1\); wanted \(3, 8, 8, 1\)"):
+        ddpm_jax.load(finished).denoise(images, [1, 2, 3])
+
+
+def test_a_grid_has_the_rows_and_columns_of_the_array():
+    images = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1, 1) * np.ones((8, 8, 1), np.uint8)
+    picture = ddpm_jax.grid(images)
+    assert picture.width > 3 * 64 and picture.width > picture.height > 2 * 64
+    assert picture == ddpm_jax.grid(images.reshape(6, 8, 8, 1), columns=3)
+    with pytest.raises(ValueError, match="got 1 row labels, wanted 2"):
+        ddpm_jax.grid(images, row_labels=["one"])
+
+
 def digits_in_memory(config, split="train"):
     part = getattr(datasets.build_splits(config.data, config.seed), split)
     return source.decode(part), part.labels

@@ -28,7 +28,7 @@ from ddpm_jax.jobs import (
     train_guide,
 )
 from ddpm_jax.measuring import labelled
-from ddpm_jax.models import trained
+from ddpm_jax.models import edited, trained
 
 
 def result(workdir, mode):
@@ -58,7 +58,7 @@ def test_denoise_shows_the_noised_image_that_it_starts_from(config, monkeypatch)
     net, table = networks.build_net(config, 10), denoising.build_levels(config.schedule)
     model = trained.Model(net, denoising.Weights({}), table, tuple("0123456789"), {"step": 1})
     original = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
-    _, shown, ended = denoise.from_share(config, model, 0.5, original, np.arange(3))
+    _, shown, ended = edited.denoise(config, model, original, np.arange(3), 0.5)
     np.testing.assert_array_equal(shown, ended)
     assert np.abs(shown.astype(int) - original).mean() > 10
 
@@ -76,9 +76,9 @@ def test_interpolate_mixes_pairs_of_other_classes(config, model):
 def test_a_mix_has_no_label_unless_the_network_was_trained_with_labels_only(config, model):
     found = trained.load_model(config, model / "checkpoints")
     labels, weights = np.array([[3], [5]]), np.array([0.0, 0.6])
-    assert interpolate.label_of_mix(config, found, labels, weights).tolist() == [10, 10]
+    assert edited.label_of_mix(config, found, labels, weights).tolist() == [10, 10]
     config.loss.label_dropout = 0.0
-    assert interpolate.label_of_mix(config, found, labels, weights).tolist() == [3, 5]
+    assert edited.label_of_mix(config, found, labels, weights).tolist() == [3, 5]
 
 
 def test_inpaint_leaves_known_pixels_as_they_are(config, model):
