@@ -12,7 +12,7 @@ ROOMS = {"reporting", "measuring", "planning", "models", "assembly"}
 GROUND = {"pixels", "types", "whole_file", "zipped_arrays", "units"}
 ALLOWED = {
     "main": {"jobs", "stages", "command_line", "rundir", "assembly", "planning", "training"},
-    "classify": {"jobs", "command_line", "assembly", "data"},
+    "classify": {"jobs", "command_line", "assembly", "data", "measuring"},
     "api": {
         "config_files",
         "jobs",

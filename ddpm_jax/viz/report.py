@@ -87,6 +87,7 @@ def write(path: str | Path, title: str, sections: Sequence[Section], *, lead: st
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["unbroken"] = unbroken
     template = importlib.resources.files("ddpm_jax.viz").joinpath("report.html.j2")
     page = environment.from_string(template.read_text("utf-8")).render(
         title=title,
@@ -102,6 +103,13 @@ def write(path: str | Path, title: str, sections: Sequence[Section], *, lead: st
     )
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(page, "utf-8")
+
+
+def unbroken(text: str) -> str:
+    """A number and its interval stand on one line, and so does a percentage."""
+    return re.sub(
+        "(?<=[0-9]) (?=%)|(?<=[0-9]) ± ", lambda found: found[0].replace(" ", "\u00a0"), text
+    )
 
 
 def _prepared(item: Item) -> dict:

@@ -84,6 +84,7 @@ class Parser(html.parser.HTMLParser):
 
 def test_the_page_says_everything_and_takes_no_text_for_markup(page):
     parsed = Parser(page)
+    assert "Synthetic only: 90\u00a0±\u00a02\u00a0%." in parsed.text
     for text in ("A <run>", "In one sentence.", "It <b>copies</b> & more.", "Second paragraph."):
         assert text in parsed.text
     assert not parsed.all("b")
