@@ -52,7 +52,7 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         )
     )
     sought = (
-        f"In pixels, copies were looked for of training images {memory['looked_for']} "
+        f"In pixels, copies were looked for of training images {memory['looked_for']}"
         f"{variants_of(memory['num_variants'])}; in features, of training images as they are"
         f"{' and mirrored' * memory['mirrored']}. Real test images were searched in the same way. The chance "
         "is that of three tests together (equal, near in pixels, near in features), and the warning is "
@@ -73,7 +73,7 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
 
 
 def variants_of(num: int) -> str:
-    return f"({num} variants of each)" if num > 1 else "alone"
+    return f" ({num} variants of each)" if num > 1 else ""
 
 
 def in_words(memory: Mapping[str, Any], num: int) -> list[str]:
