@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from clu import parameter_overview
 
 from ddpm_jax.assembly import networks, optimizers
 from ddpm_jax.training import checkpoints, devices, state
@@ -39,7 +38,7 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "num_parameters": int(parameter_overview.count_parameters(begin.params)),
+                "num_parameters": state.count_parameters(begin.params),
                 "repeats": len(rounds),
                 **{name: round(value, 4) for name, value in seconds.items()},
                 "save_ratio": round(seconds["save"] / seconds["save_plain"], 3),

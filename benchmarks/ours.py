@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 import numpy as np
-from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from benchmarks import turns
@@ -88,7 +87,7 @@ def stepped(
         held[0] = jax.block_until_ready(compiled(held[0], batch, key))
 
     return call, facts_of(compiled, placement) | {
-        "parameters": int(parameter_overview.count_parameters(begin.params))
+        "parameters": states.count_parameters(begin.params)
     }
 
 

@@ -35,6 +35,8 @@ def main() -> int:
         config.data.source = REAL.value
     options.check(config, command_line.settings())
     synthetic = find(config, workdir, SYNTHETIC.value) if SYNTHETIC.value else None
+    if synthetic:
+        check(config, synthetic)
     if synthetic and "evaluation" in config:
         evaluate.run.on(config, workdir, synthetic)
     classify.run.on(config, workdir, synthetic)
@@ -55,6 +57,18 @@ def find(config: ConfigDict, workdir: pathlib.Path, name: str) -> pathlib.Path:
     workdir.mkdir(parents=True, exist_ok=True)
     npz.save(file, source.decode(made), made.labels, made.class_names, {"source": name})
     return file
+
+
+def check(config: ConfigDict, synthetic: pathlib.Path) -> None:
+    """Refuse, before minutes of measuring, a set that classifiers could not be trained on.
+
+    Raises ValueError if its images have another size than the real ones, no labels, or other classes.
+    """
+    from ddpm_jax.assembly import datasets
+    from ddpm_jax.measuring import labelled
+
+    train = datasets.build_splits(config.data, config.seed).train
+    labelled.read_synthetic(synthetic, train.class_names, train.read(0).shape)
 
 
 def program() -> None:

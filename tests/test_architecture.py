@@ -12,7 +12,7 @@ ROOMS = {"reporting", "measuring", "planning", "models", "assembly"}
 GROUND = {"pixels", "types", "whole_file", "zipped_arrays", "units"}
 ALLOWED = {
     "main": {"jobs", "stages", "command_line", "rundir", "assembly", "planning", "training"},
-    "classify": {"jobs", "command_line", "assembly", "data"},
+    "classify": {"jobs", "command_line", "assembly", "data", "measuring"},
     "api": {
         "config_files",
         "jobs",
@@ -47,7 +47,7 @@ ALLOWED = {
     | ROOMS
     | ISLANDS
     | GROUND,
-    "reporting": {"measuring", "viz", "units"},
+    "reporting": {"measuring", "evaluation", "viz", "units"},
     "planning": {"models", "assembly", "rundir"} | ISLANDS | GROUND,
     "measuring": {"rundir"} | ISLANDS | GROUND,
     "models": {"measuring", "assembly", "rundir", "metrics", "progress"} | ISLANDS | GROUND,
@@ -147,11 +147,13 @@ def test_only_a_plan_and_a_budget_plan():
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("reporting/*.py")), ids=lambda p: p.name)
 def test_a_report_needs_no_device(path):
-    """Dicts to text and plots; of what is measured it knows the entries' names alone."""
+    """Dicts to text and plots; of what is measured it knows the entries' names and the intervals."""
     known = sys.stdlib_module_names | {"numpy", "ddpm_jax"}
     assert {name.partition(".")[0] for name in imports(path)} <= known
     of_measuring = {n for n in imports(path) if n.startswith("ddpm_jax.measuring")}
     assert of_measuring <= {"ddpm_jax.measuring.metrics"}
+    of_evaluation = {n for n in imports(path) if n.startswith("ddpm_jax.evaluation")}
+    assert of_evaluation <= {"ddpm_jax.evaluation.worth"}
 
 
 def test_one_file_knows_devices_and_one_maps_over_them():

@@ -99,3 +99,16 @@ def test_both_programs_run_from_an_empty_folder(run, tmp_path):
     found = run(f"--synthetic={synthetic}", "--real=digits", *few, script="ddpm-jax-classify")
     assert found.returncode == 0, found.stderr
     assert (tmp_path / "runs/classifier/results/classify.json").exists()
+
+
+def test_an_editable_install_copies_nothing(tmp_path):
+    program = (
+        "import sys\nfrom hatchling.builders.wheel import WheelBuilder\n"
+        "[*WheelBuilder(sys.argv[1]).build(directory=sys.argv[2], versions=['editable'])]"
+    )
+    subprocess.run([sys.executable, "-c", program, str(ROOT), str(tmp_path)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        names = [name for name in file.namelist() if ".dist-info/" not in name]
+        assert len(names) == 1 and names[0].endswith(".pth")
+        assert file.read(names[0]).decode().split() == [str(ROOT)]

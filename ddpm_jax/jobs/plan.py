@@ -7,14 +7,13 @@ not fit, and says what would.
 import pathlib
 from typing import Any
 
-from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from ddpm_jax import run_files, rundir
 from ddpm_jax.assembly import training
 from ddpm_jax.planning import durations, fits, requirements
 from ddpm_jax.reporting import plans
-from ddpm_jax.training import devices, footprint
+from ddpm_jax.training import devices, footprint, state
 
 
 def run(
@@ -54,7 +53,7 @@ def plan(config: ConfigDict, workdir: pathlib.Path, memory_limit: int | None) ->
     limit = memory_limit or footprint.capacity(parts.placement, footprint.num_bytes(parts.state))
     num_devices = parts.placement.num_devices
     fields: dict[str, Any] = {
-        "num_parameters": int(parameter_overview.count_parameters(parts.state.params)),
+        "num_parameters": state.count_parameters(parts.state.params),
         "num_devices": num_devices,
         "platform": parts.placement.platform,
         "gflop_training_image": training.gflop_an_image(

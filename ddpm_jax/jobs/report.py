@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, rundir, whole_file
-from ddpm_jax.reporting import page
+from ddpm_jax.reporting import answer, page
 from ddpm_jax.reporting.items import Fields
 from ddpm_jax.reporting.page import heading
 from ddpm_jax.training import devices
@@ -35,6 +35,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{workdir / 'results'} holds no results; run --mode=all first")
     path = workdir / "report.html"
     if devices.is_writer():
+        if text := answer.sentence(found):
+            print(f"[report] {answer.QUESTION} {text}")
         title, lead = heading(workdir, found)
         sections = list(build_sections(workdir, found))
         with whole_file.replacing(path) as temporary:

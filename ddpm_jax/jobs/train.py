@@ -4,12 +4,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, run_files, rundir, stages, view
 from ddpm_jax.assembly import choice, reproduction, training
-from ddpm_jax.data import source
 from ddpm_jax.models import checkpoint_choice, in_training
 from ddpm_jax.training import devices, fingerprint, loop, retention, signals
 from ddpm_jax.training import state as states
@@ -30,11 +28,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     training.warn(config, parts.programs.table)
     names = parts.splits.train.class_names
     paint = in_training.painter(view.unseen(config), workdir, names, parts.programs)
-    facts = {
-        "class_names": parts.splits.train.class_names,
-        "data_sha256": source.fingerprint(parts.splits.train),
-        "num_images": len(parts.splits.train.labels),
-    }
+    facts = in_training.facts(parts.splits.train)
 
     def made_from() -> dict[str, Any]:
         return facts | {"reads": files.notes.fields}
@@ -68,7 +62,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "validation_loss": losses.get(last),
         "best_step": retention.best_step(rundir.checkpoints(workdir)),
         "resumed_at": first,
-        "num_parameters": parameter_overview.count_parameters(end.params),
+        "num_parameters": states.count_parameters(end.params),
         "num_devices": parts.placement.num_devices,
         "platform": parts.placement.platform,
         "seed": config.seed,

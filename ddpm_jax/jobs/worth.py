@@ -31,13 +31,6 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     return fields
 
 
-def trained_as(config: ConfigDict) -> ConfigDict:
-    """The classifier section, with the number of steps of this study."""
-    section = config.classifier.copy_and_resolve_references()
-    section.num_steps = config.worth.num_steps or section.num_steps
-    return section
-
-
 @stages.stage("worth", "export")
 def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     """The fields of `results/worth.json`. What an interrupted call trained is not trained again."""
@@ -47,7 +40,8 @@ def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     synthetic = files.synthetic()
     assert synthetic is not None  # if it is missing, `files.synthetic` raises
     made = labelled.read_synthetic(synthetic, names, real.image.shape[1:])
-    section = trained_as(config)
+    section = config.classifier.copy_and_resolve_references()
+    section.num_steps = config.worth.num_steps or section.num_steps
     trainer = classifiers.build_trainer(section, config.seed, real.image.shape[1:], len(names))
     copies = augmentation.build_copies(config.classifier.augment)
     known: dict[str, Any] = files.unfinished() or {}

@@ -80,7 +80,8 @@ def read_synthetic(
     images = source.decode(made)
     if images.shape[1:] != image_shape:
         raise ValueError(
-            f"{path} holds images of {images.shape[1:]}, the real ones are {image_shape}"
+            f"{path} holds images of {sizes(images.shape[1:])}, wanted {sizes(image_shape)} as the "
+            "real ones have"
         )
     unknown = [name for name in made.class_names if name not in class_names]
     if unknown:
@@ -90,6 +91,11 @@ def read_synthetic(
         )
     where = np.array([class_names.index(name) for name in made.class_names], np.int32)
     return Labelled(images, where[made.labels])
+
+
+def sizes(shape: tuple[int, ...]) -> str:
+    height, width, channels = shape
+    return f"{height}x{width} pixels and {channels} channel{'s' * (channels > 1)}"
 
 
 def require_labels(path: pathlib.Path) -> None:

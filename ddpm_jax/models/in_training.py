@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, progress, rundir, units
 from ddpm_jax.assembly import choice, denoising, optimizers, training
 from ddpm_jax.assembly.training import Parts
-from ddpm_jax.data import division, order
+from ddpm_jax.data import division, order, source
 from ddpm_jax.models import starting_weights, trained
 from ddpm_jax.training import calls, checkpoints, devices, footprint, loop, signals, stall
 from ddpm_jax.training import state as states
@@ -146,11 +145,20 @@ def alive_at_each(batches: Iterator[Batch], alive: Callable[[], None]) -> Iterat
         yield batch
 
 
+def facts(train: source.Source) -> dict[str, Any]:
+    """What a checkpoint and a result say about the images."""
+    return {
+        "class_names": train.class_names,
+        "data_sha256": source.fingerprint(train),
+        "num_images": len(train.labels),
+    }
+
+
 def describe(config: ConfigDict, parts: Parts, first: int) -> str:
     return (
         f"{len(parts.splits.train.labels)} training images of "
         f"{len(parts.splits.train.class_names)} classes, "
-        f"{parameter_overview.count_parameters(parts.state.params):,} parameters, "
+        f"{states.count_parameters(parts.state.params):,} parameters, "
         f"{parts.placement.num_devices} {parts.placement.platform} device(s), "
         f"step {first} to {config.training.num_steps}"
     )

@@ -52,8 +52,8 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         )
     )
     sought = (
-        f"In pixels, copies were looked for of training images {memory['looked_for']} "
-        f"({memory['num_variants']} variants of each); in features, of training images as they are"
+        f"In pixels, copies were looked for of training images {memory['looked_for']}"
+        f"{variants_of(memory['num_variants'])}; in features, of training images as they are"
         f"{' and mirrored' * memory['mirrored']}. Real test images were searched in the same way. The chance "
         "is that of three tests together (equal, near in pixels, near in features), and the warning is "
         "given below 0.001: at most one generator in 1,000 that does not copy is warned of."
@@ -70,6 +70,10 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         report.Table(["", *("in pixels" if s == "pixels" else f"in features ({s})" for s in spaces)], rows),
         report.Prose(sought),
     ]  # fmt: skip
+
+
+def variants_of(num: int) -> str:
+    return f" ({num} variants of each)" if num > 1 else ""
 
 
 def in_words(memory: Mapping[str, Any], num: int) -> list[str]:

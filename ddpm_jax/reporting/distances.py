@@ -80,13 +80,18 @@ def primary(evaluation: Fields) -> tuple[str, Fields]:
     return capitals(name), evaluation[name]
 
 
+def short(value: float) -> str:
+    """Three digits, without an exponent below a million."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
 def sentence(evaluation: Fields) -> str:
     name, distance = primary(evaluation)
     inception = name.startswith("FID")
     return (
         f"{name} of {evaluation['n']:,} synthetic images to the {evaluation['n_reference']:,} of the "
-        f"{evaluation['reference']}: {distance['value']:.3g}; of {evaluation['n_floor']:,} real "
-        f"{evaluation['floor_of']} images: {distance['floor']:.3g}, which is the floor."
+        f"{evaluation['reference']}: {short(distance['value'])}; of {evaluation['n_floor']:,} real "
+        f"{evaluation['floor_of']} images: {short(distance['floor'])}, which is the floor."
         + ("" if inception else " These features are not Inception's: this is not an FID.")
     )
 

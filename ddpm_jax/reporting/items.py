@@ -7,12 +7,14 @@ from typing import Any
 from ddpm_jax.viz import report
 
 Fields = Mapping[str, Any]
-Items = list[report.Prose | report.Values | report.Table | report.Gallery]
+Items = list[report.Item]
 
 
-def picture(path: pathlib.Path, alt: str, caption: str = "") -> Items:
-    """The picture; empty if the file does not exist."""
-    return [report.Gallery([report.Image(path, alt, caption)])] if path.exists() else []
+def picture(path: pathlib.Path, alt: str, caption: str = "", text: str = "") -> Items:
+    """The picture, with `text` beside it; the text alone if the file does not exist."""
+    if path.exists():
+        return [report.Gallery([report.Image(path, alt, caption)], text)]
+    return [report.Prose(text)] if text else []
 
 
 def pictures(*images: tuple[pathlib.Path, str, str]) -> Items:

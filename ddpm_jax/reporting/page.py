@@ -4,7 +4,16 @@ import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ddpm_jax.reporting import accuracies, copies, distances, items, runs, small_sets, sweeps
+from ddpm_jax.reporting import (
+    accuracies,
+    answer,
+    copies,
+    distances,
+    items,
+    runs,
+    small_sets,
+    sweeps,
+)
 from ddpm_jax.reporting.items import Fields, Items
 from ddpm_jax.viz import report
 
@@ -56,6 +65,10 @@ def build_sections(
 
 def in_short(found: Mapping[str, Fields], missing: Sequence[str]) -> Items:
     shown: Items = []
+    if text := answer.sentence(found):
+        shown.append(report.Prose(f"{answer.QUESTION}\n\n{tidy(text)}", "answer"))
+    if numbers := answer.numbers(found):
+        shown.append(report.Numbers(numbers))
     evaluation = found.get("evaluate", {})
     if evaluation.get("memorization", {}).get("copies"):
         shown.append(
@@ -66,12 +79,11 @@ def in_short(found: Mapping[str, Fields], missing: Sequence[str]) -> Items:
             )
         )
     for stage, what in (
-        ("own", ""),
         ("compare", "Accuracy on real test images, trained on "),
         ("worth", ""),
     ):
         if stage in found:
-            shown.append(report.Prose(tidy(what + found[stage]["sentence"]) + ".", "highlight"))
+            shown.append(report.Prose(tidy(what + found[stage]["sentence"]) + "."))
     if evaluation:
         shown.append(report.Prose(distances.sentence(evaluation)))
     if "export" in found and found["export"]["class_counts"] is None:
@@ -95,12 +107,8 @@ def samples(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         f"{sampling['num_steps']} steps of {sampling['solver']}, guidance scale "
         f"{sampling['guidance_scale']:g}; not selected."
     )
-    return [
-        report.Prose(text),
-        *items.picture(
-            figures / "classes.png", "A grid of synthetic images, one row for each class"
-        ),
-    ]
+    alt = "A grid of synthetic images, one row for each class"
+    return items.picture(figures / "classes.png", alt, text=text)
 
 
 def process(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:

@@ -1,5 +1,6 @@
 """All that a training run carries from step to step, and so all that a checkpoint holds."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -56,6 +57,10 @@ class TrainState(flax.struct.PyTreeNode):
     totals: Totals
     nonfinite_step: Any
     past: Any
+
+
+def count_parameters(params: Params) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
 def create(

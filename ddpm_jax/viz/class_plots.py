@@ -7,18 +7,20 @@ from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ddpm_jax.viz.plots import COLORS, framed
+from ddpm_jax.viz.plots import COLORS, HALF, WHOLE, framed, styled
 
 MANY_CLASSES = 20  # beyond this a cell or a bar is too small for its number
 
 
+@styled
 def confusion(
     counts: Int[np.ndarray, "K K"], class_names: Sequence[str], *, title: str = ""
 ) -> Figure:
     """Rows are true classes, columns the predicted ones; shares of the row's images, in percent."""
     percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = min(9.0, 2.6 + 0.45 * len(class_names))
-    figure, axes = framed(width=size + 0.6, height=size, title=title)
+    many = 10 < len(class_names) <= MANY_CLASSES  # with numbers, which need room
+    width = WHOLE if many else HALF
+    figure, axes = framed(width=width, height=width - 0.4, title=title)
     shown = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     if len(class_names) <= MANY_CLASSES:
         _name_classes(axes, class_names)
@@ -27,7 +29,7 @@ def confusion(
             if counts[row, column]:
                 color = "white" if value > 55 else "black"
                 text = f"{value:.0f}" if value >= 1 else "<1"
-                axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
+                axes.text(column, row, text, ha="center", va="center", color=color)
     else:
         figure.colorbar(shown, ax=axes, label="% of the true class", shrink=0.8)
     axes.set_xlabel("predicted class")
@@ -37,12 +39,13 @@ def confusion(
     return figure
 
 
+@styled
 def balance(
     counts: Mapping[str, Int[np.ndarray, "K"]], class_names: Sequence[str], *, title: str = ""
 ) -> Figure:
     """Images per class, with a bar for each split."""
     num_classes = len(class_names)
-    width = float(np.clip(1.5 + 0.5 * num_classes, 6.4, 14))
+    width = float(np.clip(1.5 + 0.5 * num_classes, WHOLE, 14))
     figure, axes = framed(width=width, height=3.6, title=title)
     bar = 0.8 / len(counts)
     for i, (name, count) in enumerate(counts.items()):
@@ -55,7 +58,7 @@ def balance(
     axes.set_ylabel("images")
     axes.margins(x=0.02)
     if len(counts) > 1:
-        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 

@@ -3,9 +3,10 @@
 No `pyplot`: its figures live in a global list, and its backend depends on the machine.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -19,6 +20,35 @@ from ddpm_jax.whole_file import replacing
 # Okabe & Ito's colors, distinguishable with every common kind of color blindness.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+FONT_SIZE = 9.0
+STYLE: dict[Any, float] = {
+    "font.size": FONT_SIZE,
+    "axes.titlesize": FONT_SIZE,
+    "axes.labelsize": FONT_SIZE,
+    "xtick.labelsize": FONT_SIZE,
+    "ytick.labelsize": FONT_SIZE,
+    "legend.fontsize": FONT_SIZE,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
+"""Of all plots. The widths below are such that a page shows them unscaled, so that letters have one size."""
+HALF, WHOLE = 4.5, 6.6
+"""Widths in inches: of a plot with another beside it, and of one alone."""
+MANY_CURVES = 5  # a longer legend stands beside the plot
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Matplotlib reads its settings when it makes a text: they hold while `draw` runs, and no longer."""
+
+    @functools.wraps(draw)
+    def in_style(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return in_style
 
 
 class Curve(NamedTuple):
@@ -29,6 +59,7 @@ class Curve(NamedTuple):
     half_width: Num[np.ndarray, "n"] | None = None
 
 
+@styled
 def save(path: str | Path, figure: Figure) -> None:
     """Write the figure; the ending of `path` chooses the format."""
     with replacing(path) as temporary:
@@ -50,6 +81,7 @@ def history(
     return lines(curves, x_label="training step", y_label="", log_y=log, title=title)
 
 
+@styled
 def lines(
     curves: Mapping[str, Curve],
     *,
@@ -61,7 +93,8 @@ def lines(
     levels: Mapping[str, float] | None = None,
 ) -> Figure:
     """Curves with bands, and named horizontal `levels` to compare them with."""
-    figure, axes = framed(title=title)
+    entries = len(curves) + len(levels or {})
+    figure, axes = framed(width=WHOLE if entries > MANY_CURVES else HALF, title=title)
     for (name, curve), color, marker in zip(curves.items(), *_styles(len(curves)), strict=False):
         few = len(curve.x) <= 25
         axes.plot(curve.x, curve.y, color=color, label=name, marker=marker if few else "", ms=5)
@@ -85,11 +118,14 @@ def lines(
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
-    if len(curves) + len(levels or {}) > 1:
-        axes.legend(frameon=False)
+    if entries > MANY_CURVES:
+        figure.legend(loc="outside right upper")
+    elif entries > 1:
+        axes.legend()
     return figure
 
 
+@styled
 def equivalence(
     synthetic: Num[np.ndarray, "n"],
     real: Num[np.ndarray, "n"],
@@ -128,7 +164,7 @@ def equivalence(
     axes.set(xscale="log", yscale="log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:,.0f}")
-    axes.legend(frameon=False)
+    axes.legend()
     return figure
 
 
@@ -142,11 +178,12 @@ def _apart(ticks: Num[np.ndarray, "n"]) -> Num[np.ndarray, "_"]:
     return np.array(kept[::-1])
 
 
+@styled
 def schedules(
     tables: Mapping[str, tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]],
 ) -> Figure:
     """alpha^2 (alpha_bar where variance is preserved) and log-SNR over t / T, from alpha, sigma."""
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure = Figure(figsize=(WHOLE, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     for (name, (alpha, sigma)), color, _ in zip(
         tables.items(), *_styles(len(tables)), strict=False
@@ -164,10 +201,11 @@ def schedules(
     for axes in (left, right):
         axes.set_xlabel("t / T")
         _clean(axes)
-    left.legend(frameon=False)
+    left.legend()
     return figure
 
 
+@styled
 def arms(
     accuracy: Mapping[str, tuple[float, float]],
     *,
@@ -175,12 +213,12 @@ def arms(
     title: str = "",
 ) -> Figure:
     """Mean and half-width of the interval for each arm, given as shares of 1, drawn in percent."""
-    figure, axes = framed(height=1.2 + 0.45 * len(accuracy), title=title)
+    figure, axes = framed(width=WHOLE, height=1.0 + 0.4 * len(accuracy), title=title)
     for row, (mean, half_width) in enumerate(accuracy.values()):
         mean, half_width = 100 * mean, 100 * half_width
         axes.errorbar(mean, row, xerr=half_width, fmt="o", color=COLORS[0], capsize=4)
         text = f"{mean:.1f} ± {half_width:.1f}"
-        axes.annotate(text, (mean, row), (0, 7), textcoords="offset points", ha="center")
+        axes.annotate(text, (mean, row), (0, 6), textcoords="offset points", ha="center")
     axes.set_yticks(range(len(accuracy)), list(accuracy))
     axes.set_ylim(len(accuracy) - 0.5, -0.7)
     axes.margins(x=0.12)
@@ -190,7 +228,8 @@ def arms(
     return figure
 
 
-def framed(*, width: float = 6.4, height: float = 4.0, title: str = "") -> tuple[Figure, Axes]:
+@styled
+def framed(*, width: float = HALF, height: float = 3.2, title: str = "") -> tuple[Figure, Axes]:
     """An empty plot in the style of all."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()

@@ -15,14 +15,17 @@ import jinja2
 from PIL import Image as Pillow
 
 MEDIA_TYPES = {"PNG": "image/png", "GIF": "image/gif", "JPEG": "image/jpeg"}
-KINDS = ("plain", "highlight", "warning")
+KINDS = ("plain", "highlight", "warning", "answer")
 # How a right-aligned cell begins, and what stands for a missing number.
 NUMBER = re.compile("[<>~]? ?[-+\N{MINUS SIGN}]?[.]?[0-9]")
 NO_NUMBER = ("", "-", "\N{EN DASH}", "\N{EM DASH}")
 
 
 class Prose(NamedTuple):
-    """Paragraphs, with an empty line between them; a `highlight` or a `warning` stands in a box."""
+    """Paragraphs, with an empty line between them; a `highlight` or a `warning` stands in a box.
+
+    Of an `answer`, also in a box, the first paragraph is the question.
+    """
 
     text: str
     kind: str = "plain"
@@ -33,6 +36,19 @@ class Values(NamedTuple):
 
     pairs: Mapping[str, str]
     summary: str = ""
+
+
+class Number(NamedTuple):
+    value: str
+    what: str
+    beside: str = ""
+    """What to compare it with."""
+
+
+class Numbers(NamedTuple):
+    """Numbers in large figures."""
+
+    numbers: Sequence[Number]
 
 
 class Table(NamedTuple):
@@ -52,14 +68,18 @@ class Image(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """Images, side by side if the page is wide enough."""
+    """Images, side by side if the page is wide enough, and `text` at the left of them."""
 
     images: Sequence[Image]
+    text: str = ""
+
+
+Item = Prose | Values | Numbers | Table | Gallery
 
 
 class Section(NamedTuple):
     title: str
-    items: Sequence[Prose | Values | Table | Gallery]
+    items: Sequence[Item]
 
 
 def write(path: str | Path, title: str, sections: Sequence[Section], *, lead: str = "") -> None:
@@ -67,6 +87,7 @@ def write(path: str | Path, title: str, sections: Sequence[Section], *, lead: st
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["unbroken"] = unbroken
     template = importlib.resources.files("ddpm_jax.viz").joinpath("report.html.j2")
     page = environment.from_string(template.read_text("utf-8")).render(
         title=title,
@@ -84,7 +105,14 @@ def write(path: str | Path, title: str, sections: Sequence[Section], *, lead: st
     Path(path).write_text(page, "utf-8")
 
 
-def _prepared(item: Prose | Values | Table | Gallery) -> dict:
+def unbroken(text: str) -> str:
+    """A number and its interval stand on one line, and so does a percentage."""
+    return re.sub(
+        "(?<=[0-9]) (?=%)|(?<=[0-9]) ± ", lambda found: found[0].replace(" ", "\u00a0"), text
+    )
+
+
+def _prepared(item: Item) -> dict:
     """What the template needs to know about an item, with the name of its type."""
     known = {"type": type(item).__name__, **item._asdict()}
     if isinstance(item, Prose):
@@ -114,6 +142,7 @@ def _embedded(image: Image) -> dict:
         # A plot records its resolution (dpi); a picture made of pixels is shown as it is.
         scale = 96 / picture.info.get("dpi", (96, 96))[0]
         size = [round(side * scale) for side in picture.size]
+        kind = "plot" if "dpi" in picture.info else "pixels"
     content = base64.b64encode(Path(image.path).read_bytes()).decode("ascii")
     source = f"data:{media_type};base64,{content}"
-    return {**image._asdict(), "source": source, "width": size[0], "height": size[1]}
+    return {**image._asdict(), "source": source, "width": size[0], "height": size[1], "kind": kind}

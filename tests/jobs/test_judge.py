@@ -3,10 +3,13 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 from tiny_run import ROOT, environment
 
+from configs import classifier
+from ddpm_jax import classify as judge
 from ddpm_jax import rundir
 from ddpm_jax.assembly import datasets
 from ddpm_jax.data import npz, source
@@ -43,6 +46,44 @@ def folders(config, finished, tmp_path):
     made = npz.load(finished / "synthetic.npz")
     write_folder(tmp_path / "made", source.decode(made), made.labels, made.class_names)
     return tmp_path / "real", tmp_path / "made"
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "names", "wanted"),
+    [
+        ((8, 8, 1), [0, 1], "01", None),
+        ((16, 8, 3), [0, 1], "01",
+         r"made.npz holds images of 16x8 pixels and 3 channels, wanted 8x8 pixels and 1 channel"),
+        ((8, 8, 1), None, "", r"made.npz has no labels"),
+        ((8, 8, 1), [0, 1], "1x", r"made.npz holds classes x, which the real images do not have"),
+    ],
+)  # fmt: skip
+def test_what_no_classifier_can_be_trained_on_is_refused_first(
+    shape, labels, names, wanted, tmp_path
+):
+    config = classifier.get_config()
+    config.data.image_size, config.data.channels = 8, 1
+    synthetic = tmp_path / "made.npz"
+    label = labels and np.array(labels, np.int32)
+    npz.save(synthetic, np.zeros((2, *shape), np.uint8), label, tuple(names), {})
+    if wanted is None:
+        judge.check(config, synthetic)
+        return
+    with pytest.raises(ValueError, match=wanted):
+        judge.check(config, synthetic)
+
+
+@pytest.mark.slow
+def test_an_unlabelled_set_ends_before_anything_is_measured(folders, tmp_path):
+    real, _ = folders
+    synthetic = tmp_path / "made.npz"
+    npz.save(synthetic, np.zeros((20, 8, 8, 1), np.uint8), None, (), {})
+    workdir = tmp_path / "judged"
+    found = judge_by(
+        f"--real=folder:{real}", f"--synthetic={synthetic}", f"--workdir={workdir}", *FEW
+    )
+    assert found.returncode == 2 and "has no labels" in found.stderr
+    assert not (workdir / "results").exists()
 
 
 @pytest.mark.slow

@@ -46,9 +46,12 @@ def change(workdir, stage, edit):
     rundir.write_json(path, fields)
 
 
-def test_the_page_of_the_whole_chain_shows_every_part(finished, config):
+def test_the_page_of_the_whole_chain_shows_every_part(finished, config, capsys):
     report.run(config, finished)
     page = Page(finished / "report.html")
+    said = capsys.readouterr().out.partition("\n")[0]
+    assert said.startswith("[report] Should I add these images? ") and " +- " in said
+    assert said.removeprefix("[report] ").replace("+-", "±") in page.text
     assert page.titles == [
         "In short", "Samples", "From noise to images", "What it is worth to a classifier",
         "How far from real images", "Does it copy?", "Training", "How every number was made",

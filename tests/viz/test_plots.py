@@ -1,7 +1,9 @@
 """Plots are checked by what Matplotlib was told to draw, and by files that decode."""
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from ddpm_jax.viz import class_plots, plots
@@ -105,6 +107,23 @@ def test_class_balance_has_one_bar_for_each_class_and_split(num_classes):
     figure = class_plots.balance(counts, [f"class {i}" for i in range(num_classes)])
     heights = [patch.get_height() for patch in figure.axes[0].patches]
     assert heights == [*counts["train"], *counts["test"]]
+
+
+def test_all_letters_have_one_size_and_the_settings_of_others_stay():
+    before = dict(matplotlib.rcParams)
+    curves = {name: plots.Curve(np.arange(3), np.arange(3)) for name in "ab"}
+    figures = [
+        plots.lines(curves, x_label="x", y_label="y", title="title"),
+        plots.lines(dict.fromkeys("abcdef", curves["a"]), x_label="x", y_label="y"),
+        plots.arms({"real": (0.5, 0.1)}, title="title"),
+        plots.schedules({"a": (np.array([1.0, 0.5]), np.array([0.0, 0.5]))}),
+        class_plots.confusion(np.eye(3, dtype=np.int64), ["a", "b", "c"], title="title"),
+        class_plots.balance({"train": np.arange(3), "test": np.arange(3)}, ["a", "b", "c"]),
+    ]
+    for figure in figures:
+        shown = [text for text in figure.findobj(Text) if text.get_text()]
+        assert {text.get_fontsize() for text in shown} == {plots.FONT_SIZE}
+    assert dict(matplotlib.rcParams) == before
 
 
 def test_a_saved_plot_is_a_picture(tmp_path):

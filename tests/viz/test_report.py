@@ -24,6 +24,8 @@ def sections(tmp_path):
             "What it is worth",
             [
                 report.Prose("Synthetic only: 90 ± 2 %.", "highlight"),
+                report.Prose("Should I?\n\nYes.", "answer"),
+                report.Numbers([report.Number("+1.0 ± 0.5", "points", "floor: 0.2")]),
                 report.Prose("It <b>copies</b> & more.", "warning"),
                 report.Prose("First paragraph.\n\nSecond paragraph."),
                 report.Table(
@@ -40,7 +42,8 @@ def sections(tmp_path):
             "Samples",
             [
                 report.Gallery(
-                    [report.Image(tmp_path / "grid.png", 'Four "gray" squares', "Grid")]
+                    [report.Image(tmp_path / "grid.png", 'Four "gray" squares', "Grid")],
+                    "Beside it.",
                 ),
                 report.Gallery(
                     [
@@ -84,7 +87,10 @@ class Parser(html.parser.HTMLParser):
 
 def test_the_page_says_everything_and_takes_no_text_for_markup(page):
     parsed = Parser(page)
+    assert "Synthetic only: 90\u00a0±\u00a02\u00a0%." in parsed.text
     for text in ("A <run>", "In one sentence.", "It <b>copies</b> & more.", "Second paragraph."):
+        assert text in parsed.text
+    for text in ("Should I?", "+1.0\u00a0±\u00a00.5", "points", "floor: 0.2"):
         assert text in parsed.text
     assert not parsed.all("b")
     assert [attributes["href"] for attributes in parsed.all("a")] == [
@@ -108,7 +114,8 @@ def test_pictures_have_alt_texts_and_plots_their_size_on_the_screen(page):
         'Four "gray" squares', "Squares turning lighter", "Accuracy of two arms"
     ]  # fmt: skip
     # Pictures pixel by pixel; plots, drawn at 144 dots an inch, at 96.
-    assert [image["width"] for image in images] == ["146", "146", "614"]
+    assert [image["class"] for image in images] == ["pixels", "pixels", "plot"]
+    assert [image["width"] for image in images] == ["146", "146", "633"]
 
 
 def test_numbers_stand_to_the_right_and_words_to_the_left(page):
