@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the environment .venv and installs ddpm_jax into it; does nothing when that is done already.
-#   sh launch/setup.sh [EXTRA]     EXTRA: tfds, test, dev, cuda12, or several with commas
+#   sh launch/setup.sh [EXTRA]     EXTRA: test, dev, cuda12, or several with commas
 # Variables: PYTHON picks the Python, VENV the environment's folder. RESOLUTION=lowest-direct installs the lowest
 # versions that pyproject.toml admits, with uv, which it puts into the environment; pip knows the newest only.
 set -eu
@@ -20,7 +20,7 @@ if [ ! -x "$venv/bin/python" ]; then
 fi
 stamp="$venv/installed-$(echo "$wanted${RESOLUTION:-}" | tr -c 'a-z0-9\n' '-')"
 if ! cmp -s pyproject.toml "$stamp"; then
-    echo "installing ddpm_jax and what it needs (1.5 to 3 GB, minutes)" >&2
+    echo "installing ddpm_jax and what it needs (about 3 GB, minutes)" >&2
     if [ -n "${RESOLUTION:-}" ]; then
         "$venv/bin/python" -m pip install --quiet uv >&2
         "$venv/bin/python" -m uv pip install --quiet --python "$venv/bin/python" \

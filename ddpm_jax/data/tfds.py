@@ -70,13 +70,8 @@ def prepared(
     manual_dir: str | os.PathLike | None = None,
 ) -> "tensorflow_datasets.core.DatasetBuilder":
     """The builder of a dataset on disk as ArrayRecord; prepares the dataset first if needed."""
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ImportError(
-            f"tfds:{name} needs the extra tfds, which is not installed: "
-            f"pip install 'ddpm_jax[tfds]' ({error})"
-        ) from error
+    import tensorflow_datasets as tfds
+
     try:
         builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
     except tfds.core.DatasetNotFoundError:
@@ -93,7 +88,7 @@ def prepared(
     except ImportError as error:
         raise ImportError(
             f"{name} is not prepared in {builder.data_dir}, and only TensorFlow can prepare it: "
-            "pip install 'ddpm_jax[tfds]', or copy that folder from a machine where it was prepared"
+            "pip install tensorflow-cpu, or copy that folder from a machine where it was prepared"
         ) from error
     tf.config.set_visible_devices([], "GPU")  # TensorFlow would take all GPU memory from JAX
     folder = None if manual_dir is None else pathlib.Path(manual_dir).expanduser().absolute()

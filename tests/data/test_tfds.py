@@ -86,52 +86,9 @@ def test_a_dataset_without_images_is_refused(tmp_path):
             tfds.load("imdb_reviews", data_dir=tmp_path)
 
 
-def test_without_the_extra_its_name_is_said(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(ImportError, match=r"tfds:mnist needs the extra tfds.*ddpm_jax\[tfds\]"):
-        tfds.load("mnist")
-
-
-def test_all_else_works_without_the_extra(tmp_path):
-    """Every module is imported, and the other sources are read, with neither package installed."""
-    program = (
-        "import importlib, pathlib, pkgutil, sys\n"
-        "for name in ('tensorflow', 'tensorflow_datasets', 'clu'): sys.modules[name] = None\n"
-        "import ddpm_jax, numpy as np\n"
-        "for module in pkgutil.walk_packages(ddpm_jax.__path__, 'ddpm_jax.'):\n"
-        "    importlib.import_module(module.name)\n"
-        "from PIL import Image\n"
-        "from configs import digits\n"
-        "from ddpm_jax.assembly import datasets\n"
-        "from ddpm_jax.data import npz\n"
-        "folder = pathlib.Path(sys.argv[1])\n"
-        "images = np.zeros((20, 8, 8, 1), np.uint8)\n"
-        "labels = np.arange(20, dtype=np.int32) % 2\n"
-        "npz.save(folder / 'x.npz', images, labels, ('a', 'b'), {})\n"
-        "for i in range(20):\n"
-        "    path = folder / 'x' / 'ab'[i % 2] / f'{i}.png'\n"
-        "    path.parent.mkdir(parents=True, exist_ok=True)\n"
-        "    Image.fromarray(images[i, ..., 0]).save(path)\n"
-        "for source in ('digits', f'npz:{folder}/x.npz', f'folder:{folder}/x'):\n"
-        "    config = digits.get_config()\n"
-        "    config.data.source = source\n"
-        "    print(len(datasets.build_splits(config.data, 0).train.class_names))\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", program, tmp_path],
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.stdout.split() == ["10", "2", "2"], run.stderr
-
-
 def test_preparing_without_tensorflow_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)  # as if it were not installed
-    with pytest.raises(
-        ImportError, match=r"mnist is not prepared in .*pip install 'ddpm_jax\[tfds\]'"
-    ):
+    with pytest.raises(ImportError, match=r"mnist is not prepared in .*pip install tensorflow"):
         tfds.load("mnist", data_dir=tmp_path)
 
 
