@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, run_files, rundir, stages, view
 from ddpm_jax.assembly import choice, reproduction, training
-from ddpm_jax.models import checkpoint_choice, in_training
+from ddpm_jax.models import averages, checkpoint_choice, in_training
 from ddpm_jax.training import devices, fingerprint, loop, retention, signals
 from ddpm_jax.training import state as states
 
@@ -59,7 +59,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "ema_sha256": fingerprint.sha256(end.ema_params),
         "seconds": round(seconds, 2),
         "images_per_second": round((last - first) * config.training.batch_size / seconds, 2),
-        "validation_loss": losses.get(last),
+        "validation_loss": losses.get(last, {}).get("ema"),
         "best_step": retention.best_step(rundir.checkpoints(workdir)),
         "resumed_at": first,
         "num_parameters": states.count_parameters(end.params),
@@ -76,7 +76,7 @@ def take_steps(
     files: in_training.Open,
     paint: Callable[[int, states.TrainState, metrics.Writer], None],
     begin: states.TrainState,
-    losses: dict[int, float],
+    losses: dict[int, dict[str, float]],
     made_from: Callable[[], dict[str, Any]],
 ) -> states.TrainState:
     """Train from `begin` to the last step or a signal; the state it returns is saved.
@@ -85,23 +85,17 @@ def take_steps(
     """
     wanted = config.training.num_steps
 
-    several: dict[int, dict[str, float]] = {}
-
     def validate(at: int, state: states.TrainState) -> None:
         if at not in losses and len(parts.splits.validation.labels):
-            several[at] = in_training.losses_of_averages(config, parts, state)
-            losses[at] = several[at]["ema"]
-            others = {f"validation_loss_{name}": several[at][name] for name in state.averages}
-            files.writer.scalars(at, {"validation_loss": losses[at]} | others)
+            losses[at] = averages.losses(config, parts, state)
+            files.writer.scalars(at, averages.logged(losses[at]))
 
     def save(at: int, state: states.TrainState) -> None:
         # Validate before the save: a run that is killed after the save does not come here again.
         if at == wanted:
             validate(at, state)
-        compared = (
-            {checkpoint_choice.LOSSES: several[at]} if state.averages and at in several else {}
-        )
-        files.save(state, losses.get(at), made_from() | compared)
+        known = losses.get(at, {})
+        files.save(state, known.get("ema"), made_from() | averages.facts(known))
 
     end = loop.run(
         parts.train_step,

@@ -17,7 +17,7 @@ from ddpm_jax import metrics, progress, rundir, units
 from ddpm_jax.assembly import choice, denoising, optimizers, training
 from ddpm_jax.assembly.training import Parts
 from ddpm_jax.data import division, order, source
-from ddpm_jax.models import starting_weights, trained
+from ddpm_jax.models import checkpoint_choice, starting_weights, trained
 from ddpm_jax.training import calls, checkpoints, devices, footprint, loop, signals, stall
 from ddpm_jax.training import state as states
 from ddpm_jax.types import Batch, Params
@@ -60,8 +60,8 @@ def restore(
     directory: pathlib.Path,
     facts: Mapping[str, Any],
     read: Callable[[str], str],
-) -> tuple[states.TrainState, dict[int, float]]:
-    """The state to start from, and the validation loss there, if it is known.
+) -> tuple[states.TrainState, dict[int, dict[str, float]]]:
+    """The state to start from, and the validation losses of its averages, if they are known.
 
     A run without a checkpoint begins as `starting_weights.begin` says, which may `read` another run. Raises
     ValueError if the images are not those that the checkpoint was trained on.
@@ -77,7 +77,8 @@ def restore(
             f"{facts['data_sha256']}; bring them back, or give another --workdir"
         )
     loss = restored.facts["validation_loss"]
-    return restored.state, {} if loss is None else {int(restored.state.step): loss}
+    several = restored.facts["extra"].get(checkpoint_choice.LOSSES, {"ema": loss})
+    return restored.state, {} if loss is None else {int(restored.state.step): several}
 
 
 def batches(config: ConfigDict, parts: Parts, first: int) -> Iterator[Batch]:
@@ -121,14 +122,6 @@ def validation_loss(config: ConfigDict, parts: Parts, params: Params) -> float:
     )
     key = choice.key_for(config.seed, "validation")
     return loop.evaluate(parts.eval_step, params, read, key)["loss"]
-
-
-def losses_of_averages(
-    config: ConfigDict, parts: Parts, state: states.TrainState
-) -> dict[str, float]:
-    """Validation loss of each average, the exponential one first."""
-    averages = {"ema": state.ema_params} | state.averages
-    return {name: validation_loss(config, parts, params) for name, params in averages.items()}
 
 
 def watched(config: ConfigDict) -> AbstractContextManager[Callable[[], None]]:

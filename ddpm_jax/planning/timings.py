@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import choice, classifiers, feature_networks, training
 from ddpm_jax.data import source
-from ddpm_jax.models import in_training
+from ddpm_jax.models import averages, in_training
 from ddpm_jax.planning import requirements
 from ddpm_jax.training import checkpoints, devices, loop
 from ddpm_jax.training import state as states
@@ -88,7 +88,7 @@ def evaluation_seconds(
     few.training.eval_images = min(whole, config.training.batch_size)
     in_training.validation_loss(few, parts, state.ema_params)  # compiles
     began = time.perf_counter()
-    in_training.losses_of_averages(few, parts, state)
+    averages.losses(few, parts, state)
     return (time.perf_counter() - began) * whole / few.training.eval_images
 
 
