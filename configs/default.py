@@ -21,14 +21,18 @@ def get_config() -> ConfigDict:
     config.budget.minutes = 0.0
 
     config.data = ConfigDict()
-    # "digits" (bundled with scikit-learn), "tfds:NAME", "npz:PATH" or "folder:PATH" (class = sub-folder).
+    # "digits" (bundled with scikit-learn), "tfds:NAME", "hf:NAME" or "hf:PATH" (Hugging Face),
+    # "npz:PATH" or "folder:PATH" (class = sub-folder).
     config.data.source = "digits"
     # Where TFDS keeps prepared datasets; empty: TFDS's default.
     config.data.data_dir = ""
     # Folder of archives that you already have, from which TFDS prepares a dataset without a network.
     config.data.manual_dir = ""
-    # TFDS feature that gives the class, such as "species" or "attributes/Smiling".
+    # TFDS feature that gives the class, such as "species" or "attributes/Smiling". With "hf", its column; the
+    # only ClassLabel, if there is no such column.
     config.data.label = "label"
+    # The column of the images of "hf"; empty: the only one there is.
+    config.data.image_column = ""
     # Classes to keep, by name or index, relabelled 0.. in this order; empty: all.
     config.data.classes = ()
     # Or classes merged from several: `config.data.groups.cat = ("Bengal", "Birman")`; empty: none.
@@ -273,6 +277,10 @@ def get_config() -> ConfigDict:
     config.export.start = 1.0
     # Also write the keys that OpenAI's evaluator reads, `arr_0` and `arr_1`.
     config.export.openai_keys = False
+
+    config.publish = ConfigDict()
+    # --mode=publish writes "images" (PNGs by class) or "parquet" (needs the extra `hf`).
+    config.publish.format = "images"
 
     config.evaluation = ConfigDict()
     # Real images to compare synthetic ones with: "test", "validation", "train" or "train+validation",

@@ -16,7 +16,7 @@ from ddpm_jax import command_line
 REAL = flags.DEFINE_string(
     "real",
     None,
-    "Real images: digits, tfds:NAME, npz:PATH or folder:PATH; the config's, if not given.",
+    "Real images: digits, tfds:NAME, hf:NAME, npz:PATH or folder:PATH; the config's, if not given.",
 )
 SYNTHETIC = flags.DEFINE_string(
     "synthetic",

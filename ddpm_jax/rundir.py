@@ -22,6 +22,7 @@ OTHERS = (
     "worth",
     "own",
     "copies",
+    "publish",
     "denoise",
     "interpolate",
     "inpaint",
@@ -58,6 +59,10 @@ def nonfinite(workdir: pathlib.Path) -> pathlib.Path:
 
 def synthetic(workdir: pathlib.Path) -> pathlib.Path:
     return workdir / "synthetic.npz"
+
+
+def published(workdir: pathlib.Path) -> pathlib.Path:
+    return workdir / "published"
 
 
 def result_path(workdir: pathlib.Path, mode: str) -> pathlib.Path:

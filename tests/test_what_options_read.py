@@ -18,7 +18,7 @@ from ddpm_jax.assembly import (
     optimizers,
     options,
 )
-from ddpm_jax.data import digits, folder, npz, tfds
+from ddpm_jax.data import digits, folder, hf, npz, tfds
 from ddpm_jax.jobs import classify
 from ddpm_jax.measuring.labelled import Labelled
 from ddpm_jax.models import labels_drawn, trained
@@ -99,7 +99,8 @@ GO_WITH = {
 def sources(monkeypatch):
     """Every source has the digits, and none asks a disk or a network."""
     splits = digits.load()
-    monkeypatch.setattr(tfds, "load", lambda name, **fields: splits)
+    for module in (tfds, hf):
+        monkeypatch.setattr(module, "load", lambda name, **fields: splits)
     for module in (npz, folder):
         monkeypatch.setattr(module, "load", lambda where: splits.train)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly.choice import Option, choose
-from ddpm_jax.data import digits, division, folder, npz, source, tfds
+from ddpm_jax.data import digits, division, folder, hf, npz, source, tfds
 
 Shares = dict[str, Any]
 """Shares of validation and test images, and the seed to draw them with."""
@@ -31,7 +31,7 @@ def build_splits(config: ConfigDict, seed: int) -> source.Splits:
         raise ValueError(f"data.per_class is {config.per_class}; it must be at least 0")
     form = Form(tuple(config.classes), groups, config.image_size, config.channels)
     part = Part(config.per_class, config.num_folds, config.fold if config.num_folds else 0, seed)
-    stamp = _stamp(where) if kind in ("npz", "folder") else 0
+    stamp = _stamp(where) if kind in ("npz", "folder", "hf") else 0
     return _prepared(option, where, own, shares, form, part, config.memory_mib << 20, stamp)
 
 
@@ -141,6 +141,10 @@ def _tfds(name: str, shares: Shares, data_dir: str, manual_dir: str, label: str)
     )
 
 
+def _hf(where: str, shares: Shares, label: str, image_column: str) -> source.Splits:
+    return hf.load(where, label=label, image_column=image_column, **shares)
+
+
 def _whole(read: source.Source, shares: Shares) -> source.Splits:
     """Splits of a source that has none of its own."""
     validation, test = shares["validation"], shares["test"]
@@ -162,6 +166,7 @@ def _folder(where: str, shares: Shares) -> source.Splits:
 SOURCES = {
     "digits": Option(lambda where, shares: digits.load(**shares)),
     "tfds": Option(_tfds, ("data_dir", "manual_dir", "label")),
+    "hf": Option(_hf, ("label", "image_column")),
     "npz": Option(lambda where, shares: _whole(npz.load(where), shares)),
     "folder": Option(_folder),
 }

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import fcntl
 import json
 import logging
 import os
@@ -10,6 +9,11 @@ import pathlib
 import socket
 from collections.abc import Iterator
 from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +30,13 @@ def owned(directory: str | os.PathLike[str]) -> Iterator[None]:
 
     The operating system releases the lock however a process ends, so there is no stale lock to
     remove. A process that crashed stays named in the file, and the next one names it in the log.
+    Windows has no such locks: there a warning says that nothing keeps a second process out.
     """
     path = pathlib.Path(directory) / NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file, directory)
         except BlockingIOError:
             raise Locked(f"{directory} is in use by {_owner(file)}") from None
         except OSError as error:
@@ -43,6 +48,13 @@ def owned(directory: str | os.PathLike[str]) -> Iterator[None]:
             yield
         finally:
             _rewrite(file, "")
+
+
+def _lock(file: IO[str], directory: str | os.PathLike[str]) -> None:
+    if fcntl is None:
+        log.warning("this system has no file locks: run one process at a time in %s", directory)
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _myself() -> dict[str, str | int]:
