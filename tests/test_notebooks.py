@@ -96,7 +96,7 @@ def test_two_notebooks_share_a_training(nbformat):
     assert len(trainings) == 2 and trainings[0] == trainings[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(
     os.environ.get("DDPM_JAX_NOTEBOOKS") == "site", reason="the site's build runs the notebooks"
 )
