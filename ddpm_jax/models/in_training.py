@@ -66,10 +66,11 @@ def restore(
     A run without a checkpoint begins as `starting_weights.begin` says, which may `read` another run. Raises
     ValueError if the images are not those that the checkpoint was trained on.
     """
+    source = config.training.start_from  # a resumed training, too, depends on it
     target = devices.abstract(parts.placement, parts.state)
     restored = checkpoints.restore(directory, target)
     if restored is None:
-        return starting_weights.begin(config, parts, read), {}
+        return starting_weights.begin(source, parts, read), {}
     before = restored.facts["extra"].get("data_sha256")
     if before != facts["data_sha256"]:
         raise ValueError(

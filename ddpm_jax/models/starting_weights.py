@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from ddpm_jax import rundir
 from ddpm_jax.assembly.training import Parts
@@ -14,15 +13,16 @@ from ddpm_jax.training import state as states
 from ddpm_jax.types import Params
 
 
-def begin(config: ConfigDict, parts: Parts, read: Callable[[str], str]) -> states.TrainState:
+def begin(source: str, parts: Parts, read: Callable[[str], str]) -> states.TrainState:
     """The state before the first step.
 
-    With `training.start_from`, it has the averaged weights of that run's newest checkpoint, whose manifest
-    is given to `read`. Raises FileNotFoundError if there is none, ValueError if it is of another network.
+    With a `source`, the work directory of a run, it has the averaged weights of that run's newest
+    checkpoint, whose manifest is given to `read`. Raises FileNotFoundError if there is none, ValueError if
+    it is of another network.
     """
-    if not config.training.start_from:
+    if not source:
         return parts.state
-    directory = rundir.checkpoints(pathlib.Path(config.training.start_from))
+    directory = rundir.checkpoints(pathlib.Path(source))
     target = devices.abstract(parts.placement, parts.state.params)
     found = checkpoints.restore_params(directory, target)
     if found is None:

@@ -83,7 +83,7 @@ def test_the_validation_loss_is_of_every_class_also_where_files_are_sorted(order
     config.training.eval_images = 64
     parts = training.build_parts(config)
     seen = classes_seen(monkeypatch, in_training.order, "sequential")
-    in_training.validation_loss(config, parts, parts.state)
+    in_training.validation_loss(config, parts, parts.state.ema_params)
     assert seen[0].sum() == 64 and seen[0].min() >= 5 and seen[0].max() <= 8
 
 
