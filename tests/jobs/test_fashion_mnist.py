@@ -8,7 +8,7 @@ from configs import fashion_mnist as config_file
 from ddpm_jax.jobs import classify, compare, evaluate, export, sample, train
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("on_one_device")
 def test_the_chain_runs_on_fashion_mnist(fashion_mnist, tmp_path):
     config = config_file.get_config()
