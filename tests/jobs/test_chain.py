@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ddpm_jax import metrics, rundir
 from ddpm_jax.assembly import optimizers
+from ddpm_jax.data import source
 from ddpm_jax.jobs import classify, compare, evaluate, export, sample, train
 
 JOBS = (train, sample, export, evaluate, classify, compare)
@@ -94,7 +95,7 @@ def test_what_was_drawn_from_a_model_of_other_fields_is_refused_though_it_stands
 
 def test_changed_training_images_are_refused(config, model, monkeypatch):
     (model / "results/train.json").unlink()
-    monkeypatch.setattr(train.source, "fingerprint", lambda source: "another")
+    monkeypatch.setattr(source, "fingerprint", lambda source: "another")
     with pytest.raises(ValueError, match=r"training images have changed.*is another"):
         train.run(config, model)
 
@@ -115,7 +116,9 @@ def test_a_job_that_needs_images_says_how_to_make_them(config, tmp_path, job, mi
 
 def test_every_mode_is_a_job():
     for mode in (*rundir.CHAIN, *rundir.OTHERS):
-        assert hasattr(__import__(f"ddpm_jax.jobs.{mode}", fromlist=["run"]), "run")
+        assert hasattr(
+            __import__(f"ddpm_jax.jobs.{rundir.MODULES.get(mode, mode)}", fromlist=["run"]), "run"
+        )
 
 
 @pytest.mark.slow
