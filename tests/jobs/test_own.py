@@ -120,7 +120,7 @@ def studied(tmp_path_factory):
 
 
 def test_a_study_measures_every_arm_of_every_set(studied):
-    workdir, _ = studied
+    workdir, fields = studied
     assert [size["per_class"] for size in fields["sizes"]] == list(SIZES)
     for size in fields["sizes"]:
         arms = [row["arm"] for row in size["rows"]]
@@ -140,7 +140,7 @@ def test_a_study_measures_every_arm_of_every_set(studied):
 
 
 def test_a_study_whose_results_stand_trains_nothing(studied, monkeypatch, capsys):
-    workdir, _ = studied
+    workdir, fields = studied
     monkeypatch.setattr(small_runs, "each", lambda *arguments: pytest.fail("something is made"))
     again = own.study(small_study(), workdir)
     assert again["sizes"] == json.loads(json.dumps(fields["sizes"], default=rundir.as_json))
@@ -148,7 +148,7 @@ def test_a_study_whose_results_stand_trains_nothing(studied, monkeypatch, capsys
 
 
 def test_the_study_runs_again_for_each_field_that_it_or_a_small_run_has_read(studied):
-    workdir, _ = studied
+    workdir, fields = studied
     results = [workdir / "results/own.json", *workdir.glob("own/**/results/*.json")]
     assert (
         len(results) == 1 + 4 * 2 + 5 * 2 + 2 * 3
