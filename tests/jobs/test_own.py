@@ -148,7 +148,7 @@ def test_a_study_whose_results_stand_trains_nothing(studied, monkeypatch, capsys
 
 
 def test_the_study_runs_again_for_each_field_that_it_or_a_small_run_has_read(studied):
-    workdir, fields = studied
+    workdir, _ = studied
     results = [workdir / "results/own.json", *workdir.glob("own/**/results/*.json")]
     assert (
         len(results) == 1 + 4 * 2 + 5 * 2 + 2 * 3
