@@ -94,7 +94,7 @@ def run_modes() -> None:
     measures = MODE.value in ("all", "plan", "train")
     config = budget.apply(config, workdir, command_line.named(), measures=measures)
     for mode in modes:
-        job = importlib.import_module(f"ddpm_jax.jobs.{rundir.MODULES.get(mode, mode)}")
+        job = importlib.import_module(rundir.job(mode))
         try:
             job.run(config, workdir)
         except rundir.Inapplicable as why:

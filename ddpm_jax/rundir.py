@@ -44,6 +44,11 @@ class Inapplicable(ValueError):
     """A stage does not apply to the results of earlier stages; the chain skips it."""
 
 
+def job(mode: str) -> str:
+    """Name of the module that a mode runs."""
+    return f"ddpm_jax.jobs.{MODULES.get(mode, mode)}"
+
+
 def checkpoints(workdir: pathlib.Path) -> pathlib.Path:
     return workdir / "checkpoints"
 

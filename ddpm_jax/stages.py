@@ -115,7 +115,7 @@ def never_read(workdir: pathlib.Path, names: Iterable[str]) -> list[str]:
 
 def of_mode(mode: str) -> Stage | None:
     """The stage that a mode runs; None for modes that always run again."""
-    module = importlib.import_module(f"ddpm_jax.jobs.{rundir.MODULES.get(mode, mode)}")
+    module = importlib.import_module(rundir.job(mode))
     return next((value for value in vars(module).values() if isinstance(value, Stage)), None)
 
 

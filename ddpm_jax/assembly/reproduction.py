@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from ddpm_jax.assembly import denoising, networks, objective, training
 from ddpm_jax.assembly.choice import key_for
 from ddpm_jax.data import npz, order, source
-from ddpm_jax.training import checkpoints, devices, loop, nonfinite
+from ddpm_jax.training import checkpoint_items, checkpoints, devices, loop, nonfinite
 from ddpm_jax.training import state as states
 
 NUM_KEPT = 3
@@ -65,7 +65,9 @@ def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Finding
     past = objective.build_past(config, table.num_steps)
     if past:
         target = devices.abstract(placement, past.start)
-        stored = checkpoints.restore_params(directory, target, item=checkpoints.PAST, step=step)
+        stored = checkpoints.restore_params(
+            directory, target, item=checkpoint_items.PAST, step=step
+        )
         assert stored is not None
         past = past._replace(start=stored.params)
     # Only the loss is computed again and no step is taken, so no optimizer is needed.

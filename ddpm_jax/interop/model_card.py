@@ -8,12 +8,11 @@ def card(
     unet: Mapping[str, Any],
     scheduler: Mapping[str, Any],
     facts: Mapping[str, Any],
-    tensors: Mapping[str, Any],
+    num_parameters: int,
 ) -> str:
     """Markdown. `facts`: class names, whether there is a null class, and the checkpoint's manifest."""
     names, size = facts["class_names"], unet["sample_size"]
     kind = f"{size}x{size} images of {unet['in_channels']} channel(s)"
-    num = sum(tensor.size for tensor in tensors.values())
     last = scheduler["num_train_timesteps"] - 1
     classes = [f"{label}: {name}" for label, name in enumerate(names)]
     if unet["num_class_embeds"] is None:
@@ -40,8 +39,8 @@ tags: [diffusion, image-generation]
 
 # A diffusion model of {kind}
 
-Trained with ddpm_jax: {num:,} parameters, {facts["step"]:,} steps. The weights are averaged over the
-training. SHA-256 of the training images: `{facts["extra"].get("data_sha256", "not known")}`.
+Trained with ddpm_jax: {num_parameters:,} parameters, {facts["step"]:,} steps. The weights are averaged
+over the training. SHA-256 of the training images: `{facts["extra"].get("data_sha256", "not known")}`.
 
 {about} The network predicts `{scheduler["prediction_type"]}` at noise levels 0 to {last}. Pixels lie
 in [-1, 1].

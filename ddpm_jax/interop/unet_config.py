@@ -1,9 +1,7 @@
-"""The config of diffusers' `UNet2DModel`, to and from the fields of this program's config."""
+"""The config of diffusers' `UNet2DModel`, read: the layers and the fields of this program that it means."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from ml_collections import ConfigDict
 
 from ddpm_jax.interop.unet_tensors import Shape
 
@@ -119,10 +117,8 @@ def _num_heads(fields: Mapping[str, Any]) -> int:
     each = fields["attention_head_dim"]
     if each is None:
         return 1
-    pairs = zip(fields["block_out_channels"], fields["down_block_types"], strict=True)
-    widths = {width for width, kind in pairs if kind == DOWN[1]}
-    if fields["add_attention"]:
-        widths.add(fields["block_out_channels"][-1])
+    attends = [kind == DOWN[1] for kind in fields["down_block_types"]]
+    widths = attended(fields["block_out_channels"], attends, fields["add_attention"])
     heads = {max(1, width // each) for width in widths}
     if len(heads) > 1:
         raise ValueError(
@@ -130,6 +126,14 @@ def _num_heads(fields: Mapping[str, Any]) -> int:
             "wanted as many at each"
         )
     return heads.pop() if heads else 1
+
+
+def attended(
+    widths: Sequence[int], attends: Sequence[bool | int], middle_attends: bool
+) -> set[int]:
+    """The channels of the levels with attention, the lowest being that of the middle too."""
+    found = {width for width, at in zip(widths, attends, strict=True) if at}
+    return found | ({widths[-1]} if middle_attends else set())
 
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,89 +185,4 @@ def _check_blocks(fields: Mapping[str, Any]) -> None:
         raise ValueError(
             f"up_block_types is {fields['up_block_types']}, wanted the mirror of down_block_types, one for "
             f"each of the {len(fields['block_out_channels'])} block_out_channels"
-        )
-
-
-def config_of(config: ConfigDict, num_classes: int, *, null_class: bool) -> dict[str, Any]:
-    """The config of the `UNet2DModel` with the same function as the network of `config`.
-
-    `num_classes` is 0 for an unconditional network; `null_class` says that the null class is a class of its
-    own. Raises ValueError naming the first field without a counterpart.
-    """
-    net, unet = config.net, config.net.unet
-    _refuse_others(config)
-    half = net.base_channels // 2
-    shifts = {PERIOD: 1, PERIOD ** ((half - 1) / half): 0}
-    if unet.max_period not in shifts:
-        raise ValueError(
-            f"net.unet.max_period is {unet.max_period:g}; a UNet2DModel has {PERIOD:g}"
-        )
-    sides = [config.data.image_size // 2**level for level in range(len(net.multipliers))]
-    attends = [int(side in unet.attention_resolutions) for side in sides]
-    film = unet.conditioning == "film"
-    return DEFAULTS | {
-        "_class_name": "UNet2DModel",
-        "sample_size": config.data.image_size,
-        "in_channels": config.data.channels,
-        "out_channels": config.data.channels,
-        "freq_shift": shifts[unet.max_period],
-        "flip_sin_to_cos": False,
-        "down_block_types": [DOWN[attend] for attend in attends],
-        "up_block_types": [UP[attend] for attend in reversed(attends)],
-        "block_out_channels": [net.base_channels * factor for factor in net.multipliers],
-        "layers_per_block": unet.num_res_blocks,
-        "downsample_padding": 0,
-        "dropout": unet.dropout,
-        "attention_head_dim": _head_dim(config, attends),
-        "norm_num_groups": unet.num_groups,
-        "attn_norm_num_groups": unet.num_groups if film else None,
-        "norm_eps": 1e-6,
-        "resnet_time_scale_shift": "scale_shift" if film else "default",
-        "num_class_embeds": num_classes + null_class if num_classes else None,
-        "add_attention": unet.middle_attention != "none",
-    }
-
-
-def _head_dim(config: ConfigDict, attends: list[int]) -> int | None:
-    net, unet = config.net, config.net.unet
-    widths = {
-        net.base_channels * factor
-        for factor, at in zip(net.multipliers, attends, strict=True)
-        if at
-    }
-    if unet.middle_attention != "none":
-        widths.add(net.base_channels * net.multipliers[-1])
-    if net.num_heads == 1 and not unet.head_channels:
-        return None
-    dims = {unet.head_channels or width // net.num_heads for width in widths}
-    if len(dims) > 1 or any(net.num_heads * dim != width for dim in dims for width in widths):
-        raise ValueError(
-            f"net.num_heads is {net.num_heads} and net.unet.head_channels {unet.head_channels} at layers of "
-            f"{sorted(widths)} channels; a UNet2DModel has heads of equal width that share all channels"
-        )
-    return dims.pop() if dims else None
-
-
-def _refuse_others(config: ConfigDict) -> None:
-    net, unet = config.net, config.net.unet
-    if net.name != "unet":
-        raise ValueError(f"net.name is {net.name!r}; a UNet2DModel is 'unet'")
-    wanted: dict[str, tuple[Any, tuple[Any, ...]]] = {
-        "net.attention": (set(net.attention) - {"softmax"}, (set(),)),
-        "net.augment_condition": (net.augment_condition, (False,)),
-        "net.unet.middle_attention": (unet.middle_attention, ("softmax", "none")),
-        "net.unet.norm": (unet.norm, ("group",)),
-        "net.unet.resampling": (unet.resampling, ("conv",)),
-        "net.unet.time_embedding": (unet.time_embedding, ("sinusoidal",)),
-        "net.unet.patch_size": (unet.patch_size, (1,)),
-        "loss.prediction": (config.loss.prediction, ("eps", "x0", "v")),
-    }
-    for name, (value, known) in wanted.items():
-        if value not in known:
-            raise ValueError(
-                f"{name} is {value!r}; a UNet2DModel has {' or '.join(map(repr, known))}"
-            )
-    if config.loss.kind in ("hybrid", "variational"):
-        raise ValueError(
-            f"loss.kind is {config.loss.kind!r}: a learned variance has no counterpart"
         )

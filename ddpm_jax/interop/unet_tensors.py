@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from flax import traverse_util
 from jaxtyping import Float
 
 Array = Float[np.ndarray, "..."]
@@ -100,7 +101,7 @@ def from_tensors(tensors: Tensors, shape: Shape) -> dict[str, Any]:
         params[layer.ours] = _read(layer, take, shape)
     if left:
         raise ValueError(f"the tensor {min(left)!r} belongs to no layer of this network")
-    return _nested(params)
+    return traverse_util.unflatten_dict(params, sep="/")
 
 
 def _read(layer: Layer, take: Any, shape: Shape) -> dict[str, Array]:
@@ -130,7 +131,7 @@ def _read(layer: Layer, take: Any, shape: Shape) -> dict[str, Array]:
 def to_tensors(params: Mapping[str, Any], shape: Shape) -> dict[str, Array]:
     """`UNet2DModel`'s tensors from our parameters."""
     tensors: dict[str, Array] = {}
-    flat = _flat(params)
+    flat = traverse_util.flatten_dict(params, is_leaf=_is_layer, sep="/")
     for layer in layers(shape):
         if layer.kind == "shortcut" and layer.ours not in flat:
             continue
@@ -138,6 +139,10 @@ def to_tensors(params: Mapping[str, Any], shape: Shape) -> dict[str, Array]:
     if flat:
         raise ValueError(f"{min(flat)!r} has no place in a UNet2DModel")
     return tensors
+
+
+def _is_layer(path: tuple[str, ...], part: Mapping[str, Any]) -> bool:
+    return not any(isinstance(inner, Mapping) for inner in part.values())
 
 
 def _written(layer: Layer, part: Mapping[str, Array], shape: Shape) -> dict[str, Array]:
@@ -180,24 +185,3 @@ def _shifted(kernel: Float[np.ndarray, "F E"], max_period: float, steps: float) 
     # k sin(wt + a) + l cos(wt + a) = (k cos a - l sin a) sin wt + (k sin a + l cos a) cos wt.
     shifted = [sines * cosine - cosines * sine, sines * sine + cosines * cosine]
     return np.concatenate(shifted).astype(np.float32)
-
-
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, value in flat.items():
-        *parents, name = path.split("/")
-        inner = tree
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[name] = value
-    return tree
-
-
-def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, dict[str, Array]]:
-    found: dict[str, dict[str, Array]] = {}
-    for name, value in tree.items():
-        if all(hasattr(part, "shape") for part in value.values()):
-            found[f"{path}{name}"] = {part: np.asarray(array) for part, array in value.items()}
-        else:
-            found |= _flat(value, f"{path}{name}/")
-    return found

@@ -12,10 +12,11 @@ from ddpm_jax.interop import (
     model_card,
     scheduler_config,
     unet_config,
+    unet_exported,
     unet_tensors,
 )
 from ddpm_jax.models import trained
-from ddpm_jax.training import devices
+from ddpm_jax.training import devices, state
 
 
 @stages.stage("export_weights", "train", owns=lambda workdir: workdir)
@@ -24,20 +25,21 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     model = trained.load_model(config, files.checkpoints(guided=False), guided=False)
     num_classes = model.net.num_classes
     null_class = bool(num_classes and config.loss.label_dropout)
-    unet = unet_config.config_of(config, num_classes, null_class=null_class)
+    unet = unet_exported.config_of(config, num_classes, null_class=null_class)
     scheduler = scheduler_config.config_of(config)
     params = jax.tree.map(np.asarray, model.weights.net["params"])
     tensors = unet_tensors.to_tensors(params, unet_config.shape_of(unet, null_class=null_class))
     facts = {"class_names": model.class_names, "null_class": null_class}
     folder = files.workdir / "diffusers"
-    text = model_card.card(unet, scheduler, {**facts, **model.facts}, tensors)
+    num = state.count_parameters(tensors)
+    text = model_card.card(unet, scheduler, {**facts, **model.facts}, num)
     if devices.is_writer():
         content = diffusers_folder.Folder(unet, scheduler, facts, tensors)
         for path in diffusers_folder.write(folder, content, text):
             files.output(path)
     return {
         "checkpoint": model.facts["step"],
-        "num_parameters": sum(tensor.size for tensor in tensors.values()),
+        "num_parameters": num,
         "folder": folder.name,
         "null_class": null_class,
     }

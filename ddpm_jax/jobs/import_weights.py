@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 import optax
@@ -37,15 +38,16 @@ def run(config: ConfigDict, workdir: pathlib.Path, source: pathlib.Path) -> None
         config = config.copy_and_resolve_references()
         config.update_from_flattened_dict(fields)
         names = class_names(given.facts, shape.num_classes)
-        net = networks.build_net(config, shape.num_classes)
+        net, reads = noted(config, shape.num_classes)
         params = checked(unet_tensors.from_tensors(given.tensors, shape), net, config)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{source} cannot be imported: {error}") from error
     if devices.is_writer():
         rundir.write_config(workdir, config.to_dict())
         write_config_file(workdir, source, fields)
-    save(config, workdir, source, names, params)
-    num = sum(leaf.size for leaf in jax.tree.leaves(params))
+    facts = {"class_names": names, "imported_from": source.name, "reads": reads}
+    save(config, workdir, net, params, facts)
+    num = states.count_parameters(params)
     print(
         f"[import] {workdir}: {num:,} parameters, {len(names)} class(es), from {source}. To use them: "
         f"--config={workdir / 'config.py'} --workdir={workdir}",
@@ -61,7 +63,7 @@ def class_names(facts: Mapping[str, Any], num_classes: int) -> tuple[str, ...]:
     return tuple(map(str, range(num_classes))) or ("all",)
 
 
-def checked(params: Params, net: Any, config: ConfigDict) -> Params:
+def checked(params: Params, net: nn.Module, config: ConfigDict) -> Params:
     """The parameters on the device; raises ValueError naming the first that the network does not take so."""
     wanted = jax.eval_shape(lambda: networks.init_net(net, config.data, jax.random.key(0)))[
         "params"
@@ -78,25 +80,28 @@ def checked(params: Params, net: Any, config: ConfigDict) -> Params:
     return {"params": jax.device_put(params)}
 
 
+def noted(config: ConfigDict, num_classes: int) -> tuple[nn.Module, dict[str, Any]]:
+    """The network, and the fields of the config that make it and its noise levels."""
+    reads: dict[str, Any] = {}
+
+    def note(name: str, value: Any) -> None:
+        reads[name] = rundir.plain(value)
+
+    seen = view.View(config, note)
+    denoising.build_levels(seen.schedule)
+    return networks.build_net(seen, num_classes), reads
+
+
 def save(
     config: ConfigDict,
     workdir: pathlib.Path,
-    source: pathlib.Path,
-    names: tuple[str, ...],
+    net: nn.Module,
     params: Params,
+    facts: Mapping[str, Any],
 ) -> None:
     """Write a checkpoint of step 0, which says what fields of the config make its network."""
-    read: dict[str, Any] = {}
-
-    def note(name: str, value: Any) -> None:
-        read[name] = rundir.plain(value)
-
-    noted = view.View(config, note)
-    net = networks.build_net(noted, len(names))
-    table = denoising.build_levels(noted.schedule)
-    loss_fn = objective.build_loss(config, net, table)
+    loss_fn = objective.build_loss(config, net, denoising.build_levels(config.schedule))
     state = states.create(params, optax.identity(), loss_fn, training.batch_shapes(config))
-    facts = {"class_names": names, "imported_from": source.name, "reads": read}
     with checkpoints.saver(rundir.checkpoints(workdir), keep=1) as write:
         write(state, extra=facts)
 

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddpm_jax import rundir
-from ddpm_jax.training import checkpoints, retention
+from ddpm_jax.training import checkpoint_items, retention
 
 LOSSES = "validation_losses"
 """The fact of a checkpoint that holds the validation loss of each of its averages, if there are several."""
@@ -89,7 +89,7 @@ def average(config: ConfigDict, facts: Mapping[str, Any]) -> str:
 
 def averages(facts: Mapping[str, Any]) -> dict[str, str]:
     """The items of averaged weights in a checkpoint, by name."""
-    prefix = checkpoints.average_item("")
+    prefix = checkpoint_items.average("")
     others = [item for item in facts["arrays"] if item.startswith(prefix)]
     return {"ema": "ema_params"} | {item.removeprefix(prefix): item for item in sorted(others)}
 

@@ -79,6 +79,7 @@ def in_short(found: Mapping[str, Fields], missing: Sequence[str]) -> Items:
             )
         )
     for stage, what in (
+        ("own", ""),
         ("compare", "Accuracy on real test images, trained on "),
         ("worth", ""),
     ):

@@ -15,22 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import orbax.checkpoint as ocp
 
-from ddpm_jax.training import devices, manifest, retention
+from ddpm_jax.training import checkpoint_items, devices, manifest, retention
 from ddpm_jax.training.manifest import Damaged
 from ddpm_jax.training.state import TrainState
 from ddpm_jax.types import Params
 
 log = logging.getLogger(__name__)
-PAST = "memory"
-"""The item of a loss's past, under the name used in the files of earlier versions."""
-
-
-def average_item(name: str) -> str:
-    """The item of a further average."""
-    return f"average_{name}"
 
 
 class NoGoodCheckpoint(OSError):
@@ -90,17 +82,17 @@ def saver(directory: str | os.PathLike[str], *, keep: int, keep_every: int = 0) 
         if validation_loss is not None and not math.isfinite(validation_loss):
             raise FloatingPointError(f"the validation loss at step {step} is {validation_loss}")
         finish()
-        items = _items(state)
+        stored = checkpoint_items.of(state)
         facts = {
             "step": step,
             "validation_loss": validation_loss,
             "extra": dict(extra or {}),
-            "arrays": {name: manifest.arrays(tree) for name, tree in items.items()},
+            "arrays": {name: manifest.arrays(tree) for name, tree in stored.items()},
         }
         path = folder / f"{step}.saving"
         with _explained(folder, step):
-            stored = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
-            orbax.save(path, args=ocp.args.Composite(**stored), force=True)
+            saved_as = {name: ocp.args.StandardSave(tree) for name, tree in stored.items()}
+            orbax.save(path, args=ocp.args.Composite(**saved_as), force=True)
         unfinished.append((step, pool.submit(_complete, orbax, folder, facts, tidy)))
         saved.add(step)
 
@@ -121,14 +113,11 @@ def restore(directory: str | os.PathLike[str], target: TrainState) -> Restored |
     Damaged checkpoints are named in a warning, left alone, and skipped. Raises `NoGoodCheckpoint` if
     no other is left, `ValueError` if the arrays do not match `target`.
     """
-    found = _newest_good(pathlib.Path(directory).absolute(), _items(target))
+    found = _newest_good(pathlib.Path(directory).absolute(), checkpoint_items.of(target))
     if found is None:
         return None
-    items, facts = found
-    past = {"past": items[PAST]} if PAST in items else {}
-    weights = {name: items[name] for name in ("params", "ema_params")}
-    averages = {name: items[average_item(name)] for name in target.averages}
-    return Restored(target.replace(**weights, averages=averages, **past, **items["rest"]), facts)
+    stored, facts = found
+    return Restored(checkpoint_items.into(target, stored), facts)
 
 
 def restore_params(
@@ -138,12 +127,14 @@ def restore_params(
     item: str = "ema_params",
     step: int | None = None,
 ) -> RestoredParams | None:
-    """Restore one item, for inference `ema_params` or an `average_item`; safe while a trainer keeps saving.
+    """Restore one item, for inference `ema_params` or an average's; safe while a trainer keeps saving.
 
     If a `step` is given and damaged, no older one replaces it: raises `Damaged`.
     """
-    if item not in ("ema_params", "params", PAST) and not item.startswith(average_item("")):
-        raise ValueError(f"item {item!r} is not known; there are 'ema_params', 'params', {PAST!r}")
+    if item not in checkpoint_items.NAMES and not item.startswith(checkpoint_items.average("")):
+        raise ValueError(
+            f"item {item!r} is not known; there are {', '.join(map(repr, checkpoint_items.NAMES))}"
+        )
     folder = pathlib.Path(directory).absolute()
     if step is None:
         found = _newest_good(folder, {item: target})
@@ -157,26 +148,6 @@ def restore_params(
             f"{folder} has no checkpoint {step}; there are {retention.steps(folder)}"
         )
     return RestoredParams(found[0][item], found[1]) if found else None
-
-
-def _items(state: TrainState) -> dict[str, Any]:
-    # Orbax cannot store an item without arrays.
-    past = {PAST: state.past} if jax.tree.leaves(state.past) else {}
-    averages = {average_item(name): average for name, average in state.averages.items()}
-    return (
-        past
-        | averages
-        | {
-            "params": state.params,
-            "ema_params": state.ema_params,
-            "rest": {
-                "step": state.step,
-                "opt_state": state.opt_state,
-                "totals": state.totals,
-                "nonfinite_step": state.nonfinite_step,
-            },
-        }
-    )
 
 
 def _newest_good(

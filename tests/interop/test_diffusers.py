@@ -14,7 +14,7 @@ import ddpm_jax
 from configs import default
 from ddpm_jax.assembly import denoising
 from ddpm_jax.diffusion import solvers
-from ddpm_jax.interop import diffusers_folder, scheduler_config, unet_config
+from ddpm_jax.interop import diffusers_folder, scheduler_config, unet_exported
 from ddpm_jax.jobs import export_weights, import_weights
 
 torch = pytest.importorskip("torch")
@@ -334,7 +334,7 @@ def test_what_a_unet2dmodel_does_not_have_is_not_exported(name, value, message):
     config = default.get_config()
     config.update_from_flattened_dict({name: value})
     with pytest.raises(ValueError, match=message):
-        unet_config.config_of(config, 0, null_class=False)
+        unet_exported.config_of(config, 0, null_class=False)
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "sigmoid_beta", "sigmoid_alpha_bar"])

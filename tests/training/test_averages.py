@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from ddpm_jax.training import checkpoints, optim, state, step
+from ddpm_jax.training import checkpoint_items, checkpoints, optim, state, step
 
 
 def weights_after(num, gain):
@@ -82,5 +82,5 @@ def test_a_checkpoint_gives_back_the_averages_all_or_one(tmp_path):
     target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), end)
     found = checkpoints.restore(tmp_path, target).state
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), found.averages, end.averages))
-    one = checkpoints.restore_params(tmp_path, target.params, item=checkpoints.average_item("0.1"))
+    one = checkpoints.restore_params(tmp_path, target.params, item=checkpoint_items.average("0.1"))
     assert one.params["w"] == end.averages["0.1"]["w"]

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from ddpm_jax.training import checkpoints, compilation, devices, nonfinite
+from ddpm_jax.training import checkpoint_items, checkpoints, compilation, devices, nonfinite
 from ddpm_jax.training import state as states
 from ddpm_jax.training import step as steps
 
@@ -73,7 +73,7 @@ def test_a_checkpoint_holds_the_past_of_a_loss(tmp_path):
     assert back.past["level"] == 5.5
     assert (tmp_path / "2" / "memory").is_dir()  # what earlier versions call it
     target = devices.abstract(placement, PAST.start)
-    alone = checkpoints.restore_params(tmp_path, target, item=checkpoints.PAST).params
+    alone = checkpoints.restore_params(tmp_path, target, item=checkpoint_items.PAST).params
     assert alone["level"] == 5.5
 
 
