@@ -4,7 +4,7 @@ python -m ddpm_jax.main --config=configs/digits.py --mode=train --workdir=runs/d
 python -m ddpm_jax.main --config=configs/studies/digits_consistency.py --mode=train
 python -m ddpm_jax.main --config=configs/studies/digits_consistency.py --mode=sweep
 
-Time and result: docs/notes/consistency.md.
+Time: not measured on a quiet machine. Result: docs/notes/consistency.md.
 """
 
 from configs import digits
@@ -13,6 +13,8 @@ from configs import digits
 def get_config():
     config = digits.get_config()
     config.training.start_from = "runs/digits"
+    config.training.num_steps = 400
+    config.training.batch_size = 64
     config.loss.kind = "consistency"
     config.optim.learning_rate = 5e-4
     config.sampling.solver = "consistency"

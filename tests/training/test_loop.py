@@ -57,7 +57,9 @@ def test_an_average_that_is_dead_is_seen_in_the_log(one_device):
     _, living = regression.train(one_device, 60)
     start = devices.replicate(one_device, regression.fresh())
     begin = jax.tree.map(np.asarray, start.params)
-    end, dead = regression.train(one_device, 60, state=start, ema_decay=lambda step: 1.0)
+    end, dead = regression.train(
+        one_device, 60, state=start, ema_decay=lambda step: jnp.float32(1.0)
+    )
     distances = [values["ema_distance"] for _, values in dead]
     assert distances[-1] > 4 * living[-1][1]["ema_distance"]
     # Left behind at the first step: it is as far as the parameters have gone.
