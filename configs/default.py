@@ -95,6 +95,7 @@ def get_config() -> ConfigDict:
     # "softmax", "linear_softmax", "linear_elu" or "none": one kind, or one for each resolution of "unet".
     # "double_conv" and "patch" take one kind, and attend at all levels but the first.
     config.net.attention = ("softmax",)
+    # Heads of attention; 0, for "unet" only: as many of `net.unet.head_channels` as the width holds.
     config.net.num_heads = 1
     # Give the network the label; guidance needs it, and so does a labelled synthetic set of several classes.
     config.net.class_conditional = True
@@ -118,8 +119,13 @@ def get_config() -> ConfigDict:
     # "group" or "rms". Channels of a group share a mean and a variance; `num_groups` must divide every width.
     config.net.unet.norm = "group"
     config.net.unet.num_groups = 32
+    # Added to the variance of a group, or to the mean square of "rms".
+    config.net.unet.norm_epsilon = 1e-6
     # How the resolution changes: "conv" or "pool".
     config.net.unet.resampling = "conv"
+    # Rows and columns of zeros before the first pixel where "conv" halves a map: 0 (Ho et al. 2020) or 1 (the
+    # default of diffusers' networks).
+    config.net.unet.downsample_padding = 0
     # "sinusoidal", whose longest period is `max_period`, or "mlp" of t / T.
     config.net.unet.time_embedding = "sinusoidal"
     config.net.unet.max_period = 10_000.0

@@ -129,6 +129,11 @@ SWITCHES = (
         lambda c: _is_unet(c) and c.net.unet.middle_attention == "none" and _no_level_attends(c),
     ),
     Switch(
+        ("net.unet.downsample_padding",),
+        "net.unet.resampling",
+        lambda c: c.net.unet.resampling != "conv",
+    ),
+    Switch(
         ("net.unet.max_period",),
         "net.unet.time_embedding",
         lambda c: c.net.unet.time_embedding == "mlp",

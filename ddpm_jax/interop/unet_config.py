@@ -15,11 +15,10 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "freq_shift": (0, 1),
     "mid_block_type": ("UNetMidBlock2D",),
     "mid_block_scale_factor": (1, 1.0),
-    "downsample_padding": (0,),
+    "downsample_padding": (0, 1),
     "downsample_type": ("conv",),
     "upsample_type": ("conv",),
     "act_fn": ("silu", "swish"),
-    "norm_eps": (1e-6,),
     "resnet_time_scale_shift": ("default", "scale_shift"),
     "class_embed_type": (None,),
     "add_attention": (True, False),
@@ -90,7 +89,8 @@ def fields_of(given: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
         "net.base_channels": base,
         "net.multipliers": tuple(width // base for width in widths),
         "net.attention": ("softmax",),
-        "net.num_heads": _num_heads(fields),
+        # diffusers has heads of one width at every level.
+        "net.num_heads": 0 if fields["attention_head_dim"] else 1,
         "net.class_conditional": shape.num_classes > 0,
         "net.augment_condition": False,
         "net.unet.num_res_blocks": shape.num_res_blocks,
@@ -98,34 +98,20 @@ def fields_of(given: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
             size // 2**level for level, attends in enumerate(shape.attends) if attends
         ),
         "net.unet.middle_attention": "softmax" if shape.middle_attends else "none",
-        "net.unet.head_channels": 0,
+        "net.unet.head_channels": fields["attention_head_dim"] or 0,
         "net.unet.dropout": float(fields["dropout"]),
         "net.unet.conditioning": "film"
         if fields["resnet_time_scale_shift"] == "scale_shift"
         else "add",
         "net.unet.norm": "group",
         "net.unet.num_groups": fields["norm_num_groups"],
+        "net.unet.norm_epsilon": float(fields["norm_eps"]),
         "net.unet.resampling": "conv",
+        "net.unet.downsample_padding": fields["downsample_padding"],
         "net.unet.time_embedding": "sinusoidal",
         "net.unet.max_period": shape.max_period,
         "net.unet.patch_size": 1,
     }
-
-
-def _num_heads(fields: Mapping[str, Any]) -> int:
-    """diffusers has heads of one width at every level, this program as many heads."""
-    each = fields["attention_head_dim"]
-    if each is None:
-        return 1
-    attends = [kind == DOWN[1] for kind in fields["down_block_types"]]
-    widths = attended(fields["block_out_channels"], attends, fields["add_attention"])
-    heads = {max(1, width // each) for width in widths}
-    if len(heads) > 1:
-        raise ValueError(
-            f"attention_head_dim is {each} at layers of {sorted(widths)} channels: {sorted(heads)} heads, "
-            "wanted as many at each"
-        )
-    return heads.pop() if heads else 1
 
 
 def attended(

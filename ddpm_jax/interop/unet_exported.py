@@ -35,12 +35,12 @@ def config_of(config: ConfigDict, num_classes: int, *, null_class: bool) -> dict
         "up_block_types": [UP[attend] for attend in reversed(attends)],
         "block_out_channels": [net.base_channels * factor for factor in net.multipliers],
         "layers_per_block": unet.num_res_blocks,
-        "downsample_padding": 0,
+        "downsample_padding": unet.downsample_padding,
         "dropout": unet.dropout,
         "attention_head_dim": _head_dim(config, attends),
         "norm_num_groups": unet.num_groups,
         "attn_norm_num_groups": unet.num_groups if film else None,
-        "norm_eps": 1e-6,
+        "norm_eps": unet.norm_epsilon,
         "resnet_time_scale_shift": "scale_shift" if film else "default",
         "num_class_embeds": num_classes + null_class if num_classes else None,
         "add_attention": unet.middle_attention != "none",
@@ -54,7 +54,8 @@ def _head_dim(config: ConfigDict, attends: list[int]) -> int | None:
     all_widths = [net.base_channels * factor for factor in net.multipliers]
     widths = attended(all_widths, attends, unet.middle_attention != "none")
     dims = {unet.head_channels or width // net.num_heads for width in widths}
-    if len(dims) > 1 or any(net.num_heads * dim != width for dim in dims for width in widths):
+    uneven = net.num_heads and any(net.num_heads * dim != width for dim in dims for width in widths)
+    if len(dims) > 1 or uneven:
         raise ValueError(
             f"net.num_heads is {net.num_heads} and net.unet.head_channels {unet.head_channels} at layers of "
             f"{sorted(widths)} channels; a UNet2DModel has heads of equal width that share all channels"

@@ -67,6 +67,7 @@ KINDS = {"softmax": softmax, "linear_softmax": linear_softmax, "linear_elu": lin
 class SelfAttention(nn.Module):
     """x + attention(norm(x)); the attention branch is zero at initialization.
 
+    num_heads: 0 divides the input's channels into heads of `head_channels`.
     head_channels: width of one head; None divides the input's channels among the heads. The
     output of `linear_softmax` is RMS-normalized, with a gain that starts at zero.
     """
@@ -82,15 +83,13 @@ class SelfAttention(nn.Module):
         if self.kind not in KINDS:
             raise ValueError(f"unknown attention {self.kind!r}; known: {', '.join(KINDS)}, none")
         batch, height, width, channels = x.shape
-        if self.head_channels is None and channels % self.num_heads:
-            raise ValueError(f"{channels} channels do not divide into {self.num_heads} heads")
-        head_channels = self.head_channels or channels // self.num_heads
-        inner = self.num_heads * head_channels
+        num_heads, head_channels = _heads(channels, self.num_heads, self.head_channels)
+        inner = num_heads * head_channels
 
         h = self.norm(dtype=self.dtype, name="norm")(x).reshape(batch, height * width, channels)
         # One product for q, k and v: three separate ones are slower on CPU and GPU alike.
         qkv = Dense(3 * inner, dtype=self.dtype, kernel_init=init, name="qkv")(h)
-        qkv = qkv.reshape(batch, height * width, 3, self.num_heads, head_channels)
+        qkv = qkv.reshape(batch, height * width, 3, num_heads, head_channels)
         h = KINDS[self.kind](qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]).reshape(
             batch, height, width, inner
         )
@@ -104,3 +103,16 @@ class SelfAttention(nn.Module):
             # The norm's gain starts at zero instead: an RMS of zeros has no useful gradient.
             h = RMSNorm(scale_init=zeros, dtype=self.dtype, name="out_norm")(h)
         return x + h
+
+
+def _heads(channels: int, num: int, width: int | None) -> tuple[int, int]:
+    """How many heads, and the channels of each; one of the two may be open, and shares out the channels."""
+    if num and width:
+        return num, width
+    if not num and not width:
+        raise ValueError("num_heads is 0 and so is head_channels; wanted one of them above 0")
+    given = num or width or 1
+    if channels % given:
+        what = f"{num} heads" if num else f"heads of {width} channels"
+        raise ValueError(f"{channels} channels do not divide into {what}")
+    return (num, channels // num) if num else (channels // given, given)

@@ -30,7 +30,9 @@ class UNet(nn.Module):
     attention_resolutions: row counts of the feature maps with attention; each must be a level's.
     attention: the kind at all of them, or one kind for each; `none` is also a kind.
     middle_attention: the kind between the two blocks at the bottom.
+    num_heads: 0 divides the channels into heads of `head_channels`.
     head_channels: width of one head; 0 divides the channels among the heads.
+    downsample_padding: see `blocks.Downsample`.
     num_classes: K; labels are then required, 0..K-1, or K for the null class. 0 is unconditional.
     num_changes: numbers that say how an image was augmented; none given: it was not.
     time_embedding: `sinusoidal` of t, or `mlp` of t / max_t (max_t: the number of steps).
@@ -53,7 +55,9 @@ class UNet(nn.Module):
     conditioning: str = "add"
     norm: str = "group"
     num_groups: int = 32
+    norm_epsilon: float = 1e-6
     resampling: str = "conv"
+    downsample_padding: int = 0
     time_embedding: str = "sinusoidal"
     max_period: float = 10_000.0
     max_t: float = 1.0
@@ -91,7 +95,9 @@ class UNet(nn.Module):
         skips = [h]
         for level, kind in enumerate(kinds):
             if level:
-                h = Downsample(self.resampling, self.dtype, name=f"down_{level}")(h)
+                h = Downsample(
+                    self.resampling, self.downsample_padding, self.dtype, name=f"down_{level}"
+                )(h)
                 skips.append(h)
             for index in range(self.num_res_blocks):
                 h = block(h, level, f"encoder_{level}_{index}")
@@ -141,8 +147,8 @@ class UNet(nn.Module):
 
     def _norm(self) -> Callable[..., nn.Module]:
         norms: dict[str, Callable[..., nn.Module]] = {
-            "group": partial(GroupNorm, self.num_groups),
-            "rms": RMSNorm,
+            "group": partial(GroupNorm, self.num_groups, self.norm_epsilon),
+            "rms": partial(RMSNorm, self.norm_epsilon),
         }
         if self.norm not in norms:
             raise ValueError(f"unknown norm {self.norm!r}; known: {', '.join(norms)}")

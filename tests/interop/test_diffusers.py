@@ -50,11 +50,21 @@ WITH_CLASSES = LIKE_CIFAR10 | {
     "flip_sin_to_cos": True,
     "freq_shift": 0,
 }
+# As diffusers' training example makes it: what is left out has the default of `UNet2DModel`.
+DEFAULTS = {
+    "sample_size": 16,
+    "block_out_channels": (16, 32, 64),
+    "layers_per_block": 1,
+    "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+    "up_block_types": ("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+    "norm_num_groups": 8,
+}
 SCHEDULERS = {
+    "defaults": {"beta_schedule": "linear", "prediction_type": "epsilon"},
     "unconditional": {"beta_schedule": "linear", "prediction_type": "epsilon"},
     "classes": {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"},
 }
-NETS = {"unconditional": LIKE_CIFAR10, "classes": WITH_CLASSES}
+NETS = {"unconditional": LIKE_CIFAR10, "classes": WITH_CLASSES, "defaults": DEFAULTS}
 FULL = LIKE_CIFAR10 | {
     "sample_size": 32,
     "block_out_channels": (128, 256, 256, 256),
@@ -206,17 +216,15 @@ REFUSED = {
         {"down_block_types": ("DownBlock2D", "ResnetDownsampleBlock2D", "DownBlock2D")},
         r"down_block_types\[1\] is 'ResnetDownsampleBlock2D'; this program has DownBlock2D and",
     ),
-    "padding on both sides": ({"downsample_padding": 1}, "downsample_padding is 1; this program has 0"),
-    "another norm": ({"norm_eps": 1e-5}, "norm_eps is 1e-05; this program has 1e-06"),
+    "padding of two": ({"downsample_padding": 2}, "downsample_padding is 2; this program has 0 or 1"),
+    "another embedding": ({"time_embedding_type": "fourier"}, "time_embedding_type is 'fourier'; this"),
     "more outputs": ({"out_channels": 6}, "out_channels is 6, wanted in_channels, 3: a learned variance"),
     "no norm in the middle": (
         {"resnet_time_scale_shift": "scale_shift"},
         "attn_norm_num_groups is None, wanted 8: attention follows a group norm here",
     ),
-    "heads by level": (
-        {"attention_head_dim": 8, "down_block_types": ("AttnDownBlock2D",) * 3,
-         "up_block_types": ("AttnUpBlock2D",) * 3},
-        r"attention_head_dim is 8 at layers of \[16, 32\] channels: \[2, 4\] heads",
+    "heads that do not divide": (
+        {"attention_head_dim": 12}, "32 channels do not divide into heads of 12 channels",
     ),
 }  # fmt: skip
 

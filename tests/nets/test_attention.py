@@ -71,6 +71,14 @@ def test_the_module_lays_out_pixels_heads_and_channels_as_plain_loops_do(kind, f
                 np.testing.assert_allclose(got[image, row, col], want[row * 5 + col], atol=2e-4)
 
 
+def test_heads_of_one_width_share_the_channels(fill):
+    x = jax.random.normal(jax.random.key(1), (2, 3, 5, 8))
+    given = attention.SelfAttention(num_heads=4)
+    params = fill(given, x)
+    open_number = attention.SelfAttention(num_heads=0, head_channels=2)
+    np.testing.assert_array_equal(open_number.apply(params, x), given.apply(params, x))
+
+
 @pytest.mark.parametrize("kind", attention.KINDS)
 def test_attention_starts_as_the_identity_and_can_leave_it(kind, compiled):
     x = jax.random.normal(jax.random.key(1), (1, 4, 4, 8))

@@ -96,6 +96,17 @@ def test_the_strided_convolution_pads_at_the_bottom_and_right_alone(fill):
         np.testing.assert_allclose(got[0, row, col], want, atol=1e-5)
 
 
+def test_with_padding_the_windows_are_centred_at_even_pixels(fill):
+    net = blocks.Downsample(padding=1)
+    params = fill(net, X)
+    got = net.apply(params, X)
+    assert got.shape == (2, 2, 3, 8)
+    kernel, bias = (np.asarray(params["params"]["conv"][name]) for name in ("kernel", "bias"))
+    for row, col in ((0, 0), (1, 1), (1, 2)):
+        want = windows(np.asarray(X)[0], kernel, 2 * row, 2 * col) + bias
+        np.testing.assert_allclose(got[0, row, col], want, atol=1e-5)
+
+
 def test_blocks_refuse_an_unknown_conditioning():
     with pytest.raises(ValueError, match="unknown conditioning 'concat'; known: add, film"):
         blocks.ResidualBlock(8, conditioning="concat").init(jax.random.key(0), X, EMBEDDING)
