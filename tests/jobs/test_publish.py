@@ -108,6 +108,25 @@ def test_an_unlabelled_set_has_no_class_folders(config, tmp_path):
     assert "class_label" not in (root / "README.md").read_text()
 
 
+def test_an_unlabelled_parquet_file_has_images_alone(config, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    images, _ = make(config, tmp_path, "parquet", labelled=False)
+    read = datasets.load_dataset(str(tmp_path / "published"), split="train")
+    assert list(read.features) == ["image"]
+    assert (np.stack([np.asarray(image) for image in read["image"]]) == images[..., 0]).all()
+
+
+@pytest.mark.parametrize("form", ["images", "parquet"])
+def test_names_that_no_folder_can_have_are_kept(form, config, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    names = ("größe/ä", '"quoted", with a comma')
+    _, labels = make(config, tmp_path, form, names=names)
+    read = datasets.load_dataset(str(tmp_path / "published"), split="train")
+    kind = read.features["label"]
+    found = [row if form == "images" else kind.int2str(row) for row in read["label"]]
+    assert found == [names[label] for label in labels]
+
+
 def test_folder_names_are_safe_and_differ():
     names = published.folder_names(["cat", "a/b", "a b", "..", "Cat", "größe", "a_b_1"])
     assert names == ["cat", "a_b_1_", "a_b_2", "___3", "Cat_4", "gr__e_5", "a_b_1"]
