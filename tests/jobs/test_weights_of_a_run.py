@@ -7,12 +7,23 @@ import sys
 import jax
 import numpy as np
 import pytest
-from tiny_run import ROOT, environment
+from tiny_run import ROOT, environment, with_quick_modes
 
 import ddpm_jax
 from configs import default
 from ddpm_jax import rundir
-from ddpm_jax.jobs import export_weights, import_weights, train
+from ddpm_jax.jobs import (
+    denoise,
+    evaluate,
+    export,
+    export_weights,
+    import_weights,
+    inpaint,
+    interpolate,
+    reconstruct,
+    sample,
+    train,
+)
 
 
 @pytest.fixture
@@ -54,6 +65,32 @@ def test_imported_weights_are_used_by_the_documented_commands(exported, tmp_path
     few = ["--config.export.num_images=20", "--config.sampling.num_steps=2"]
     run("--mode=export", *where, *few)
     assert np.load(rundir.synthetic(workdir))["image"].shape == (20, 8, 8, 1)
+
+
+@pytest.mark.slow
+def test_imported_weights_are_sampled_measured_edited_and_tuned(exported, config, tmp_path):
+    workdir = tmp_path / "imported"
+    import_weights.run(default.get_config(), workdir, exported / "diffusers")
+    ours = ddpm_jax.load(workdir).config
+    few = ("export", "evaluation", "editing", "classifier")
+    for name in few:
+        ours[name].update(with_quick_modes(config)[name])
+    ours.sampling.num_steps = 2
+    for job in (sample, export, evaluate, denoise, inpaint, interpolate, reconstruct):
+        job.run(ours, workdir)
+    assert {path.name for path in (workdir / "figures").iterdir()} >= {
+        "denoise.png", "inpaint.png", "interpolate.png", "reconstruct.png",
+    }  # fmt: skip
+    assert rundir.result(workdir, "evaluate")["step"] == 0
+
+    ours.training.update(config.training)
+    ours.training.start_from, ours.training.num_steps = str(workdir), 20
+    tuned = train.run(ours, tmp_path / "tuned")
+    imported = ddpm_jax.load(workdir)._model.weights.net
+    after = ddpm_jax.load(tmp_path / "tuned")._model.weights.net
+    gaps = jax.tree.map(lambda a, b: np.abs(a - b).max(), imported, after)
+    assert 0 < max(jax.tree.leaves(gaps)) < 0.1  # it went on from there
+    assert np.isfinite(tuned["validation_loss"])
 
 
 def test_imported_weights_are_not_trained_in_their_own_folder(exported, tmp_path):
