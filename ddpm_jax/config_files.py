@@ -1,11 +1,16 @@
-"""The config files that come with the program: by name, and as the package `configs`."""
+"""Config files: those that come with the program, by name and as the package `configs`, and new ones."""
 
 import pathlib
 import runpy
 import sys
 import types
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
+
+from ddpm_jax import view
+from ddpm_jax.whole_file import replacing
 
 HERE = pathlib.Path(__file__).parent
 # In an installed package they lie beside this file, in a checkout beside the package.
@@ -39,6 +44,22 @@ def get_config(name: str = "default") -> ConfigDict:
     if path is None:
         raise ValueError(f"there is no config {name!r}; the program has {', '.join(names())}")
     return load(path)
+
+
+def write(path: pathlib.Path, about: str, fields: Mapping[str, Any]) -> None:
+    """A config file with those of the fields, by dotted name, that differ from the defaults."""
+    default = dict(view.leaves(get_config()))
+    lines = [
+        f"    config.{name} = {value!r}" for name, value in fields.items() if default[name] != value
+    ]
+    with replacing(path) as temporary:
+        temporary.write_text(
+            f'"""{about}"""\n\n'
+            "from configs import default\n\n\n"
+            "def get_config():\n    config = default.get_config()\n"
+            + "\n".join(lines)
+            + "\n    return config\n"
+        )
 
 
 def let_be_imported() -> None:

@@ -26,7 +26,7 @@ ALLOWED = {
         "viz",
     },
     "model": {"models", "assembly", "diffusion", "types"},
-    "config_files": set(),
+    "config_files": {"view", "whole_file"},
     "command_line": {"config_files", "view"},
     "stages": {"run_files", "view", "rundir", "training"},
     "run_files": {"view", "rundir", "models", "training"},

@@ -19,7 +19,6 @@ from ddpm_jax.interop import diffusers_folder, scheduler_config, unet_config, un
 from ddpm_jax.training import checkpoints, devices, retention
 from ddpm_jax.training import state as states
 from ddpm_jax.types import Params
-from ddpm_jax.whole_file import replacing
 
 
 def run(config: ConfigDict, workdir: pathlib.Path, source: pathlib.Path) -> None:
@@ -44,7 +43,8 @@ def run(config: ConfigDict, workdir: pathlib.Path, source: pathlib.Path) -> None
         raise ValueError(f"{source} cannot be imported: {error}") from error
     if devices.is_writer():
         rundir.write_config(workdir, config.to_dict())
-        write_config_file(workdir, source, fields)
+        about = f"The model of {source.name}, imported. Set config.data.source to the real images."
+        config_files.write(workdir / "config.py", about, fields)
     facts = {"class_names": names, "imported_from": source.name, "reads": reads}
     save(config, workdir, net, params, facts)
     num = states.count_parameters(params)
@@ -104,21 +104,3 @@ def save(
     state = states.create(params, optax.identity(), loss_fn, training.batch_shapes(config))
     with checkpoints.saver(rundir.checkpoints(workdir), keep=1) as write:
         write(state, extra=facts)
-
-
-def write_config_file(
-    workdir: pathlib.Path, source: pathlib.Path, fields: Mapping[str, Any]
-) -> None:
-    """`config.py`: the imported fields that differ from the defaults."""
-    default = dict(view.leaves(config_files.get_config()))
-    lines = [
-        f"    config.{name} = {value!r}" for name, value in fields.items() if default[name] != value
-    ]
-    with replacing(workdir / "config.py") as temporary:
-        temporary.write_text(
-            f'"""The model of {source.name}, imported. Set config.data.source to the real images."""\n\n'
-            "from configs import default\n\n\n"
-            "def get_config():\n    config = default.get_config()\n"
-            + "\n".join(lines)
-            + "\n    return config\n"
-        )
