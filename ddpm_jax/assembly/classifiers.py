@@ -129,7 +129,7 @@ def build_trainer(
         made = step.make_train_step(loss_fn, optimizer, ema_decay=optim.ema_decay(0.0))
         return loss_fn, compilation.compile_step(placement, made)
 
-    @jax.jit
+    @compilation.compile_briefly
     def init(keys: Key[Array, "S"]) -> Params:
         return jax.vmap(lambda key: net.init(key, jnp.zeros((1, *image_shape))))(keys)
 

@@ -15,7 +15,7 @@ from ddpm_jax.assembly.choice import choose
 from ddpm_jax.assembly.datasets import image_shape
 from ddpm_jax.diffusion import guidance, predictions, process, schedules
 from ddpm_jax.nets import classifier
-from ddpm_jax.training import devices, optim, state, step
+from ddpm_jax.training import compilation, devices, optim, state, step
 from ddpm_jax.types import Batch, Images, Labels, LossFn, Params, Scalars
 
 
@@ -31,7 +31,7 @@ def init_net(
     net: nn.Module, config: ConfigDict, key: Key[Array, ""], image_shape: tuple[int, int, int]
 ) -> Params:
     t = jnp.zeros(1) if config.noised else None
-    return jax.jit(net.init)(key, jnp.zeros((1, *image_shape)), t)
+    return compilation.compile_briefly(net.init)(key, jnp.zeros((1, *image_shape)), t)
 
 
 def build_loss(config: ConfigDict, net: nn.Module, table: schedules.Level) -> LossFn:

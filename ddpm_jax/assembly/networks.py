@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
@@ -13,6 +12,7 @@ from ddpm_jax.assembly.augmentation import num_told
 from ddpm_jax.assembly.choice import choose
 from ddpm_jax.diffusion import edm, predictions
 from ddpm_jax.nets import double_conv_unet, patches, unet
+from ddpm_jax.training import compilation
 from ddpm_jax.types import Images, Labels, Params
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -75,7 +75,9 @@ def init_net(net: nn.Module, config: ConfigDict, key: Key[Array, ""]) -> Params:
     """Parameters for images of the data section's size; raises if the levels do not divide it."""
     size, channels = config.image_size, config.channels
     label = jnp.zeros(1, jnp.int32) if net.num_classes else None
-    return jax.jit(net.init)(key, jnp.zeros((1, size, size, channels)), jnp.zeros(1), label)
+    init = compilation.compile_briefly(net.init)
+    params: Params = init(key, jnp.zeros((1, size, size, channels)), jnp.zeros(1), label)
+    return params
 
 
 def build_predict(
