@@ -106,6 +106,7 @@ def get_config() -> ConfigDict:
     config.net.dtype = "float32"
 
     config.net.unet = ConfigDict()
+    # Residual blocks at each resolution on the way down; there is one more on the way up.
     config.net.unet.num_res_blocks = 2
     # Side lengths in pixels at which there is self-attention; empty: none.
     config.net.unet.attention_resolutions = ()
@@ -113,6 +114,7 @@ def get_config() -> ConfigDict:
     config.net.unet.middle_attention = "softmax"
     # Channels of an attention head; 0: the width divided among the heads.
     config.net.unet.head_channels = 0
+    # Share of a block's activations that are dropped in the training.
     config.net.unet.dropout = 0.0
     # How time and class condition a block: "add" or "film" (scale and shift).
     config.net.unet.conditioning = "add"
@@ -153,7 +155,9 @@ def get_config() -> ConfigDict:
     # (Nichol & Dhariwal 2021). To sample with that variance: "ancestral" with `variance="learned"`.
     # "consistency" tunes a trained model (`training.start_from`) for the solver of that name.
     config.loss.kind = "mse"
+    # Error above which "huber" grows linearly.
     config.loss.huber_delta = 1.0
+    # Weights of the MSE, of L1 and of the cosine distance in "combined".
     config.loss.combined_weights = (0.7, 0.15, 0.15)
     # Stages of consistency tuning; each halves the gap between the two levels (Geng et al. 2024).
     config.loss.consistency_stages = 8
@@ -161,6 +165,7 @@ def get_config() -> ConfigDict:
     config.loss.consistency_offset = 0.03
     # Weight by noise level: "none", "snr", "truncated_snr", "min_snr" or "p2".
     config.loss.weight = "none"
+    # The gamma of "min_snr" (Hang et al. 2023) and that of "p2" (Choi et al. 2022).
     config.loss.min_snr_gamma = 5.0
     config.loss.p2_gamma = 1.0
     # How noise levels are drawn: "uniform", "stratified", "beta" (t / T ~ Beta(a, b)), "second_moment"
@@ -181,6 +186,7 @@ def get_config() -> ConfigDict:
     config.optim.schedule = "cosine"
     # Steps of the warm-up, in which the learning rate rises from zero.
     config.optim.warmup_steps = 50
+    # Decay of Adam's mean of the gradients, and of their squares.
     config.optim.beta1 = 0.9
     config.optim.beta2 = 0.99
     # Decoupled weight decay, AdamW only.
@@ -313,6 +319,7 @@ def get_config() -> ConfigDict:
     # True: train it on noised images, with t as an input. False: on clean images; it then judges the
     # estimate of x0.
     config.guide.noised = True
+    # Its training: steps of AdamW, images a step, peak learning rate.
     config.guide.num_steps = 1000
     config.guide.batch_size = 128
     config.guide.learning_rate = 1e-3
@@ -394,9 +401,11 @@ def classifier() -> ConfigDict:
     config.net = "conv4"
     # Channels of the first stage of "resnet", doubled twice; "conv4" has 32 and 64.
     config.width = 32
+    # Share of the features before the last layer that are dropped in the training.
     config.dropout = 0.0
     # Every arm takes the same number of steps, whatever the size of its training set.
     config.num_steps = 400
+    # Images a step; AdamW's peak learning rate, the steps of its warm-up, and its weight decay.
     config.batch_size = 128
     config.learning_rate = 2e-3
     config.warmup_steps = 50
