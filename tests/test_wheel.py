@@ -43,6 +43,11 @@ def run(installed, tmp_path):
     return start
 
 
+def test_it_holds_the_package_and_no_docs(installed):
+    assert {path.name.partition("-")[0] for path in installed.iterdir()} == {"ddpm_jax"}
+    assert not list(installed.rglob("docs")) and not list(installed.rglob("conf.py"))
+
+
 def test_it_is_the_wheels_package_that_runs(installed, tmp_path):
     program = "from ddpm_jax import config_files; print(config_files.FOLDER)"
     found = subprocess.run(
