@@ -115,16 +115,13 @@ def test_every_page_is_there_and_can_be_reached(site):
     wanted = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in SOURCES}
     assert not [page for page in wanted if not (site / page).exists()]
     reached = {link.partition("#")[0] for link in Page(site / "index.html").links}
-    assert {str(page) for page in wanted} - {"index.html"} - reached == {
-        f"notes/{path.stem}.html"
-        for path in (ROOT / "docs/notes").glob("*.md")
-        if path.stem != "index"
-    }
+    assert not {str(page) for page in wanted} - {"index.html"} - reached
 
 
 @pytest.mark.slow
 def test_local_links_lead_to_pages_and_anchors(site):
-    pages = {path: Page(path) for path in site.rglob("*.html")}
+    found = (path for path in site.rglob("*.html") if "_static" not in path.parts)
+    pages = {path: Page(path) for path in found}
     assert len(pages) > 30
     broken = []
     for path, page in pages.items():
