@@ -19,6 +19,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 import fields  # noqa: E402
 import formulas  # noqa: E402
+from docutils import nodes  # noqa: E402
 from ipython_pygments_lexers import IPython3Lexer  # noqa: E402
 
 project = "ddpm_jax"
@@ -77,10 +78,20 @@ if repository := os.environ.get("DDPM_JAX_REPOSITORY"):
     }
 
 
+def name_jax_arrays(app, doctree):
+    """`Array`, as the code says, for the name that JAX's class has inside."""
+    for text in list(doctree.findall(nodes.Text)):
+        if "jaxlib._jax." in text:
+            text.parent.replace(text, nodes.Text(text.replace("jaxlib._jax.", "")))
+
+
 def setup(app):
-    if runs_notebooks:
+    if runs_notebooks or '"output_type"' in "".join(
+        notebook.read_text() for notebook in HERE.glob("tutorials/*.ipynb")
+    ):
         app.tags.add("with_results")
     app.add_lexer("python", IPython3Lexer)  # notebooks start programs with "!"
     renderers = ((formulas.inline, None), (formulas.block, None))
     app.add_html_math_renderer("mathml", *renderers)
+    app.connect("doctree-read", name_jax_arrays)
     app.connect("source-read", fields.put_into_page)
