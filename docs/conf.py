@@ -1,8 +1,8 @@
 """How Sphinx builds the site: `python -m sphinx -W --keep-going -b html docs build/site`.
 
 Two variables of the environment change it. `DDPM_JAX_NOTEBOOKS=site` runs the notebooks, which takes
-minutes; without it they are shown without results. `DDPM_JAX_REPOSITORY=URL` names the repository: pages then
-link to it, and each notebook has a button that opens it in Colab.
+minutes; without it they are shown as they are kept. `DDPM_JAX_REPOSITORY=URL` names the repository on GitHub:
+pages then link to it, and each notebook has a button that opens it in Colab.
 """
 
 import importlib.metadata
@@ -71,6 +71,7 @@ html_theme_options = {
 if repository := os.environ.get("DDPM_JAX_REPOSITORY"):
     html_theme_options |= {
         "repository_url": repository,
+        "repository_provider": "github",
         "repository_branch": "main",
         "path_to_docs": "docs",
         "use_repository_button": True,
