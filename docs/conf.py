@@ -91,6 +91,8 @@ def setup(app):
         notebook.read_text() for notebook in HERE.glob("tutorials/*.ipynb")
     ):
         app.tags.add("with_results")
+    if repository:
+        app.tags.add("with_repository")
     app.add_lexer("python", IPython3Lexer)  # notebooks start programs with "!"
     renderers = ((formulas.inline, None), (formulas.block, None))
     app.add_html_math_renderer("mathml", *renderers)
