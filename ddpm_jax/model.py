@@ -1,12 +1,13 @@
 """A trained model in Python, NumPy in and out: draw images, change images, read its denoiser."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from ddpm_jax.assembly import datasets, denoising
 from ddpm_jax.diffusion import predictions
@@ -14,6 +15,8 @@ from ddpm_jax.models import edited, reverse, trained
 from ddpm_jax.types import Pixels
 
 Labels = Int[np.ndarray, "N"] | list[int]
+KEPT_PROGRAMS = 16
+"""Compiled programs that a model keeps for the next call with the same settings."""
 
 
 class Model:
@@ -26,6 +29,9 @@ class Model:
         self.step: int = model.facts["step"]
         """The checkpoint's."""
         self._model = model
+        self._build = functools.lru_cache(maxsize=KEPT_PROGRAMS)(
+            lambda build, config, *rest: build(config, model, *rest)
+        )
 
     def sample(
         self,
@@ -44,20 +50,26 @@ class Model:
         `sampling.solver`. Raises ValueError if a label is none of the model's classes.
         """
         config = self._with(num_steps=steps, guidance_scale=guidance, solver=solver, seed=seed)
-        model = self._model
-        draw = trained.build_draw(config, model.net, model.table, "export")
+        model, program = self._model, self._program(_sampler, config)
+        draw = trained.build_draw(config, model.net, model.table, "export", program=program)
         return np.concatenate(list(draw(model.weights, self._checked(labels), first)))
 
     def trajectory(
-        self, labels: Labels, *, seed: int | None = None, steps: int | None = None
+        self,
+        labels: Labels,
+        *,
+        seed: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        solver: str | None = None,
     ) -> tuple[reverse.Frames, reverse.Frames]:
-        """The way from noise to one image for each label: `x_t` and the estimates of `x_0`.
+        """The way from noise to each image that `sample` draws: `x_t` and the estimates of `x_0`.
 
         The first has `steps + 1` frames, from noise to the image, the second one for each step.
         """
-        config = self._with(num_steps=steps, seed=seed)
-        levels = denoising.build_steps(config.sampling, self._model.table)
-        return reverse.walk(config, self._model, levels, self._checked(labels))
+        config = self._with(num_steps=steps, guidance_scale=guidance, solver=solver, seed=seed)
+        program = self._program(_walk, config)
+        return reverse.walk_to_samples(program, self._model, self._checked(labels), config.seed)
 
     def denoise(
         self,
@@ -72,8 +84,9 @@ class Model:
 
         At a `start` of 1 little is left of the images, near 0 little changes. `--mode=denoise` does the same.
         """
-        config = self._with(num_steps=steps, seed=seed)
-        return edited.denoise(config, self._model, *self._pairs(images, labels), start)
+        config, pairs = self._with(num_steps=steps, seed=seed), self._pairs(images, labels)
+        program = self._program(edited.build_denoise, config, start)
+        return edited.denoise(config, self._model, *pairs, start, program)
 
     def inpaint(
         self,
@@ -98,7 +111,8 @@ class Model:
         config = self._with(num_steps=steps, seed=seed)
         config.editing.num_resamples = resamples or config.editing.num_resamples
         mask = known.reshape(-1, *images.shape[1:3], 1).astype(np.float32)
-        return edited.fill(config, self._model, images, labels, mask)
+        program = self._program(edited.build_fill, config)
+        return edited.fill(config, self._model, images, labels, mask, program=program)
 
     def interpolate(
         self,
@@ -137,6 +151,12 @@ class Model:
         """The levels that the sampler walks, noisiest first: a `schedules.Level`."""
         return denoising.build_steps(self.config.sampling, self._model.table)
 
+    def _program(self, build: Callable[..., Any], config: ConfigDict, *rest: Any) -> Any:
+        """The compiled program of `build`; one that was asked for lately is kept, for any seed."""
+        of_any_seed = config.copy_and_resolve_references()
+        of_any_seed.seed = 0
+        return self._build(build, FrozenConfigDict(of_any_seed), *rest)
+
     def _with(self, *, seed: int | None, **sampling: Any) -> ConfigDict:
         config = self.config.copy_and_resolve_references()
         config.seed = config.seed if seed is None else seed
@@ -164,3 +184,12 @@ class Model:
                 f"the classes {', '.join(self.class_names)}"
             )
         return found
+
+
+def _sampler(config: ConfigDict, model: trained.Model) -> trained.Program:
+    return trained.build_program(config, model.net, model.table)
+
+
+def _walk(config: ConfigDict, model: trained.Model) -> reverse.Walk:
+    levels = denoising.build_steps(config.sampling, model.table)
+    return reverse.build_walk(config, model, levels)

@@ -1,6 +1,7 @@
 """Real images that a trained model changes: denoised from part of the way, holes filled in, mixed."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,8 @@ from ddpm_jax.models import trained
 from ddpm_jax.types import Pixels
 
 Mixes = UInt8[np.ndarray, "pairs weights H W C"]
+Program = Callable[..., Any]
+"""A compiled function of weights, images and random numbers."""
 
 
 class Denoised(NamedTuple):
@@ -25,28 +28,57 @@ class Denoised(NamedTuple):
     images: Pixels
 
 
-def denoise(
-    config: ConfigDict,
-    model: trained.Model,
-    original: Pixels,
-    labels: Int[np.ndarray, "N"],
-    share: float,
-) -> Denoised:
-    """Noise images to `share` of T, and denoise them again (SDEdit, Meng et al. 2022)."""
+def build_denoise(config: ConfigDict, model: trained.Model, share: float) -> Program:
+    """`walk(weights, images, label, keys) -> (noised, denoised)`; all seeds share one program."""
     levels = denoising.build_steps_from(config.sampling, model.table, share)
     solver = denoising.build_solver(config.sampling, model.table)
-    keys = jax.random.split(choice.key_for(config.seed, "denoise"), len(labels))
 
     @jax.jit
-    def walk(params, image, label):
+    def walk(params, image, label, keys):
         x0 = pixels.to_float(image)
         ask = denoising.build_denoiser(config, model.net, params, label)
         noised = editing.noised(levels, x0, keys)
         result = solvers.sample(solver, ask, levels, noised, keys)
         return pixels.to_uint8(noised), pixels.to_uint8(result)
 
-    noised, result = walk(model.weights, jnp.asarray(original), jnp.asarray(labels))
+    return walk
+
+
+def denoise(
+    config: ConfigDict,
+    model: trained.Model,
+    original: Pixels,
+    labels: Int[np.ndarray, "N"],
+    share: float,
+    program: Program | None = None,
+) -> Denoised:
+    """Noise images to `share` of T, and denoise them again (SDEdit, Meng et al. 2022).
+
+    `program` is that of `build_denoise`, for who calls this more than once.
+    """
+    program = program or build_denoise(config, model, share)
+    levels = denoising.build_steps_from(config.sampling, model.table, share)
+    keys = jax.random.split(choice.key_for(config.seed, "denoise"), len(labels))
+    given = (jnp.asarray(original), jnp.asarray(labels), keys)
+    noised, result = program(model.weights, *given)
     return Denoised(float(levels.t[0]), np.asarray(noised), np.asarray(result))
+
+
+def build_fill(config: ConfigDict, model: trained.Model) -> Program:
+    """`walk(weights, images, label, known, keys) -> images`; all seeds and masks share one program."""
+    levels = denoising.build_steps(config.sampling, model.table)
+    plain = denoising.build_solver(config.sampling, model.table)
+
+    @jax.jit
+    def walk(params, image, label, mask, keys):
+        x0 = pixels.to_float(image)
+        everywhere = jnp.broadcast_to(mask, (*x0.shape[:3], 1))
+        ask = denoising.build_denoiser(config, model.net, params, label)
+        solver = editing.inpaint(plain, x0, everywhere, config.editing.num_resamples)
+        x = solvers.starting_noise(levels, keys, x0.shape[1:])
+        return pixels.to_uint8(solvers.sample(solver, ask, levels, x, keys))
+
+    return walk
 
 
 def fill(
@@ -56,27 +88,17 @@ def fill(
     labels: Int[np.ndarray, "N"],
     known: Float[np.ndarray, "#N H W 1"],
     number: int = 0,
+    program: Program | None = None,
 ) -> Pixels:
     """Paint each image anew where `known` is 0 (RePaint, Lugmayr et al. 2022), with the noise of `number`.
 
-    A step is taken `editing.num_resamples` times.
+    A step is taken `editing.num_resamples` times. `program` is that of `build_fill`.
     """
-    levels = denoising.build_steps(config.sampling, model.table)
-    plain = denoising.build_solver(config.sampling, model.table)
+    program = program or build_fill(config, model)
     stream = jax.random.fold_in(choice.key_for(config.seed, "inpaint"), number)
     keys = jax.random.split(stream, len(labels))
-
-    @jax.jit
-    def walk(params, image, label, mask):
-        x0 = pixels.to_float(image)
-        everywhere = jnp.broadcast_to(mask, (*x0.shape[:3], 1))
-        ask = denoising.build_denoiser(config, model.net, params, label)
-        solver = editing.inpaint(plain, x0, everywhere, config.editing.num_resamples)
-        x = solvers.starting_noise(levels, keys, x0.shape[1:])
-        return pixels.to_uint8(solvers.sample(solver, ask, levels, x, keys))
-
-    given = (jnp.asarray(original), jnp.asarray(labels), jnp.asarray(known))
-    return np.asarray(walk(model.weights, *given))
+    given = (jnp.asarray(original), jnp.asarray(labels), jnp.asarray(known), keys)
+    return np.asarray(program(model.weights, *given))
 
 
 def mix(

@@ -25,6 +25,8 @@ from ddpm_jax.types import Params, Pixels
 AT_ONCE = 250
 CACHED_BYTES = 2 * 2**20
 
+Program = Callable[[tuple[denoising.Weights, Key[Array, ""]], Mapping[str, Array]], Array]
+
 
 class Model(NamedTuple):
     """A trained model, for the jobs that use one."""
@@ -127,7 +129,7 @@ class Starts(NamedTuple):
 
 def build_program(
     config: ConfigDict, net: nn.Module, table: schedules.Level, start: float = 1.0
-) -> Callable[[tuple[denoising.Weights, Key[Array, ""]], Mapping[str, Array]], Array]:
+) -> Program:
     """`program((weights, stream), {"index": [B], "label": [B]}) -> uint8 images`, spread over the devices.
 
     With `start` below 1 the rows also have an `image` to start from. The stream of random numbers is an
@@ -163,15 +165,16 @@ def build_draw(
     table: schedules.Level,
     purpose: str,
     starts: Starts | None = None,
+    program: Program | None = None,
 ) -> Callable[..., Iterator[Pixels]]:
     """`draw(weights, labels, first=0)` yields the images `first`, `first + 1`, ... in batches.
 
     Image i is a function of (seed, purpose, i), its label and the image that it starts from, if any; not
     of the batch or of the devices, which share each batch. All batches have one shape, so there is one
-    compiled program.
+    compiled program, which is `program` if the caller has kept that of `build_program`.
     """
     placement = devices.place()
-    compiled = build_program(config, net, table, starts.share if starts else 1.0)
+    compiled = program or build_program(config, net, table, starts.share if starts else 1.0)
     stream = key_for(config.seed, purpose)
 
     def draw(weights: denoising.Weights, labels: np.ndarray, first: int = 0) -> Iterator[Pixels]:

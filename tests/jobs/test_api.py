@@ -65,6 +65,48 @@ def test_a_trajectory_goes_from_noise_to_the_last_estimate(finished, compiled_qu
     assert not np.array_equal(x[0], model.trajectory([3, 1], steps=3, seed=1)[0][0])
 
 
+def test_a_trajectory_is_the_way_to_the_samples(finished, compiled_quickly):
+    """But for rounding, because it is another program."""
+    model, asked = ddpm_jax.load(finished), {"seed": 7, "steps": 3, "solver": "ancestral"}
+    asked["guidance"] = 2.0
+    made = model.sample([3, 1, 4], **asked).astype(int)
+    assert np.abs(model.trajectory([3, 1, 4], **asked)[0][-1] - made).max() <= 1
+
+
+@pytest.fixture
+def compiled():
+    """A list that grows by each program that JAX compiles, or reads from its cache."""
+    found = []
+
+    def note(event, seconds, **about):
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(about)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    yield found
+    jax.monitoring.unregister_event_duration_listener(note)
+
+
+def test_the_same_settings_compile_once(finished, config, compiled_quickly, compiled):
+    model, (images, labels) = ddpm_jax.load(finished), two_digits(config)
+    known = np.zeros((8, 8), bool)
+
+    def ask(seed):
+        """Each call with random numbers and labels of its own."""
+        model.sample([seed, 1], steps=2, seed=seed)
+        model.trajectory([seed, 1], steps=2, seed=seed)
+        model.denoise(images, labels, 0.5, steps=2, seed=seed)
+        model.inpaint(images, labels, known, resamples=1, steps=2, seed=seed)
+
+    ask(0)
+    assert compiled
+    compiled.clear()
+    ask(1)
+    assert not compiled
+    model.sample([0, 1], steps=3)
+    assert compiled
+
+
 def two_digits(config):
     images, labels = digits_in_memory(config)
     return images[:2], labels[:2].tolist()
