@@ -294,6 +294,16 @@ def get_config() -> ConfigDict:
     # --mode=publish writes "images" (PNGs by class) or "parquet" (needs the extra `hf`).
     config.publish.format = "images"
 
+    # --mode=serve: a page to draw from in a browser. Needs the extra `serve`.
+    config.serve = ConfigDict()
+    # Where it listens. "127.0.0.1" is this machine alone; there is no login, so "0.0.0.0" lets in everybody
+    # who reaches this machine. Port 0 is any free one.
+    config.serve.host = "127.0.0.1"
+    config.serve.port = 7860
+    # Most images, and most steps of the solver, that one request may ask for.
+    config.serve.max_images = 64
+    config.serve.max_steps = 250
+
     config.evaluation = ConfigDict()
     # Real images to compare synthetic ones with: "test", "validation", "train" or "train+validation",
     # which is CIFAR-10's protocol (all 50,000 training images). Names of distances say so: fid_to_train.

@@ -21,7 +21,7 @@ from ddpm_jax import command_line, rundir
 from ddpm_jax.training import signals
 
 RENAMED = {"train_classifier": "train_guide"}
-SECTIONS_OF_OTHERS = ("editing", "guide", "own", "publish", "sweep", "worth")
+SECTIONS_OF_OTHERS = ("editing", "guide", "own", "publish", "serve", "sweep", "worth")
 """Sections that only modes outside the chain read, unless samples are guided."""
 
 MODE = flags.DEFINE_enum(

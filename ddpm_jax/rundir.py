@@ -33,6 +33,7 @@ OTHERS = (
     "replay",
     "import",
     "export_weights",
+    "serve",
 )
 """The other modes."""
 MODULES = {"import": "import_weights"}

@@ -33,9 +33,12 @@ ALLOWED = {
     "view": set(),
     "small_runs": {"stages", "run_files", "rundir", "view", "measuring", "training"},
     "interop": {"assembly", "diffusion", "evaluation", "rundir", "whole_file"},
+    "serving": {"model", "data", "viz", "types"},
     "jobs": {
         "config_files",
         "interop",
+        "model",
+        "serving",
         "small_runs",
         "stages",
         "run_files",
@@ -85,6 +88,8 @@ ONLY_IN = {
     "tensorboardX": ("metrics.py",),
     "orbax": ("training/checkpoints.py",),
     "grain": ("data/order.py",),
+    "gradio": ("serving/page.py",),
+    "uvicorn": ("serving/server.py",),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -27,6 +27,7 @@ from ddpm_jax.jobs import (
     replay,
     report,
     sample,
+    serve,
     sweep,
     train,
     train_guide,
@@ -44,6 +45,7 @@ OF_OTHER_RUNS = {"own": own}
 """Modes whose stage runs those of other runs, with other fields: see test_own.py."""
 STANDS_ALWAYS = {
     "plan": plan, "compare": compare, "report": report, "replay": replay, "import": import_weights,
+    "serve": serve,
 }  # fmt: skip
 """Modes that are no stages: they are made again each time."""
 READS_ONE = {"publish"}
