@@ -94,8 +94,9 @@ def draw_tab(offer: requests.Offer, ask: requests.Requests, folder: pathlib.Path
             solver = gr.Dropdown(list(offer.solvers), value=offer.solver, label="Solver")
             draw = gr.Button("Draw", variant="primary", elem_id="draw")
             way = gr.Button("Show the way from noise", elem_id="way")
-        with gr.Column(scale=2):
+        with gr.Column(scale=1, min_width=280):
             made = picture("Images", "made")
+        with gr.Column(scale=1, min_width=280):
             moving = picture("The way from noise", "moving")
     asked = [name, number, seed, steps, guidance, solver]
     draw.click(in_words(ask.sample), asked, made, api_name="sample", **TURN)
@@ -117,7 +118,7 @@ def change_tab(
     with gr.Row():
         with gr.Column(scale=1, min_width=380):
             real = gr.ImageEditor(
-                label="Real image: upload one, or click an example below",
+                label="Real image",
                 sources=("upload", "clipboard"),
                 transforms=(),
                 layers=False,
@@ -127,6 +128,7 @@ def change_tab(
                 elem_id="real",
             )
             if examples is not None:
+                gr.Markdown("Or click an example")
                 gallery = gr.Gallery(
                     [
                         (enlarged(image), examples.class_names[label])
@@ -134,8 +136,9 @@ def change_tab(
                             source.decode(examples), examples.labels, strict=True
                         )
                     ],
-                    label=f"Examples: {examples.name}",
-                    columns=4,
+                    label="Examples",
+                    show_label=False,
+                    columns=3,
                     buttons=[],
                     format="png",
                     allow_preview=False,
@@ -185,8 +188,15 @@ def guidance_choice(offer: requests.Offer) -> Any:
 
 
 def picture(label: str, name: str) -> gr.Image:
+    """Its label stands above it: Gradio's own would cover a part of it."""
+    gr.Markdown(label)
     return gr.Image(
-        label=label, elem_id=name, format="png", interactive=False, buttons=["download"]
+        label=label,
+        show_label=False,
+        elem_id=name,
+        format="png",
+        interactive=False,
+        buttons=["download"],
     )
 
 

@@ -68,18 +68,19 @@ def build(model: Model, offer: Offer) -> Requests:
         labels = labels_of(offer, name, whole("number of images", number, 1, offer.most_images))
         with one_at_a_time:
             images = model.sample(labels, **asked)
-        captions = [offer.class_names[i] for i in labels] if name == EVERY_CLASS else None
-        return pictures.grid(images, captions=captions)
+        return pictures.grid(images, captions=captions(offer, name, labels))
 
     def animate(
         name: str, number: Asked, seed: Asked, steps: Asked, guidance: Asked, solver: str
     ) -> list[pictures.Picture]:
         asked = drawing(offer, seed, steps, guidance, solver)
         labels = labels_of(offer, name, whole("number of images", number, 1, offer.most_images))
+        labels = labels[:ANIMATED]
         with one_at_a_time:
-            x, _ = model.trajectory(labels[:ANIMATED], **asked)
+            x, _ = model.trajectory(labels, **asked)
+        below = captions(offer, name, labels)
         shown = np.unique(np.linspace(0, len(x) - 1, FRAMES).astype(int))
-        return [pictures.grid(x[i]) for i in shown]
+        return [pictures.grid(x[i], captions=below) for i in shown]
 
     def denoise(
         image: np.ndarray | None, name: str, start: Asked, seed: Asked, steps: Asked
@@ -107,7 +108,7 @@ def build(model: Model, offer: Offer) -> Requests:
         with one_at_a_time:
             made = model.inpaint(given, label, known, resamples=times, **asked)
         gray = np.where(known[None, :, :, None], given, np.uint8(128))
-        return pictures.side_by_side({"real": given, "known": gray, "painted": made})
+        return pictures.side_by_side({"real": given, "known": gray, "painted anew": made})
 
     return Requests(sample, animate, denoise, inpaint)
 
@@ -143,6 +144,12 @@ def labels_of(offer: Offer, name: str, number: int) -> list[int]:
         known = ", ".join((EVERY_CLASS, *offer.class_names))
         raise ValueError(f"the class is {name!r}; wanted one of {known}")
     return [offer.class_names.index(name)] * number
+
+
+def captions(offer: Offer, name: str, labels: list[int]) -> list[str] | None:
+    """The class of each image, where they are of several."""
+    several = offer.class_names and name == EVERY_CLASS
+    return [offer.class_names[label] for label in labels] if several else None
 
 
 def real(
