@@ -1,6 +1,7 @@
 """--mode=serve: what is asked is checked and answered; slow: in a browser, and by two clients at once."""
 
 import base64
+import importlib.util
 import io
 import pathlib
 import re
@@ -24,8 +25,8 @@ from ddpm_jax.viz import pictures
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-SECONDS = 120
-"""What one wait may take on a machine that is busy."""
+SECONDS = 240
+"""What one wait may take on a busy machine."""
 ASKED = {"number": 3, "seed": 5, "steps": 2, "guidance": 1.0, "solver": "ddim"}
 
 
@@ -211,18 +212,18 @@ class Server:
         self.process = subprocess.Popen(
             command("--mode=serve", f"--workdir={workdir}", "--config.serve.port=0", *flags),
             env=environment(1), cwd=ROOT, text=True,
-            stdout=subprocess.PIPE, stderr=(workdir / "stderr.txt").open("w"),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        self.errors = workdir / "stderr.txt"
-        self.address = next(
-            (
-                found.group(1)
-                for line in self.process.stdout
-                if (found := re.search(r"(http://\S+)", line))
-            ),
-            None,
-        )
-        assert self.address, self.errors.read_text()
+        bound = threading.Timer(SECONDS, self.process.kill)
+        bound.start()
+        said, found = [], None
+        for line in self.process.stdout:
+            said.append(line)
+            if found := re.match(r"\[serve\] (http://\S+)", line):
+                break
+        bound.cancel()
+        assert found, said
+        self.address = found.group(1)
 
     def resident(self):
         """MiB."""
@@ -232,11 +233,13 @@ class Server:
 
 @pytest.fixture
 def server(model):
-    pytest.importorskip("gradio")
+    if importlib.util.find_spec("gradio") is None:
+        pytest.skip("the extra `serve` is not installed")
     started = Server(model)
     yield started
     started.process.kill()
     started.process.wait(SECONDS)
+    started.process.stdout.close()
 
 
 @pytest.fixture
