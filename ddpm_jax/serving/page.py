@@ -122,7 +122,7 @@ def change_tab(
                 sources=("upload", "clipboard"),
                 transforms=(),
                 layers=False,
-                brush=gr.Brush(default_size=40, colors=["#d03030"], color_mode="fixed"),
+                brush=gr.Brush(default_size=20, colors=["#d03030"], color_mode="fixed"),
                 canvas_size=(CANVAS, CANVAS),
                 height=CANVAS + 120,
                 elem_id="real",

@@ -289,13 +289,19 @@ def hosts(driver):
     return {host for kind, host in requested if kind.startswith(("http", "ws"))}
 
 
-def choose(driver, label, value):
-    """Type into the drop-down list that is shown under this label."""
+def visible(driver, label):
+    """The field of this label in the tab that is open."""
     from selenium.webdriver.common.by import By
+
+    fields = driver.find_elements(By.CSS_SELECTOR, f'input[aria-label="{label}"]')
+    return next((field for field in fields if field.is_displayed()), None)
+
+
+def choose(driver, label, value):
+    """Type into a drop-down list."""
     from selenium.webdriver.common.keys import Keys
 
-    boxes = (By.CSS_SELECTOR, f'input[aria-label="{label}"]')
-    box = wait(driver, lambda d: [x for x in d.find_elements(*boxes) if x.is_displayed()])[0]
+    box = wait(driver, lambda d: visible(d, label))
     box.click()
     box.send_keys(Keys.CONTROL, "a")
     box.send_keys(value, Keys.ENTER)
@@ -316,7 +322,7 @@ def test_in_a_browser_a_class_is_chosen_and_its_images_are_seen(server, browser,
     press(browser, "draw")
     made = np.asarray(shown(browser, "made").convert("RGB"))
     wanted = pictures.grid(ddpm_jax.load(model).sample([3] * 16, steps=4))
-    np.testing.assert_array_equal(made, wanted)
+    assert made.shape == wanted.shape and np.abs(made.astype(int) - wanted).max() <= 1
     assert made.std() > 10
     press(browser, "way")
     moving = shown(browser, "moving")
@@ -326,7 +332,7 @@ def test_in_a_browser_a_class_is_chosen_and_its_images_are_seen(server, browser,
 
 @pytest.mark.slow
 def test_in_a_browser_what_is_drawn_on_an_example_is_painted_anew(server, browser):
-    """The middle of the picture says which pixels were known: the others are gray there."""
+    """A stroke of 40 pixels of the screen, over the fifth row of pixels of an 8x8 image on 320."""
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
 
@@ -334,17 +340,18 @@ def test_in_a_browser_what_is_drawn_on_an_example_is_painted_anew(server, browse
     tab = (By.XPATH, "//button[@role='tab'][contains(., 'Change')]")
     wait(browser, lambda d: d.find_elements(*tab))[0].click()
     wait(browser, lambda d: d.find_elements(By.CSS_SELECTOR, "#examples button img"))[3].click()
-    canvas = wait(browser, lambda d: d.find_elements(By.CSS_SELECTOR, "#real canvas"))[0]
-    # The editor shows the image when its tool bar has the brush chosen.
-    wait(browser, lambda d: d.find_elements(By.CSS_SELECTOR, "#real [aria-label='Undo']"))
-    time.sleep(2)
-    stroke = ActionChains(browser).move_to_element_with_offset(canvas, -140, 0)
+    wait(browser, lambda d: visible(d, "Class").get_attribute("value") == "3")
+    time.sleep(3)  # the editor fades in
+    canvas = browser.find_element(By.CSS_SELECTOR, "#real canvas")
+    stroke = ActionChains(browser).move_to_element_with_offset(canvas, -140, 20)
     stroke.click_and_hold().move_by_offset(140, 0).move_by_offset(140, 0).release().perform()
     time.sleep(1)
     press(browser, "inpaint")
     made = np.asarray(shown(browser, "changed").convert("RGB"))
-    gray = (made == 128).all(axis=-1).mean()
-    assert 0.02 < gray < 0.25
+    # The first two of three columns of 8x8 images, enlarged eight times.
+    real, known = (made[-68:-8:8, left + 4 : left + 64 : 8] for left in (8, 74))
+    changed = (real != known).any(axis=-1)
+    assert changed[4, 1:7].all() and not np.delete(changed, 4, axis=0).any()
 
 
 @pytest.mark.slow
