@@ -297,11 +297,13 @@ def get_config() -> ConfigDict:
     # --mode=serve: a page to draw from in a browser. Needs the extra `serve`.
     config.serve = ConfigDict()
     # Where it listens. "127.0.0.1" is this machine alone; there is no login, so "0.0.0.0" lets in everybody
-    # who reaches this machine. Port 0 is any free one.
+    # who reaches this machine.
     config.serve.host = "127.0.0.1"
+    # The port that it listens on; 0: any free one.
     config.serve.port = 7860
-    # Most images, and most steps of the solver, that one request may ask for.
+    # Most images that one request may ask for.
     config.serve.max_images = 64
+    # Most steps of the solver that one request may ask for.
     config.serve.max_steps = 250
 
     config.evaluation = ConfigDict()

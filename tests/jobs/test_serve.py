@@ -87,7 +87,7 @@ def test_the_animation_goes_from_noise_to_the_grid(ask):
     assert len(frames) == 5
     difference = np.abs(frames[-1].astype(int) - ask.sample(*given))
     assert difference.max() <= 1
-    assert np.abs(frames[0].astype(int) - frames[-1]).max() > 20
+    assert (frames[0] != frames[-1]).any()
 
 
 @pytest.mark.parametrize(
