@@ -237,7 +237,7 @@ def server(model):
         pytest.skip("the extra `serve` is not installed")
     started = Server(model)
     yield started
-    started.process.kill()
+    started.process.terminate()
     started.process.wait(SECONDS)
     started.process.stdout.close()
 
