@@ -6,12 +6,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import PIL.Image
-from jaxtyping import Bool
 
 from ddpm_jax.data import image_file, source
-from ddpm_jax.serving import requests
+from ddpm_jax.serving import canvas, requests
 from ddpm_jax.viz import pictures
 
 try:
@@ -24,8 +22,6 @@ except ImportError as error:
     ) from error
 
 DRAWN = "what is drawn on the image"
-CANVAS = 320
-"""Side of the image to draw on, in pixels of the screen."""
 SECONDS_KEPT = 3600
 """How long the files of an answer are kept."""
 MOST_UPLOADED = "10mb"
@@ -107,43 +103,17 @@ def change_tab(
     offer: requests.Offer, ask: requests.Requests, examples: source.Source | None
 ) -> None:
     def denoise(real: Any, name: Any, start: Any, seed: Any, steps: Any) -> pictures.Picture:
-        return ask.denoise(background(real), name, start, seed, steps)
+        return ask.denoise(canvas.background(real), name, start, seed, steps)
 
     def inpaint(
         real: Any, part: str, name: Any, resamples: Any, seed: Any, steps: Any
     ) -> pictures.Picture:
-        new = drawn(real) if part == DRAWN else requests.part(part, CANVAS)
-        return ask.inpaint(background(real), new, name, resamples, seed, steps)
+        new = canvas.drawn(real) if part == DRAWN else requests.part(part, canvas.SIDE)
+        return ask.inpaint(canvas.background(real), new, name, resamples, seed, steps)
 
     with gr.Row():
         with gr.Column(scale=1, min_width=380):
-            real = gr.ImageEditor(
-                label="Real image",
-                sources=("upload", "clipboard"),
-                transforms=(),
-                layers=False,
-                brush=gr.Brush(default_size=20, colors=["#d03030"], color_mode="fixed"),
-                canvas_size=(CANVAS, CANVAS),
-                height=CANVAS + 120,
-                elem_id="real",
-            )
-            if examples is not None:
-                gr.Markdown("Or click an example")
-                gallery = gr.Gallery(
-                    [
-                        (enlarged(image), examples.class_names[label])
-                        for image, label in zip(
-                            source.decode(examples), examples.labels, strict=True
-                        )
-                    ],
-                    label="Examples",
-                    show_label=False,
-                    columns=3,
-                    buttons=[],
-                    format="png",
-                    allow_preview=False,
-                    elem_id="examples",
-                )
+            real, gallery = real_image(examples)
         with gr.Column(scale=1, min_width=280):
             name = class_choice(offer, None)
             seed = seed_choice()
@@ -156,12 +126,43 @@ def change_tab(
             paint = gr.Button("Paint anew", variant="primary", elem_id="inpaint")
         with gr.Column(scale=1, min_width=280):
             changed = picture("Changed", "changed")
-    if examples is not None:
+    if examples is not None and gallery is not None:
         gallery.select(picker(offer, examples), None, [real, name], api_visibility="private")
     given = [real, name, start, seed, steps]
     noise.click(in_words(denoise), given, changed, api_name="denoise", **TURN)
     given = [real, part, name, resamples, seed, steps]
     paint.click(in_words(inpaint), given, changed, api_name="inpaint", **TURN)
+
+
+def real_image(examples: source.Source | None) -> tuple[gr.ImageEditor, gr.Gallery | None]:
+    """Where an image is uploaded and drawn on, and examples to click."""
+    real = gr.ImageEditor(
+        label="Real image",
+        sources=("upload", "clipboard"),
+        transforms=(),
+        layers=False,
+        brush=gr.Brush(default_size=20, colors=["#d03030"], color_mode="fixed"),
+        canvas_size=(canvas.SIDE, canvas.SIDE),
+        height=canvas.SIDE + 120,
+        elem_id="real",
+    )
+    if examples is None:
+        return real, None
+    gr.Markdown("Or click an example")
+    gallery = gr.Gallery(
+        [
+            (canvas.enlarged(image), examples.class_names[label])
+            for image, label in zip(source.decode(examples), examples.labels, strict=True)
+        ],
+        label="Examples",
+        show_label=False,
+        columns=3,
+        buttons=[],
+        format="png",
+        allow_preview=False,
+        elem_id="examples",
+    )
+    return real, gallery
 
 
 def class_choice(offer: requests.Offer, every: str | None) -> Any:
@@ -203,36 +204,14 @@ def picture(label: str, name: str) -> gr.Image:
 def picker(offer: requests.Offer, examples: source.Source) -> Callable[..., tuple[Any, Any]]:
     def pick(event: gr.SelectData) -> tuple[Any, Any]:
         """The example that was clicked, and its class."""
-        image, label = enlarged(examples.read(event.index)), int(examples.labels[event.index])
+        image, label = (
+            canvas.enlarged(examples.read(event.index)),
+            int(examples.labels[event.index]),
+        )
         value = {"background": image, "layers": [], "composite": None}
         return value, offer.class_names[label] if offer.class_names else ""
 
     return pick
-
-
-def enlarged(image: np.ndarray) -> np.ndarray:
-    """RGB, its pixels as squares that can be seen and drawn on."""
-    factor = max(1, CANVAS // len(image))
-    rgb = np.broadcast_to(image, (*image.shape[:2], 3))
-    return rgb.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def background(real: dict[str, Any] | None) -> np.ndarray | None:
-    """The image without what is drawn on it, as RGB."""
-    found = real["background"] if real else None
-    if found is None:
-        return None
-    layer = PIL.Image.fromarray(found).convert("RGBA")
-    white = PIL.Image.new("RGBA", layer.size, "white")
-    return np.asarray(PIL.Image.alpha_composite(white, layer).convert("RGB"))
-
-
-def drawn(real: dict[str, Any] | None) -> Bool[np.ndarray, "h w"]:
-    """Where something is drawn on the image."""
-    layers = real["layers"] if real else []
-    if not layers:
-        return np.zeros((1, 1), bool)
-    return np.any([layer[..., 3] > 0 for layer in layers], axis=0)
 
 
 def in_words(ask: Callable[..., Any]) -> Callable[..., Any]:
