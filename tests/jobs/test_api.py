@@ -1,14 +1,17 @@
 """`ddpm_jax.load`: a trained model in Python draws what the command line draws."""
 
+import pathlib
+import re
 import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import ddpm_jax
-from ddpm_jax import rundir
+from ddpm_jax import config_files, rundir
 from ddpm_jax.assembly import datasets
 from ddpm_jax.data import npz, source
 from ddpm_jax.diffusion import process, solvers
@@ -192,6 +195,27 @@ def test_the_worth_of_arrays_is_what_classify_measures(finished, config):
     assert rundir.plain(found).keys() == wanted.keys()
     for arm, fields in rundir.plain(found).items():
         assert fields == {name: wanted[arm][name] for name in fields}
+
+
+@pytest.mark.slow
+def test_the_readmes_example_runs_as_it_stands(config, tmp_path, monkeypatch):
+    text = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+    (code,) = re.findall(r"## In Python\n+```\n(.*?)```", text, re.DOTALL)
+    configs = {"digits": config, "classifier": config}
+    monkeypatch.setattr(config_files, "get_config", configs.__getitem__)  # shorter
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/digits").symlink_to(tmp_path / "runs/mine")
+    (images, labels), (test_images, test_labels) = (
+        digits_in_memory(config, split) for split in ("train", "test")
+    )
+    given = {"images": images, "labels": labels}
+    given |= {"test_images": test_images, "test_labels": test_labels}
+    exec(code, given)
+    assert given["made"].shape == (3, 8, 8, 1)
+    noised = jnp.asarray(given["made"] / 127.5 - 1, jnp.float32)
+    assert given["denoise"](noised, given["model"].levels[5]).x0.shape == (3, 8, 8, 1)
+    assert {"real", "synthetic"} <= set(given["arms"])
 
 
 def test_configs_are_there_by_name():
