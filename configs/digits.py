@@ -2,7 +2,7 @@
 
 python -m ddpm_jax.main --config=configs/digits.py
 
-Time: four to nine minutes for the whole chain, by processor. Result: the table in README.md, from this command.
+Time: four to nine minutes for the whole chain. Result: the table in README.md, from this command.
 """
 
 from configs import default

@@ -26,7 +26,8 @@ def test_the_readmes_sentence_says_what_the_run_says(results):
     readme = " ".join((ROOT / "README.md").read_text().split())
     real, only, both = (results["arms"][arm] for arm in ("real", "synthetic", "real+synthetic"))
     said = re.search(
-        r"classifiers reach ([\d.]+) % trained on real images, ([\d.]+) % on synthetic ones alone", readme
+        r"classifiers reach ([\d.]+) % trained on real images, ([\d.]+) % on synthetic ones alone",
+        readme,
     )
     assert said, "the sentence is gone"
     assert [float(number) for number in said.groups()] == [
