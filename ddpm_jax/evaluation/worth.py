@@ -9,24 +9,31 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 
-def mean_interval(values: Float[np.ndarray, "S"]) -> tuple[float, float]:
-    """Mean over seeds and the half-width of its 95% t-interval."""
+def mean_interval(values: Float[np.ndarray, "S"], step: float = 0.0) -> tuple[float, float]:
+    """Mean over seeds and the half-width of its 95% t-interval.
+
+    `step` is what the values are multiples of, 1 / n for accuracies on n images. Two or three seeds can
+    agree to the image, so the standard deviation counts as at least that of rounding to a step.
+    """
     values = np.asarray(values, np.float64)
     if len(values) < 2:
         raise ValueError(f"an interval needs at least 2 seeds, got {len(values)}")
-    half_width = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    deviation = max(np.std(values, ddof=1), step / np.sqrt(12))
+    half_width = stats.t.ppf(0.975, len(values) - 1) * deviation / np.sqrt(len(values))
     return float(values.mean()), float(half_width)
 
 
 def paired_difference(
-    values: Float[np.ndarray, "S"], baseline: Float[np.ndarray, "S"]
+    values: Float[np.ndarray, "S"], baseline: Float[np.ndarray, "S"], step: float = 0.0
 ) -> tuple[float, float]:
     """Mean of `values - baseline`, seed by seed, and the half-width of its 95% t-interval.
 
     Pairs cancel what the seeds share (real subset, initialization), so the interval is narrower
-    than that of two separate means. If it contains zero, there is no winner.
+    than that of two separate means. If it contains zero, there is no winner. `step` is that of the values
+    and of the baseline's, which are both rounded.
     """
-    return mean_interval(np.asarray(values, np.float64) - np.asarray(baseline, np.float64))
+    differences = np.asarray(values, np.float64) - np.asarray(baseline, np.float64)
+    return mean_interval(differences, np.sqrt(2) * step)
 
 
 def confusion(

@@ -87,7 +87,7 @@ def build_measure(
             return {name: distance}
         outcomes = labelled.measure(trainer, images, real, list(seeds), num_classes)
         accuracies = worth.accuracy(np.array([outcome["confusion"] for outcome in outcomes]))
-        mean, half_width = worth.mean_interval(accuracies)
+        mean, half_width = worth.mean_interval(accuracies, 1 / len(real.label))
         return {name: distance, "accuracy": mean, "ci95": half_width}
 
     return measure, {

@@ -15,10 +15,11 @@ def summarize(
     Without a baseline, there is no gain.
     """
     accuracies = accuracies_of(outcomes)
-    mean, half_width = worth.mean_interval(accuracies)
+    step = 1 / np.sum(outcomes[0]["confusion"])
+    mean, half_width = worth.mean_interval(accuracies, step)
     gains = {}
     if baseline:
-        gain, gain_half_width = worth.paired_difference(accuracies, accuracies_of(baseline))
+        gain, gain_half_width = worth.paired_difference(accuracies, accuracies_of(baseline), step)
         gains = {"gain_over_real": gain, "gain_ci95": gain_half_width}
     counts = np.sum([outcome["confusion"] for outcome in outcomes], axis=0)
     return {

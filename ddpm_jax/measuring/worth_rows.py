@@ -23,7 +23,9 @@ def summarize(
     sizes, curve = real_curve(several)
     rows = []
     for point, found in several.items():
-        mean, half_width = statistics.mean_interval(right[point])
+        of_class = counts[point][0].sum(axis=1)
+        step = 1 / of_class.sum()
+        mean, half_width = statistics.mean_interval(right[point], step)
         row = {
             "arm": point.arm,
             "real": several[subsets.Point(point.real, 0, 0)][0]["n_train"] if point.real else 0,
@@ -37,10 +39,12 @@ def summarize(
         }
         if point.added:
             baseline = subsets.Point(point.real or subsets.ALL, 0, 0)
-            gain, width = statistics.paired_difference(right[point], right[baseline])
+            gain, width = statistics.paired_difference(right[point], right[baseline], step)
             gains = [
-                statistics.paired_difference(*pair)
-                for pair in zip(by_class[point].T, by_class[baseline].T, strict=True)
+                statistics.paired_difference(one, other, 1 / max(num, 1))
+                for one, other, num in zip(
+                    by_class[point].T, by_class[baseline].T, of_class, strict=True
+                )
             ]
             row |= {
                 "gain_over_real": gain,

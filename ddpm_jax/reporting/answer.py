@@ -57,7 +57,7 @@ def sentence(found: Mapping[str, Fields]) -> str:
 def of_arms(fields: Fields) -> str:
     arms = fields["arms"]
     if {"real+synthetic, augmented", "real, augmented"} <= arms.keys():
-        found = paired(arms, "real+synthetic, augmented", "real, augmented")
+        found = paired(fields, "real+synthetic, augmented", "real, augmented")
         return verdict(found, "augmented training alone")
     both = next((arm for arm in ("real+synthetic", "real+synthetic, augmented") if arm in arms), "")
     if not both:
@@ -65,7 +65,7 @@ def of_arms(fields: Fields) -> str:
     found = gain(arms[both])
     if not {"real+synthetic", "real+augmented"} <= arms.keys():
         return verdict(found, "the real images alone")
-    against = paired(arms, "real+synthetic", "real+augmented")
+    against = paired(fields, "real+synthetic", "real+augmented")
     word = ""
     if found.sign >= 0 and against.sign < 0:
         word = "No, augment instead"
@@ -94,11 +94,10 @@ def gain(arm: Mapping[str, Any], over: str = "") -> Difference:
     return Difference(arm["gain_over_real"], arm["gain_ci95"])
 
 
-def paired(arms: Mapping[str, Any], first: str, second: str) -> Difference:
+def paired(fields: Fields, first: str, second: str) -> Difference:
     """Of the two arms' accuracies, seed by seed."""
-    return Difference(
-        *worth.paired_difference(*(np.array(arms[arm]["accuracies"]) for arm in (first, second)))
-    )
+    one, other = (np.array(fields["arms"][arm]["accuracies"]) for arm in (first, second))
+    return Difference(*worth.paired_difference(one, other, 1 / fields["n_test"]))
 
 
 def verdict(found: Difference, over: str, word: str = "") -> str:
@@ -141,21 +140,21 @@ def numbers(found: Mapping[str, Fields]) -> list[report.Number]:
     if "own" in found:
         shown += numbers_of_small_sets(found["own"]["sizes"][0])
     elif "classify" in found:
-        shown += numbers_of_arms(found["classify"]["arms"])
+        shown += numbers_of_arms(found["classify"])
     if evaluation := found.get("evaluate"):
         shown.append(copied(evaluation) or distance(evaluation))
     return shown[:3]
 
 
-def numbers_of_arms(arms: Mapping[str, Any]) -> list[report.Number]:
-    shown = []
+def numbers_of_arms(fields: Fields) -> list[report.Number]:
+    arms, shown = fields["arms"], []
     if "synthetic" in arms:
         alone, real = arms["synthetic"], arms["real"]
         against = f"real images: {items.percent_text(real['accuracy'], real['ci95'])} %"
         text = f"{items.percent_text(alone['accuracy'], alone['ci95'])} %"
         shown.append(report.Number(text, "accuracy with synthetic images alone", against))
     if {"real+synthetic, augmented", "real, augmented"} <= arms.keys():
-        added = paired(arms, "real+synthetic, augmented", "real, augmented")
+        added = paired(fields, "real+synthetic, augmented", "real, augmented")
         beside = f"augmentation alone, over real images: {pretty(gain(arms['real, augmented']))}"
         shown.append(report.Number(pretty(added), "points, added to augmented training", beside))
     elif "real+synthetic" in arms:

@@ -75,3 +75,19 @@ def test_calibration_error_vanishes_for_a_calibrated_classifier_and_certainty_fi
 def test_accuracy_is_the_share_on_the_diagonal_of_each_matrix():
     counts = np.array([[[3, 1], [0, 4]], [[0, 2], [2, 0]]])
     np.testing.assert_allclose(worth.accuracy(counts), [7 / 8, 0.0])
+
+
+def test_seeds_that_agree_to_the_image_are_not_without_error():
+    """Two accuracies on 359 images; t at 0.975 of one degree of freedom is 12.706."""
+    agreed = np.array([300, 300]) / 359
+    mean, half_width = worth.mean_interval(agreed, 1 / 359)
+    assert mean == pytest.approx(300 / 359)
+    assert half_width == pytest.approx(12.706 / 359 / np.sqrt(12) / np.sqrt(2), rel=1e-4)
+    # Differences of two rounded numbers: twice the variance.
+    _, of_difference = worth.paired_difference(agreed, agreed - 7 / 359, 1 / 359)
+    assert of_difference == pytest.approx(np.sqrt(2) * half_width)
+
+
+def test_seeds_that_differ_by_more_than_rounding_are_as_without_a_step():
+    values = np.array([300, 303, 309]) / 359
+    assert worth.mean_interval(values, 1 / 359) == worth.mean_interval(values)

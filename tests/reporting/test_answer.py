@@ -24,7 +24,8 @@ def constant(gain):
 
 def classified(**arms):
     named = {name.replace("_", "+"): fields for name, fields in arms.items()}
-    return {"classify": {"arms": {"real": arm(0.0)} | named, "synthetic": "made.npz"}}
+    arms = {"real": arm(0.0)} | named
+    return {"classify": {"arms": arms, "synthetic": "made.npz", "n_test": 1_000_000}}
 
 
 @pytest.mark.parametrize(

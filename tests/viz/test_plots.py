@@ -87,6 +87,12 @@ def test_arms_are_drawn_and_written_in_percent():
     assert {"98.3 ± 0.4", "95.8 ± 0.6", "real", "synthetic", "worth"} <= texts(figure)
 
 
+def test_no_interval_is_drawn_beyond_100_percent():
+    figure = plots.arms({"real": (0.983, 0.12)})
+    (bar,) = figure.axes[0].collections[0].get_segments()
+    np.testing.assert_allclose(bar[:, 0], [86.3, 100.0])
+
+
 def test_a_confusion_matrix_shows_shares_of_the_true_class():
     counts = np.array([[3, 1, 0], [0, 200, 1], [0, 0, 0]])
     figure = class_plots.confusion(counts, ["cat", "automobile", "absent"])
