@@ -238,6 +238,7 @@ SWITCHED = [
     ("net.num_heads", 2, BARE, {}, traced_net),
     ("net.num_heads", 2, {**BARE, **ATTENDS}, ATTENDS, traced_net),
     ("net.unet.head_channels", 2, BARE, {}, traced_net),
+    ("net.unet.downsample_padding", 1, {"net.unet.resampling": "pool"}, {}, traced_net),
     ("net.unet.max_period", 9.0, {"net.unet.time_embedding": "mlp"}, {}, traced_net),
     ("net.unet.num_groups", 4, {"net.unet.norm": "rms"}, {}, traced_net),
     ("sampling.guidance_from", "next_class", {}, GUIDED, traced_sampler),

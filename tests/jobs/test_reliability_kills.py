@@ -1,6 +1,6 @@
 """The chain killed at random moments, and started again until it is done: the same bytes each time.
 
-`DDPM_JAX_KILLS` says how many kills (CI: 4); the counts are printed.
+`DDPM_JAX_KILLS` says how many kills (CI: 2); the counts are printed.
 """
 
 import hashlib

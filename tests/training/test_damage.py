@@ -170,7 +170,7 @@ def detected(tmp_path, how, rng):
     "counts",
     [
         {"flip": 30, "truncate": 8, "delete": 8},
-        pytest.param({"flip": 200, "truncate": 50, "delete": 50}, marks=pytest.mark.slow),
+        pytest.param({"flip": 200, "truncate": 50, "delete": 50}, marks=pytest.mark.long),
     ],
     ids=["some", "all"],
 )
