@@ -44,8 +44,7 @@ def walk_to_samples(
     program: Walk, model: trained.Model, labels: Int[np.ndarray, "B"], seed: int
 ) -> tuple[Frames, Frames]:
     """The way to the images that `trained.build_draw` draws for "export"."""
-    stream = choice.key_for(seed, "export")
-    keys = jax.vmap(lambda i: jax.random.fold_in(stream, i))(jnp.arange(len(labels)))
+    keys = trained.keys_of_images(choice.key_for(seed, "export"), jnp.arange(len(labels)))
     return _frames(program, model, labels, process.fold_in(keys, 0), process.fold_in(keys, 1))
 
 

@@ -139,11 +139,16 @@ def build_program(
 
     def sample(given: tuple[denoising.Weights, Key[Array, ""]], rows: Mapping[str, Array]) -> Array:
         weights, stream = given
-        keys = jax.vmap(lambda i: jax.random.fold_in(stream, i))(rows["index"])
+        keys = keys_of_images(stream, rows["index"])
         begin = [pixels.to_float(rows["image"])] if start < 1.0 else []
         return pixels.to_uint8(sampler(weights, rows["label"], keys, *begin))
 
     return compilation.spread(devices.place(), sample)
+
+
+def keys_of_images(stream: Key[Array, ""], index: Int[Array, "N"]) -> Key[Array, "N"]:
+    """Image i has key i, whatever is drawn beside it."""
+    return jax.vmap(lambda i: jax.random.fold_in(stream, i))(index)
 
 
 def rows_at_once(config: ConfigDict, num: int) -> int:

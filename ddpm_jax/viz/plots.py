@@ -214,8 +214,7 @@ def arms(
 ) -> Figure:
     """Mean and half-width of the interval for each arm, given as shares of 1, drawn in percent up to 100."""
     figure, axes = framed(width=WHOLE, height=1.0 + 0.4 * len(accuracy), title=title)
-    for row, (mean, half_width) in enumerate(accuracy.values()):
-        mean, half_width = 100 * mean, 100 * half_width
+    for row, (mean, half_width) in enumerate(100 * np.array(list(accuracy.values()))):
         inside = [[min(half_width, mean)], [min(half_width, 100 - mean)]]  # 0 to 100 %
         axes.errorbar(mean, row, xerr=inside, fmt="o", color=COLORS[0], capsize=4)
         text = f"{mean:.1f} ± {half_width:.1f}"

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 
+import jax
 import pytest
 from tiny_run import ROOT, command, environment, tiny
 
@@ -52,3 +53,17 @@ def program():
         )
 
     return run
+
+
+@pytest.fixture
+def compiled():
+    """A list that grows by each program that JAX compiles, or reads from its cache."""
+    found = []
+
+    def note(event, seconds, **about):
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(about)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    yield found
+    jax.monitoring.unregister_event_duration_listener(note)

@@ -76,20 +76,6 @@ def test_a_trajectory_is_the_way_to_the_samples(finished, compiled_quickly):
     assert np.abs(model.trajectory([3, 1, 4], **asked)[0][-1] - made).max() <= 1
 
 
-@pytest.fixture
-def compiled():
-    """A list that grows by each program that JAX compiles, or reads from its cache."""
-    found = []
-
-    def note(event, seconds, **about):
-        if event == "/jax/core/compile/backend_compile_duration":
-            found.append(about)
-
-    jax.monitoring.register_event_duration_secs_listener(note)
-    yield found
-    jax.monitoring.unregister_event_duration_listener(note)
-
-
 def test_the_same_settings_compile_once(finished, config, compiled_quickly, compiled):
     model, (images, labels) = ddpm_jax.load(finished), two_digits(config)
     known = np.zeros((8, 8), bool)

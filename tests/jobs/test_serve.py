@@ -4,7 +4,6 @@ import re
 import subprocess
 import threading
 
-import jax
 import numpy as np
 import pytest
 from tiny_run import ROOT, command, environment
@@ -31,19 +30,6 @@ def offer(loaded):
 @pytest.fixture
 def ask(loaded, offer):
     return requests.build(loaded, offer)
-
-
-@pytest.fixture
-def compiled():
-    found = []
-
-    def note(event, seconds, **about):
-        if event == "/jax/core/compile/backend_compile_duration":
-            found.append(about)
-
-    jax.monitoring.register_event_duration_secs_listener(note)
-    yield found
-    jax.monitoring.unregister_event_duration_listener(note)
 
 
 def test_the_grid_is_that_of_the_models_samples(loaded, ask):
