@@ -47,7 +47,7 @@ def draw(figures: pathlib.Path, fields: Mapping[str, Any]) -> None:
             )
         )
         title = f"{best['multiple']} x synthetic added to {best['real']:,} real images"
-        figure = plots.arms(drawn, x_label="gain in accuracy, points", title=title)
+        figure = plots.arms(drawn, low=-100, x_label="gain in accuracy, points", title=title)
         plots.save(figures / "worth-classes.png", figure)
 
 

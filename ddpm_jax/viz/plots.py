@@ -54,9 +54,9 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 class Curve(NamedTuple):
     """Points with the half-widths of their intervals, if they have any."""
 
-    x: Num[np.ndarray, "n"]
-    y: Num[np.ndarray, "n"]
-    half_width: Num[np.ndarray, "n"] | None = None
+    x: Num[np.ndarray, " n"]
+    y: Num[np.ndarray, " n"]
+    half_width: Num[np.ndarray, " n"] | None = None
 
 
 @styled
@@ -127,8 +127,8 @@ def lines(
 
 @styled
 def equivalence(
-    synthetic: Num[np.ndarray, "n"],
-    real: Num[np.ndarray, "n"],
+    synthetic: Num[np.ndarray, " n"],
+    real: Num[np.ndarray, " n"],
     intervals: Num[np.ndarray, "2 n"],
     *,
     between: tuple[float, float],
@@ -156,9 +156,8 @@ def equivalence(
             axes.plot(x, y, marker, color=COLORS[0], ms=7 if marker != "_" else 16, label=name)
     ends = np.array([min(synthetic.min(), fewest), max(synthetic.max(), most)])
     axes.plot(ends, ends, color="0.35", linestyle=":", linewidth=1.2, label="one for one")
-    axes.axhline(
-        most, color="0.35", linestyle="--", linewidth=1.2, label="all real images there are"
-    )
+    every = "all real images there are"
+    axes.axhline(most, color="0.35", linestyle="--", linewidth=1.2, label=every)
     axes.set_xlabel("synthetic images alone")
     axes.set_ylabel("real images that they are worth")
     axes.set(xscale="log", yscale="log")
@@ -168,7 +167,7 @@ def equivalence(
     return figure
 
 
-def _apart(ticks: Num[np.ndarray, "n"]) -> Num[np.ndarray, "_"]:
+def _apart(ticks: Num[np.ndarray, " n"]) -> Num[np.ndarray, " _"]:
     """The ticks whose numbers do not overlap on a logarithmic axis; of two that do, the larger is kept."""
     nearest = np.ptp(np.log(ticks)) / 8
     kept = [ticks[-1]]
@@ -180,7 +179,7 @@ def _apart(ticks: Num[np.ndarray, "n"]) -> Num[np.ndarray, "_"]:
 
 @styled
 def schedules(
-    tables: Mapping[str, tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]],
+    tables: Mapping[str, tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]],
 ) -> Figure:
     """alpha^2 (alpha_bar where variance is preserved) and log-SNR over t / T, from alpha, sigma."""
     figure = Figure(figsize=(WHOLE, 2.8), layout="constrained")
@@ -209,13 +208,14 @@ def schedules(
 def arms(
     accuracy: Mapping[str, tuple[float, float]],
     *,
+    low: float = 0.0,
     x_label: str = "accuracy on real test images (%)",
     title: str = "",
 ) -> Figure:
-    """Mean and half-width of the interval for each arm, given as shares of 1, drawn in percent up to 100."""
+    """Mean and half-width of the interval for each arm, shares of 1, drawn in percent from `low` to 100."""
     figure, axes = framed(width=WHOLE, height=1.0 + 0.4 * len(accuracy), title=title)
     for row, (mean, half_width) in enumerate(100 * np.array(list(accuracy.values()))):
-        inside = [[min(half_width, mean)], [min(half_width, 100 - mean)]]  # 0 to 100 %
+        inside = [[min(half_width, mean - low)], [min(half_width, 100 - mean)]]
         axes.errorbar(mean, row, xerr=inside, fmt="o", color=COLORS[0], capsize=4)
         text = f"{mean:.1f} ± {half_width:.1f}"
         axes.annotate(text, (mean, row), (0, 6), textcoords="offset points", ha="center")

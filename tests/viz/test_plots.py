@@ -93,6 +93,12 @@ def test_no_interval_is_drawn_beyond_100_percent():
     np.testing.assert_allclose(bar[:, 0], [86.3, 100.0])
 
 
+def test_a_loss_of_a_class_is_drawn_left_of_zero():
+    figure = plots.arms({"lost": (-0.02, 0.05), "all lost": (-0.9, 0.2)}, low=-100)
+    bars = [bars.get_segments()[0][:, 0] for bars in figure.axes[0].collections]
+    np.testing.assert_allclose(bars, [[-7, 3], [-100, -70]])
+
+
 def test_a_confusion_matrix_shows_shares_of_the_true_class():
     counts = np.array([[3, 1, 0], [0, 200, 1], [0, 0, 0]])
     figure = class_plots.confusion(counts, ["cat", "automobile", "absent"])
