@@ -78,9 +78,9 @@ def train(
 
 
 def worth(
-    real: tuple[UInt8[np.ndarray, "R H W C"], Int[np.ndarray, "R"] | list[int]],
-    synthetic: tuple[UInt8[np.ndarray, "S H W C"], Int[np.ndarray, "S"] | list[int]],
-    test: tuple[UInt8[np.ndarray, "T H W C"], Int[np.ndarray, "T"] | list[int]],
+    real: tuple[UInt8[np.ndarray, "R H W C"], Int[np.ndarray, " R"] | list[int]],
+    synthetic: tuple[UInt8[np.ndarray, "S H W C"], Int[np.ndarray, " S"] | list[int]],
+    test: tuple[UInt8[np.ndarray, "T H W C"], Int[np.ndarray, " T"] | list[int]],
     config: ConfigDict | None = None,
 ) -> dict[str, dict[str, Any]]:
     """What synthetic images are worth to a classifier: images and labels in, results by arm out.

@@ -117,8 +117,8 @@ class Model:
     def interpolate(
         self,
         first: tuple[Pixels, Labels],
-        second: tuple[UInt8[np.ndarray, "M H W C"], Int[np.ndarray, "M"] | list[int]],
-        weights: Sequence[float] | Float[np.ndarray, "weights"] = (0.0, 0.25, 0.5, 0.75, 1.0),
+        second: tuple[UInt8[np.ndarray, "M H W C"], Int[np.ndarray, " M"] | list[int]],
+        weights: Sequence[float] | Float[np.ndarray, " weights"] = (0.0, 0.25, 0.5, 0.75, 1.0),
         start: float = 0.5,
         *,
         seed: int | None = None,
@@ -165,14 +165,14 @@ class Model:
         )
         return config
 
-    def _pairs(self, images: Pixels, labels: Labels) -> tuple[Pixels, Int[np.ndarray, "N"]]:
+    def _pairs(self, images: Pixels, labels: Labels) -> tuple[Pixels, Int[np.ndarray, " N"]]:
         checked = self._checked(labels)
         wanted = (len(checked), *datasets.image_shape(self.config))
         if images.shape != wanted:
             raise ValueError(f"images are {images.shape}; wanted {wanted}, one for each label")
         return images, checked
 
-    def _checked(self, labels: Labels) -> Int[np.ndarray, "N"]:
+    def _checked(self, labels: Labels) -> Int[np.ndarray, " N"]:
         found = np.asarray(labels)
         if found.ndim != 1 or not len(found) or not np.issubdtype(found.dtype, np.integer):
             raise ValueError(

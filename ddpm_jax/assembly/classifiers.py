@@ -130,16 +130,16 @@ def build_trainer(
         return loss_fn, compilation.compile_step(placement, made)
 
     @compilation.compile_briefly
-    def init(keys: Key[Array, "S"]) -> Params:
+    def init(keys: Key[Array, " S"]) -> Params:
         return jax.vmap(lambda key: net.init(key, jnp.zeros((1, *image_shape))))(keys)
 
     def fit(
         images: Pixels,
-        labels: Int32[np.ndarray, "N"] | Float32[np.ndarray, "N K"],
+        labels: Int32[np.ndarray, " N"] | Float32[np.ndarray, "N K"],
         seeds: Sequence[int],
         num_steps: int | None = None,
         *,
-        augmented: bool | Bool[np.ndarray, "N"] = False,
+        augmented: bool | Bool[np.ndarray, " N"] = False,
     ) -> Params:
         augments = bool(np.any(augmented))
         loss_fn, train_step = program(augments)

@@ -12,7 +12,7 @@ from ddpm_jax.diffusion import consistency, predictions, schedules
 
 def build_consistency(
     config: ConfigDict, table: schedules.Level, stages: int, offset: float
-) -> Callable[..., tuple[Float[Array, "B"], dict[str, Any]]]:
+) -> Callable[..., tuple[Float[Array, " B"], dict[str, Any]]]:
     """The loss of each image, as `objective.build_comparison` gives it, from the loss section."""
     if config.weight != "none" or config.prediction == "eps":
         raise ValueError(

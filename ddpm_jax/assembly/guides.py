@@ -59,13 +59,13 @@ def build_log_prob(
     """log p(label | xt); a classifier of clean images gets the denoiser's estimate of x0."""
     net = build_net(config, params["params"]["head"]["bias"].size)
 
-    def of_label(logits: Any) -> Float[Array, "B"]:
+    def of_label(logits: Any) -> Float[Array, " B"]:
         return jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], axis=1)[:, 0]
 
     if not config.noised:
         return guidance.through_denoiser(denoise, lambda x0: of_label(net.apply(params, x0)))
 
-    def log_prob(xt: Images, level: schedules.Level) -> Float[Array, "B"]:
+    def log_prob(xt: Images, level: schedules.Level) -> Float[Array, " B"]:
         return of_label(net.apply(params, xt, predictions.per_image_t(xt, level)))
 
     return log_prob

@@ -29,7 +29,7 @@ class SampledLevels(NamedTuple):
 
     now: schedules.Level
     nxt: schedules.Level
-    importance: Float[Array, "B"] | float = 1.0
+    importance: Float[Array, " B"] | float = 1.0
 
 
 # What the loss keeps of earlier steps, if anything: `scales` for "scheduled", `moments` for
@@ -40,7 +40,7 @@ SampleLevels = Callable[[Key[Array, ""], int, Kept], SampledLevels]
 # training that is done.
 Compare = Callable[
     [predictions.Predict, Images, SampledLevels, Images, Array, Kept],
-    tuple[Float[Array, "B"], dict[str, Any]],
+    tuple[Float[Array, " B"], dict[str, Any]],
 ]
 
 
@@ -236,5 +236,5 @@ WEIGHTS = {
 }
 
 
-def build_weight(config: ConfigDict) -> Callable[[schedules.Level, str], Float[Array, "B"]]:
+def build_weight(config: ConfigDict) -> Callable[[schedules.Level, str], Float[Array, " B"]]:
     return build("loss.weight", config.weight, WEIGHTS, config)

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from ddpm_jax.data.source import Source, class_counts, take
 
 
-def permutation(n: int, seed: int | np.random.SeedSequence) -> Int[np.ndarray, "N"]:
+def permutation(n: int, seed: int | np.random.SeedSequence) -> Int[np.ndarray, " N"]:
     """The same under every version of NumPy, unlike `Generator.permutation`.
 
     It sorts by the raw stream, which NumPy promises never to change: another order would move test
@@ -39,7 +39,7 @@ def split(source: Source, fractions: Sequence[float], seed: int) -> tuple[Source
     return tuple(take(source, part) for part in parts)
 
 
-def stratified_rows(source: Source, num: int, seed: int) -> Int[np.ndarray, "M"]:
+def stratified_rows(source: Source, num: int, seed: int) -> Int[np.ndarray, " M"]:
     """Indices of `num` random images that represent all: each class has its share, within one image.
 
     Sources may be sorted by class, so their first rows are not representative. Raises ValueError if
@@ -103,7 +103,9 @@ def in_turn(source: Source, num: int, seed: int) -> Source:
     return take(source, shuffled[np.lexsort((source.labels[shuffled], rank))][:num])
 
 
-def _ranks_in_class(source: Source, seed: int) -> tuple[Int[np.ndarray, "N"], Int[np.ndarray, "N"]]:
+def _ranks_in_class(
+    source: Source, seed: int
+) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
     """A random order of the images, and for each of them how many of its class come before it."""
     # A stream of its own: those of `split` and of the epochs have other spawn keys.
     shuffled = permutation(len(source.labels), np.random.SeedSequence(seed, spawn_key=(0, 0)))

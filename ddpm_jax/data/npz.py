@@ -21,7 +21,7 @@ MAX_TEXT_BYTES = 2**24
 def save(
     path: str | os.PathLike,
     images: Pixels,
-    labels: Int32[np.ndarray, "N"] | None,
+    labels: Int32[np.ndarray, " N"] | None,
     class_names: Sequence[str],
     meta: Mapping[str, Any],
     *,
@@ -97,7 +97,7 @@ def _check_images(images: np.ndarray) -> None:
 
 
 def _check_labels(
-    labels: Integer[np.ndarray, "N"], num_images: int, names: np.ndarray | None
+    labels: Integer[np.ndarray, " N"], num_images: int, names: np.ndarray | None
 ) -> list[str]:
     if len(labels) != num_images:
         raise ValueError(f"{len(labels)} labels for {num_images} images")

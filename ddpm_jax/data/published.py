@@ -98,7 +98,7 @@ def folder_names(class_names: Sequence[str]) -> list[str]:
 def write_images(
     root: pathlib.Path,
     images: Pixels,
-    labels: Int32[np.ndarray, "N"] | None,
+    labels: Int32[np.ndarray, " N"] | None,
     class_names: Sequence[str],
 ) -> None:
     """`CLASS/INDEX.png`, or `INDEX.png` without labels, and `metadata.jsonl`, whose labels are class names.
@@ -123,7 +123,7 @@ def write_images(
 def write_parquet(
     root: pathlib.Path,
     images: Pixels,
-    labels: Int32[np.ndarray, "N"] | None,
+    labels: Int32[np.ndarray, " N"] | None,
     class_names: Sequence[str],
 ) -> None:
     """`data.parquet`, whose schema names Hugging Face's features. Raises ImportError naming the extra."""

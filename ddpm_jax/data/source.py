@@ -36,13 +36,13 @@ class Splits(NamedTuple):
 
 
 def from_arrays(
-    images: Pixels, labels: Int32[np.ndarray, "N"], class_names: Sequence[str], name: str
+    images: Pixels, labels: Int32[np.ndarray, " N"], class_names: Sequence[str], name: str
 ) -> Source:
     """A source whose images are in memory."""
     return Source(images.__getitem__, labels, tuple(class_names), name, images)
 
 
-def take(source: Source, indices: Int[np.ndarray, "M"] | Sequence[int]) -> Source:
+def take(source: Source, indices: Int[np.ndarray, " M"] | Sequence[int]) -> Source:
     """The images at `indices`, in that order."""
     rows = np.asarray(indices, np.int64)
     labels = source.labels[rows]
@@ -93,7 +93,7 @@ def class_index(source: Source, which: str | int) -> int:
     )
 
 
-def class_counts(source: Source) -> Int[np.ndarray, "K"]:
+def class_counts(source: Source) -> Int[np.ndarray, " K"]:
     """How many images each class has."""
     return np.bincount(source.labels, minlength=len(source.class_names))
 

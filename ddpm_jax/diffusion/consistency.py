@@ -41,7 +41,7 @@ def cleaner(
 
 def loss(
     denoise: Denoiser, x0: Images, eps: Images, now: Level, nxt: Level, offset: float = 0.0
-) -> Float[Array, "B"]:
+) -> Float[Array, " B"]:
     """The distance of f at `now` from f at `nxt`, divided by the difference of their sigma / alpha.
 
     No gradient passes through f at `nxt`; the clean image takes its place where `nxt` is clean. The

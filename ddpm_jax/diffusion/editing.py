@@ -57,7 +57,7 @@ def inpaint(
     return Solver(solver.init, step)
 
 
-def slerp(first: Images, second: Images, weight: Float[Array, "B"]) -> Images:
+def slerp(first: Images, second: Images, weight: Float[Array, " B"]) -> Images:
     """Interpolate on the great circle (Shoemake 1985), which keeps the length, and so noise's variance.
 
     A straight line does not: halfway between two noises the variance is half of theirs.
@@ -86,7 +86,7 @@ def interpolate(
     levels: Level,
     first: Images,
     second: Images,
-    weight: Float[Array, "B"],
+    weight: Float[Array, " B"],
     keys: Keys,
 ) -> Images:
     """Noise two images to the first of the levels, mix them, denoise (Ho et al. 2020, fig. 8).

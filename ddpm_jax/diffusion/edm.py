@@ -35,7 +35,7 @@ def denoiser(predict: Predict, sigma_data: float = 0.5) -> Denoiser:
 
 def loss(
     denoise: Denoiser, x0: Images, level: Level, eps: Images, sigma_data: float = 0.5
-) -> Float[Array, "B"]:
+) -> Float[Array, " B"]:
     """The weighted error of the clean image, 1 at every level when training starts (eq. 8)."""
     sigma = level.sigma / level.alpha
     weight = (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2

@@ -18,7 +18,7 @@ Scale = float | Float[Array, ""]
 DenoisePair = Callable[[Images, Level], tuple[Prediction, Prediction]]
 """`(xt, level) -> (with the label, without)`."""
 
-LogProb = Callable[[Images, Level], Float[Array, "B"]]
+LogProb = Callable[[Images, Level], Float[Array, " B"]]
 """`(xt, level) -> log p(y | xt)` of each image and the class wanted for it."""
 
 
@@ -84,7 +84,9 @@ def classifier(denoise: Denoiser, log_prob: LogProb, scale: Scale) -> Denoiser:
     return denoise_guided
 
 
-def through_denoiser(denoise: Denoiser, log_prob: Callable[[Images], Float[Array, "B"]]) -> LogProb:
+def through_denoiser(
+    denoise: Denoiser, log_prob: Callable[[Images], Float[Array, " B"]]
+) -> LogProb:
     """Let a classifier of clean images judge the estimate of x0, for `classifier`."""
     return lambda xt, level: log_prob(denoise(xt, level).x0)
 

@@ -20,12 +20,12 @@ from ddpm_jax.types import Images, Keys
 class Bound(NamedTuple):
     """The three parts of the variational bound in bits/dim (Ho et al. 2020, eq. 5)."""
 
-    prior: Float[Array, "B"]
-    diffusion: Float[Array, "B"]
-    decoder: Float[Array, "B"]
+    prior: Float[Array, " B"]
+    diffusion: Float[Array, " B"]
+    decoder: Float[Array, " B"]
 
     @property
-    def total(self) -> Float[Array, "B"]:
+    def total(self) -> Float[Array, " B"]:
         return self.prior + self.diffusion + self.decoder
 
 
@@ -56,7 +56,7 @@ def variational_bound(
 
 def flow_log_likelihood(
     denoise: Denoiser, levels: Level, x0: Images, keys: Keys, num_probes: int = 1
-) -> Float[Array, "B"]:
+) -> Float[Array, " B"]:
     """log p(x0) in nats, by the change of variables along the flow (Song et al. 2021, eq. 39).
 
     With y = x / alpha and s = sigma / alpha the flow is dy/ds = eps, and log p changes by its
@@ -67,7 +67,7 @@ def flow_log_likelihood(
     probes = jax.vmap(lambda key: jax.random.rademacher(key, (num_probes, *x0.shape[1:])))(keys)
     probes = jnp.swapaxes(probes, 0, 1).astype(x0.dtype)
 
-    def slope(y: Images, level: Level) -> tuple[Images, Float[Array, "B"]]:
+    def slope(y: Images, level: Level) -> tuple[Images, Float[Array, " B"]]:
         eps, push = jax.linearize(lambda y: denoise(level.alpha * y, level).eps, y)
         divergence = jax.vmap(lambda probe: jnp.sum(probe * push(probe), axis=(1, 2, 3)))(probes)
         return eps, jnp.mean(divergence, axis=0)
@@ -98,6 +98,6 @@ def dequantized(keys: Keys, x0: Images) -> Images:
     )
 
 
-def bits_per_dim(log_likelihood: Float[Array, "B"], num_dims: int) -> Float[Array, "B"]:
+def bits_per_dim(log_likelihood: Float[Array, " B"], num_dims: int) -> Float[Array, " B"]:
     """Bits/dim from the log density of dequantized images, whose bins are 2 / 255 wide."""
     return -log_likelihood / (num_dims * np.log(2.0)) - np.log2(2.0 * variational.HALF_BIN)

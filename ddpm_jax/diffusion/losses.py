@@ -12,7 +12,7 @@ from ddpm_jax.diffusion.predictions import Denoiser, Predict, per_image_t, targe
 from ddpm_jax.diffusion.schedules import Level
 from ddpm_jax.types import Images
 
-Distance = Callable[[Images, Images], Float[Array, "B"]]
+Distance = Callable[[Images, Images], Float[Array, " B"]]
 
 
 def denoising(
@@ -22,7 +22,7 @@ def denoising(
     eps: Images,
     kind: str,
     distance: Distance | None = None,
-) -> Float[Array, "B"]:
+) -> Float[Array, " B"]:
     """Noise x0 and compare the network's output with its target (Ho et al. 2020, eq. 14)."""
     return (distance or mse)(*output_and_target(predict, x0, level, eps, kind))
 
@@ -37,7 +37,7 @@ def output_and_target(
 
 def variational_bound(
     denoise: Denoiser, x0: Images, eps: Images, now: Level, nxt: Level, num_steps: int
-) -> Float[Array, "B"]:
+) -> Float[Array, " B"]:
     """L_vlb in bits/dim, from one of its num_steps terms, with learned variance.
 
     Nichol & Dhariwal 2021, eq. 4, without the prior's term, which has no parameters. The terms
@@ -56,7 +56,7 @@ def hybrid(
     num_steps: int,
     kind: str,
     bound_weight: float = 1e-3,
-) -> Float[Array, "B"]:
+) -> Float[Array, " B"]:
     """L_simple + weight L_vlb; L_vlb trains only the variance (Nichol & Dhariwal 2021, eq. 16)."""
     xt = process.noise(x0, now, eps)
     prediction = denoise(xt, now)
@@ -68,27 +68,27 @@ def hybrid(
     return simple + bound_weight * bound
 
 
-def mse(estimate: Images, truth: Images) -> Float[Array, "B"]:
+def mse(estimate: Images, truth: Images) -> Float[Array, " B"]:
     return _mean(jnp.square(estimate - truth))
 
 
-def squared_norm(estimate: Images, truth: Images) -> Float[Array, "B"]:
+def squared_norm(estimate: Images, truth: Images) -> Float[Array, " B"]:
     """The sum over the image; `mse` is the mean."""
     return jnp.sum(jnp.square(estimate - truth), axis=(1, 2, 3))
 
 
-def l1(estimate: Images, truth: Images) -> Float[Array, "B"]:
+def l1(estimate: Images, truth: Images) -> Float[Array, " B"]:
     return _mean(jnp.abs(estimate - truth))
 
 
-def huber(estimate: Images, truth: Images, delta: float = 1.0) -> Float[Array, "B"]:
+def huber(estimate: Images, truth: Images, delta: float = 1.0) -> Float[Array, " B"]:
     """Quadratic up to an error of `delta`, then linear with the same slope."""
     error = jnp.abs(estimate - truth)
     quadratic = jnp.minimum(error, delta)
     return _mean(0.5 * quadratic**2 + delta * (error - quadratic))
 
 
-def cosine(estimate: Images, truth: Images) -> Float[Array, "B"]:
+def cosine(estimate: Images, truth: Images) -> Float[Array, " B"]:
     """1 - the cosine of the angle between the two images as vectors; 0 to 2."""
     a, b = (image.reshape(image.shape[0], -1) for image in (estimate, truth))
     # Bounded under the root: a network that starts at zero would get a gradient of 0 / 0.
@@ -102,7 +102,7 @@ def combined(
     mse_weight: float = 0.7,
     l1_weight: float = 0.15,
     cosine_weight: float = 0.15,
-) -> Float[Array, "B"]:
+) -> Float[Array, " B"]:
     """A fixed sum of three distances."""
     return (
         mse_weight * mse(estimate, truth)
@@ -132,12 +132,12 @@ def scheduled(
     truth: Images,
     progress: Float[Array, ""] | float,
     scales: LossScales,
-) -> Float[Array, "B"]:
+) -> Float[Array, " B"]:
     """MSE giving way to L1, rescaled to the MSE, as `progress` goes from 0 to 1."""
     shift = 0.15 * progress
     ratio = jax.lax.stop_gradient(scales.mse / scales.l1)
     return (0.8 - shift) * mse(estimate, truth) + (0.2 + shift) * ratio * l1(estimate, truth)
 
 
-def _mean(errors: Images) -> Float[Array, "B"]:
+def _mean(errors: Images) -> Float[Array, " B"]:
     return jnp.mean(errors, axis=(1, 2, 3))

@@ -25,7 +25,7 @@ class Prediction(NamedTuple):
     variance_fraction: Images | None = None
 
 
-Predict = Callable[[Images, Float[Array, "B"]], Float[Array, "B H W out"]]
+Predict = Callable[[Images, Float[Array, " B"]], Float[Array, "B H W out"]]
 """`(xt, t) -> raw`: a network with its parameters, labels and dropout key bound."""
 
 Denoiser = Callable[[Images, Level], Prediction]
@@ -58,7 +58,7 @@ def denoiser_with_variance(predict: Predict, kind: str) -> Denoiser:
     return denoise
 
 
-def per_image_t(xt: Images, level: Level) -> Float[Array, "B"]:
+def per_image_t(xt: Images, level: Level) -> Float[Array, " B"]:
     """t as a network takes it: one number per image."""
     return jnp.broadcast_to(level.t, xt.shape[:1])
 

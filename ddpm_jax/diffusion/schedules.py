@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, Float, Int, Num
 
-Scale = Callable[[Float[np.ndarray, "N"]], Float[np.ndarray, "N"]]
+Scale = Callable[[Float[np.ndarray, " N"]], Float[np.ndarray, " N"]]
 
 
 @flax.struct.dataclass
@@ -95,7 +95,7 @@ def blend(num_steps: int = 10, reach: float = 0.4) -> Level:
     return _table(alpha, 1.0 - alpha)
 
 
-def from_log_snr(log_snr: Float[np.ndarray, "T"]) -> Level:
+def from_log_snr(log_snr: Float[np.ndarray, " T"]) -> Level:
     """The variance-preserving table whose rows 1 to T have these log-SNRs.
 
     No config names it. It is for schedules that a paper states as log-SNRs: shifted for the size of
@@ -123,7 +123,7 @@ def karras(
     return _cast(sigma, np.ones_like(sigma), sigma)
 
 
-def from_betas(betas: Float[np.ndarray, "T"]) -> Level:
+def from_betas(betas: Float[np.ndarray, " T"]) -> Level:
     """The variance-preserving table whose step t adds noise of variance `betas[t - 1]`."""
     if not np.all((betas > 0.0) & (betas < 1.0)):
         raise ValueError(f"betas from {betas.min()} to {betas.max()}; all must lie between 0 and 1")
@@ -147,23 +147,23 @@ def descending(table: Level, num_steps: int, spacing: str = "uniform") -> Level:
     return _at_rows(table, SPACINGS[spacing](table, num_steps))
 
 
-def _uniform(table: Level, num_steps: int) -> Float[np.ndarray, "N"]:
+def _uniform(table: Level, num_steps: int) -> Float[np.ndarray, " N"]:
     return np.linspace(table.num_steps, 0.0, num_steps + 1)
 
 
-def _quadratic(table: Level, num_steps: int) -> Float[np.ndarray, "N"]:
+def _quadratic(table: Level, num_steps: int) -> Float[np.ndarray, " N"]:
     return table.num_steps * np.linspace(1.0, 0.0, num_steps + 1) ** 2
 
 
-def _karras(table: Level, num_steps: int) -> Float[np.ndarray, "N"]:
+def _karras(table: Level, num_steps: int) -> Float[np.ndarray, " N"]:
     return _even_in(table, num_steps, lambda ratio: ratio ** (1 / 7))
 
 
-def _log_snr(table: Level, num_steps: int) -> Float[np.ndarray, "N"]:
+def _log_snr(table: Level, num_steps: int) -> Float[np.ndarray, " N"]:
     return _even_in(table, num_steps, np.log)
 
 
-def _even_in(table: Level, num_steps: int, scale: Scale) -> Float[np.ndarray, "N"]:
+def _even_in(table: Level, num_steps: int, scale: Scale) -> Float[np.ndarray, " N"]:
     """Rows evenly spaced in scale(sigma / alpha) down to row 1, then the clean row."""
     ratio = np.asarray(table.sigma[1:], np.float64) / np.asarray(table.alpha[1:], np.float64)
     low, high = scale(np.array([ratio[0], min(ratio[-1], 80.0)]))
@@ -193,7 +193,7 @@ def at_log_snr(table: Level, log_snr: Float[Array, ""]) -> Level:
     return Level(interpolate(rows.t), norm * alpha, norm * sigma)
 
 
-def _at_rows(table: Level, rows: Float[np.ndarray, "N"]) -> Level:
+def _at_rows(table: Level, rows: Float[np.ndarray, " N"]) -> Level:
     """The table at fractional row numbers: log-SNR and log norm of (alpha, sigma) interpolated."""
     t, alpha, sigma = (np.asarray(part, np.float64) for part in (table.t, table.alpha, table.sigma))
     below = np.clip(np.floor(rows).astype(int), 0, table.num_steps - 1)
@@ -217,11 +217,11 @@ def _at_rows(table: Level, rows: Float[np.ndarray, "N"]) -> Level:
     )
 
 
-def _table(alpha: Float[np.ndarray, "T"], sigma: Float[np.ndarray, "T"]) -> Level:
+def _table(alpha: Float[np.ndarray, " T"], sigma: Float[np.ndarray, " T"]) -> Level:
     """Prepend row 0, the clean image, to rows 1 to T."""
     t = np.arange(len(alpha) + 1, dtype=np.float64)
     return _cast(t, np.append(1.0, alpha), np.append(0.0, sigma))
 
 
-def _cast(*parts: Float[np.ndarray, "rows"]) -> Level:
+def _cast(*parts: Float[np.ndarray, " rows"]) -> Level:
     return Level(*(jnp.asarray(part, jnp.float32) for part in parts))

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 
-def uniform(key: Key[Array, ""], num: int, num_steps: int) -> Int[Array, "num"]:
+def uniform(key: Key[Array, ""], num: int, num_steps: int) -> Int[Array, " num"]:
     return jax.random.randint(key, (num,), 1, num_steps + 1)
 
 
-def stratified(key: Key[Array, ""], num: int, num_steps: int) -> Int[Array, "num"]:
+def stratified(key: Key[Array, ""], num: int, num_steps: int) -> Int[Array, " num"]:
     """Evenly spread over 1..T from a random start; each t alone is uniform.
 
     This lowers the variance of the batch's loss (Kingma et al. 2021, app. I.1).
@@ -22,12 +22,12 @@ def stratified(key: Key[Array, ""], num: int, num_steps: int) -> Int[Array, "num
 
 def beta(
     key: Key[Array, ""], num: int, num_steps: int, a: float = 0.5, b: float = 0.5
-) -> Int[Array, "num"]:
+) -> Int[Array, " num"]:
     """t / T sampled from Beta(a, b); the default prefers both ends."""
     return _row(jax.random.beta(key, a, b, (num,)), num_steps)
 
 
-def _row(position: Float[Array, "num"], num_steps: int) -> Int[Array, "num"]:
+def _row(position: Float[Array, " num"], num_steps: int) -> Int[Array, " num"]:
     return jnp.clip(jnp.floor(position * num_steps).astype(jnp.int32) + 1, 1, num_steps)
 
 
@@ -37,15 +37,15 @@ class LossMoments(NamedTuple):
     For one batch, both are divided by its size, so that those of its parts can be averaged.
     """
 
-    squares: Float[Array, "T"]
-    counts: Float[Array, "T"]
+    squares: Float[Array, " T"]
+    counts: Float[Array, " T"]
 
 
 def no_moments(num_steps: int) -> LossMoments:
     return LossMoments(jnp.zeros(num_steps), jnp.zeros(num_steps))
 
 
-def observe(t: Int[Array, "B"], losses: Float[Array, "B"], num_steps: int) -> LossMoments:
+def observe(t: Int[Array, " B"], losses: Float[Array, " B"], num_steps: int) -> LossMoments:
     """The moments of one batch, from its losses before the weights of `second_moment`."""
     # Not a scatter: on a GPU its order of addition is not fixed.
     here = jax.nn.one_hot(t - 1, num_steps)
@@ -66,7 +66,7 @@ def second_moment(
     moments: LossMoments,
     uniform_share: float = 1e-3,
     least: int = 10,
-) -> tuple[Int[Array, "num"], Float[Array, "num"]]:
+) -> tuple[Int[Array, " num"], Float[Array, " num"]]:
     """t sampled in proportion to sqrt(E[L_t^2]), and the weight 1 / (T p_t) that keeps the mean loss.
 
     Nichol & Dhariwal 2021, eq. 18; uniform until every t has had `least` losses. They average the

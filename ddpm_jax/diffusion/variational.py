@@ -19,7 +19,7 @@ HALF_BIN = 1.0 / 255.0
 
 def term(
     prediction: Prediction, x0: Images, xt: Images, now: Level, nxt: Level, variance: str
-) -> Float[Array, "B"]:
+) -> Float[Array, " B"]:
     """KL(q(x_nxt | x_now, x_0) || p(x_nxt | x_now)), or -log p(x_0 | x_now) where nxt is clean."""
     now, nxt = now.like(xt), nxt.like(xt)
     clean = nxt.sigma == 0.0
@@ -52,6 +52,6 @@ def discretized_log_likelihood(
     return log_upper + jnp.log1p(-jnp.exp(log_ndtr(lower) - log_upper))
 
 
-def per_dimension(nats: Float[Array, "B H W C"]) -> Float[Array, "B"]:
+def per_dimension(nats: Float[Array, "B H W C"]) -> Float[Array, " B"]:
     """Mean over an image, in bits."""
     return jnp.mean(nats, axis=(1, 2, 3)) / np.log(2.0)

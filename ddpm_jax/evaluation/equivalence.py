@@ -50,9 +50,9 @@ class _Place(NamedTuple):
 
 
 def equivalence(
-    num_real: Num[np.ndarray, "M"],
+    num_real: Num[np.ndarray, " M"],
     real_accuracy: Float[np.ndarray, "M S"],
-    accuracy: Float[np.ndarray, "S"],
+    accuracy: Float[np.ndarray, " S"],
 ) -> Equivalence:
     """Size of the real training set that gives the same accuracy; columns are seeds, in pairs.
 
@@ -84,9 +84,9 @@ def _end(images: float, middle: float, outer: float) -> float:
 
 
 def wanted_sizes(
-    num_real: Num[np.ndarray, "M"],
+    num_real: Num[np.ndarray, " M"],
     real_accuracy: Float[np.ndarray, "M S"],
-    accuracy: Float[np.ndarray, "S"],
+    accuracy: Float[np.ndarray, " S"],
 ) -> list[float]:
     """Sizes to measure for a narrower answer, the most useful first; none where gaps are narrow.
 
@@ -106,9 +106,9 @@ def wanted_sizes(
 
 
 def _place(
-    num_real: Num[np.ndarray, "M"],
+    num_real: Num[np.ndarray, " M"],
     real_accuracy: Float[np.ndarray, "M S"],
-    accuracy: Float[np.ndarray, "S"],
+    accuracy: Float[np.ndarray, " S"],
 ) -> _Place:
     if len(num_real) < 2 or (np.diff(num_real) <= 0).any():
         raise ValueError(
@@ -135,7 +135,7 @@ def _place(
     )
 
 
-def _crossing(differences: Float[np.ndarray, "M"]) -> float:
+def _crossing(differences: Float[np.ndarray, " M"]) -> float:
     """Where non-decreasing differences cross zero; the last such place if they touch it."""
     # Accuracies can be equal, such as 100 %; round-off in the means must not make one the higher.
     if differences[0] > ROUND_OFF:
@@ -147,14 +147,14 @@ def _crossing(differences: Float[np.ndarray, "M"]) -> float:
     return left + (min(max(-differences[left] / rise, 0.0), 1.0) if rise > 0 else 1.0)
 
 
-def _gap(sizes: Float[np.ndarray, "M"], position: float) -> float:
+def _gap(sizes: Float[np.ndarray, " M"], position: float) -> float:
     """Decades between the measured sizes around a position; 0 at a measured size and outside."""
     if not 0 <= position < len(sizes) - 1 or position == int(position):
         return 0.0
     return float(np.log10(sizes[int(position) + 1] / sizes[int(position)]))
 
 
-def _size_at(sizes: Float[np.ndarray, "M"], position: float, *, exponent: float) -> float:
+def _size_at(sizes: Float[np.ndarray, " M"], position: float, *, exponent: float) -> float:
     """Number of images at a position, on a curve linear in n^-exponent, or in log n if `exponent` is 0."""
     if position == BELOW:
         return 0.0

@@ -17,7 +17,7 @@ ROWS = 4096  # images converted to float64 at a time, at least
 class Moments(NamedTuple):
     """All that the distance needs of a set of features; the covariance is factor^T factor."""
 
-    mean: Float[np.ndarray, "D"]
+    mean: Float[np.ndarray, " D"]
     factor: Float[np.ndarray, "R D"]
     num_images: int
 
@@ -30,8 +30,8 @@ class Extrapolation(NamedTuple):
     """Mean distances between equally large parts of both sets, and their line extended to infinite size."""
 
     at_infinity: float
-    sizes: Int[np.ndarray, "P"]
-    distances: Float[np.ndarray, "P"]
+    sizes: Int[np.ndarray, " P"]
+    distances: Float[np.ndarray, " P"]
 
 
 def moments(features: Float[np.ndarray, "N D"]) -> Moments:

@@ -28,7 +28,7 @@ class _Within(NamedTuple):
     """The mean kernel over pairs of images of one set, and what the variance needs."""
 
     mean: float
-    witness: Float[np.ndarray, "N"]
+    witness: Float[np.ndarray, " N"]
     """Mean kernel of each image with all of the set, itself included."""
     biased_mean: float
     squared_covariance: float
@@ -37,8 +37,8 @@ class _Within(NamedTuple):
 
 class _Between(NamedTuple):
     mean: float
-    rows: Float[np.ndarray, "N"]
-    columns: Float[np.ndarray, "M"]
+    rows: Float[np.ndarray, " N"]
+    columns: Float[np.ndarray, " M"]
     product: float
     """Hilbert-Schmidt product of the two covariances in the kernel's space, without bias."""
 

@@ -52,7 +52,7 @@ def density_coverage(
     return DensityCoverage(count / (k * len(features)), float(covered.mean()))
 
 
-def radii_squared(points: Float[np.ndarray, "N D"], k: int) -> Float[np.ndarray, "N"]:
+def radii_squared(points: Float[np.ndarray, "N D"], k: int) -> Float[np.ndarray, " N"]:
     """Squared distance from each point to its k-th nearest other point."""
     if not 1 <= k < len(points):
         raise ValueError(f"{len(points)} images have no {k} neighbors each")
@@ -67,7 +67,7 @@ def radii_squared(points: Float[np.ndarray, "N D"], k: int) -> Float[np.ndarray,
 def _hits(
     points: Float[np.ndarray, "N D"],
     centers: Float[np.ndarray, "M D"],
-    radii: Float[np.ndarray, "M"],
+    radii: Float[np.ndarray, " M"],
 ) -> Iterator[Bool[np.ndarray, "_ M"]]:
     for _, squared in _distances(points, centers):
         yield squared <= radii

@@ -17,8 +17,8 @@ from ddpm_jax.types import Pixels
 class Nearest(NamedTuple):
     """The nearest image of the other set for each image, and its Euclidean distance."""
 
-    indices: Int[np.ndarray, "N"]
-    distance: Float[np.ndarray, "N"]
+    indices: Int[np.ndarray, " N"]
+    distance: Float[np.ndarray, " N"]
 
 
 class CopyTest(NamedTuple):
@@ -28,7 +28,7 @@ class CopyTest(NamedTuple):
     new real images, the second also given how many are exact copies.
     """
 
-    copied: Bool[np.ndarray, "N"]
+    copied: Bool[np.ndarray, " N"]
     share: float
     expected_share: float
     threshold: float
@@ -51,11 +51,11 @@ def nearest_within(images: Float[np.ndarray, "N D"], *, chunk: int = 1000) -> Ne
 
 
 def copy_test(
-    samples: Float[np.ndarray, "N"],
-    real: Float[np.ndarray, "M"],
+    samples: Float[np.ndarray, " N"],
+    real: Float[np.ndarray, " M"],
     *,
-    exact: Bool[np.ndarray, "N"] | None = None,
-    exact_real: Bool[np.ndarray, "M"] | None = None,
+    exact: Bool[np.ndarray, " N"] | None = None,
+    exact_real: Bool[np.ndarray, " M"] | None = None,
     quantile: float = 0.01,
 ) -> CopyTest:
     """Compare distances sample-to-train with test-to-train, for exact and near copies separately.
@@ -93,13 +93,13 @@ def copy_test(
     )
 
 
-def more_often(samples: Bool[np.ndarray, "N"], real: Bool[np.ndarray, "M"]) -> float:
+def more_often(samples: Bool[np.ndarray, " N"], real: Bool[np.ndarray, " M"]) -> float:
     """p-value of Fisher's exact test: at least as many True among the samples, given all there are."""
     total, true = len(samples) + len(real), int(samples.sum() + real.sum())
     return float(stats.hypergeom.sf(samples.sum() - 1, total, true, len(samples)))
 
 
-def equal_to(images: Pixels, others: UInt8[np.ndarray, "M H W C"]) -> Int[np.ndarray, "N"]:
+def equal_to(images: Pixels, others: UInt8[np.ndarray, "M H W C"]) -> Int[np.ndarray, " N"]:
     """Index of the first of `others` with the same pixels, for each image; -1 if there is none."""
     wanted = {image.tobytes() for image in images}
     first: dict[bytes, int] = {}
@@ -126,7 +126,7 @@ def pooled(images: Pixels, side: int = 8) -> Float[np.ndarray, "N D"]:
 
 def closest_pairs(
     near: Nearest, count: int = 12
-) -> tuple[Int[np.ndarray, "P"], Int[np.ndarray, "P"]]:
+) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
     """Indices of the samples nearest to a training image, and of those images; closest first."""
     first = np.argsort(near.distance, kind="stable")[:count]
     return first, near.indices[first]
@@ -134,7 +134,7 @@ def closest_pairs(
 
 def distances(
     images: Shaped[np.ndarray, "N ..."], others: Shaped[np.ndarray, "N ..."]
-) -> Float[np.ndarray, "N"]:
+) -> Float[np.ndarray, " N"]:
     """Euclidean distance from image i to the other set's image i, in float64."""
     pairs = zip(images, others, strict=True)
     return np.array([np.linalg.norm(np.subtract(a, b, dtype=np.float64)) for a, b in pairs])
@@ -146,7 +146,7 @@ def nearest_indices(
     *,
     chunk: int = 1000,
     same: bool = False,
-) -> Int[np.ndarray, "N"]:
+) -> Int[np.ndarray, " N"]:
     """`nearest` without distances; `same`: both are one set, and no image is its own neighbor.
 
     The search is in float32, around the mean to keep digits: it may confuse two neighbors whose

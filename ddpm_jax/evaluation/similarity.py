@@ -10,14 +10,14 @@ WINDOW_SIGMA = 1.5
 WINDOW_RADIUS = 5
 
 
-def psnr(images: Pixels, originals: Pixels) -> Float[np.ndarray, "N"]:
+def psnr(images: Pixels, originals: Pixels) -> Float[np.ndarray, " N"]:
     """PSNR of each image in decibels; infinite where nothing differs."""
     error = np.mean((images.astype(np.float64) - originals) ** 2, axis=(1, 2, 3))
     with np.errstate(divide="ignore"):
         return 10 * np.log10(255**2 / error)
 
 
-def ssim(images: Pixels, originals: Pixels) -> Float[np.ndarray, "N"]:
+def ssim(images: Pixels, originals: Pixels) -> Float[np.ndarray, " N"]:
     """SSIM of each image, -1 to 1 (Wang et al. 2004, eq. 13, Gaussian window; edges are reflected)."""
     x, y = images.astype(np.float64), originals.astype(np.float64)
 

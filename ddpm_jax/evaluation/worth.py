@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 
-def mean_interval(values: Float[np.ndarray, "S"], step: float = 0.0) -> tuple[float, float]:
+def mean_interval(values: Float[np.ndarray, " S"], step: float = 0.0) -> tuple[float, float]:
     """Mean over seeds and the half-width of its 95% t-interval.
 
     `step` is what the values are multiples of, 1 / n for accuracies on n images. Two or three seeds can
@@ -24,7 +24,7 @@ def mean_interval(values: Float[np.ndarray, "S"], step: float = 0.0) -> tuple[fl
 
 
 def paired_difference(
-    values: Float[np.ndarray, "S"], baseline: Float[np.ndarray, "S"], step: float = 0.0
+    values: Float[np.ndarray, " S"], baseline: Float[np.ndarray, " S"], step: float = 0.0
 ) -> tuple[float, float]:
     """Mean of `values - baseline`, seed by seed, and the half-width of its 95% t-interval.
 
@@ -37,7 +37,7 @@ def paired_difference(
 
 
 def confusion(
-    labels: Int[np.ndarray, "N"], predictions: Int[np.ndarray, "N"], num_classes: int
+    labels: Int[np.ndarray, " N"], predictions: Int[np.ndarray, " N"], num_classes: int
 ) -> Int[np.ndarray, "K K"]:
     """Counts; rows are true classes, columns the predicted ones."""
     for name, classes in (("labels", labels), ("predictions", predictions)):
@@ -54,14 +54,14 @@ def accuracy(counts: Int[np.ndarray, "*several K K"]) -> Float[np.ndarray, "*sev
     return np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
 
 
-def per_class_accuracy(counts: Int[np.ndarray, "K K"]) -> Float[np.ndarray, "K"]:
+def per_class_accuracy(counts: Int[np.ndarray, "K K"]) -> Float[np.ndarray, " K"]:
     """Share of each true class that is predicted right, from `confusion`; NaN for an absent class."""
     totals = counts.sum(axis=1)
     return np.where(totals > 0, np.diag(counts) / np.maximum(totals, 1), np.nan)
 
 
 def calibration_error(
-    probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], num_bins: int = 15
+    probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, " N"], num_bins: int = 15
 ) -> float:
     """Expected calibration error: how far confidence is from accuracy (Guo et al. 2017, eq. 5)."""
     probabilities = np.asarray(probabilities, np.float64)

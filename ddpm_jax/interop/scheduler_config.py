@@ -59,7 +59,7 @@ def _schedule(given: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _recognized(betas: Float[np.ndarray, "T"]) -> dict[str, Any]:
+def _recognized(betas: Float[np.ndarray, " T"]) -> dict[str, Any]:
     """The schedule that has these betas."""
     num = len(betas)
     known: dict[str, dict[str, float]] = {name: {} for name in NAMED}
@@ -77,7 +77,7 @@ def _recognized(betas: Float[np.ndarray, "T"]) -> dict[str, Any]:
     )
 
 
-def betas_of(table: schedules.Level) -> Float[np.ndarray, "T"]:
+def betas_of(table: schedules.Level) -> Float[np.ndarray, " T"]:
     """The variance that each step adds; ValueError if the table does not preserve the variance."""
     alpha, sigma = np.asarray(table.alpha, np.float64), np.asarray(table.sigma, np.float64)
     if np.abs(alpha**2 + sigma**2 - 1.0).max() > 1e-5:

@@ -43,7 +43,7 @@ class TrainingSet(NamedTuple):
     """`images` may repeat some, for the share of added ones that was asked for."""
 
     images: Labelled
-    augmented: bool | Bool[np.ndarray, "N"]
+    augmented: bool | Bool[np.ndarray, " N"]
     """Whether the images are augmented in the training, or which of them."""
     num_real: int
     num_added: int

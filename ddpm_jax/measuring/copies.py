@@ -31,8 +31,8 @@ class Found(NamedTuple):
     """The nearest training image of each image, its variant, and whether the pixels are equal."""
 
     near: memorization.Nearest
-    variant: Int[np.ndarray, "N"]
-    exact: Bool[np.ndarray, "N"]
+    variant: Int[np.ndarray, " N"]
+    exact: Bool[np.ndarray, " N"]
 
     def part(self, rows: slice) -> "Found":
         near = memorization.Nearest(*(values[rows] for values in self.near))
@@ -43,8 +43,8 @@ class Closest(NamedTuple):
     """Samples beside their nearest training images, closest first, and the distances of all images."""
 
     pairs: UInt8[np.ndarray, "2 P H W C"]
-    distances: Float[np.ndarray, "P"]
-    curves: Mapping[str, Float[np.ndarray, "_"]]
+    distances: Float[np.ndarray, " P"]
+    curves: Mapping[str, Float[np.ndarray, " _"]]
 
 
 class Sought(NamedTuple):

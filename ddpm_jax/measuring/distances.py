@@ -30,7 +30,7 @@ class Comparison(NamedTuple):
     reference: str
     """A key of `REFERENCES`."""
     floor_split: str
-    floor_rows: Int[np.ndarray, "M"]
+    floor_rows: Int[np.ndarray, " M"]
 
 
 class Sets(NamedTuple):

@@ -17,7 +17,7 @@ class Labelled(NamedTuple):
     """Images and the class of each; unlike `types.Images`, in the form that files hold."""
 
     image: Pixels
-    label: Int32[np.ndarray, "N"] | Float32[np.ndarray, "N K"]
+    label: Int32[np.ndarray, " N"] | Float32[np.ndarray, "N K"]
     """Classes or, where labels are soft, probabilities of classes."""
 
 
@@ -29,7 +29,7 @@ def join(first: Labelled, second: Labelled) -> Labelled:
     return Labelled(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
 
 
-def take(images: Labelled, rows: Int[np.ndarray, "M"]) -> Labelled:
+def take(images: Labelled, rows: Int[np.ndarray, " M"]) -> Labelled:
     return Labelled(images.image[rows], images.label[rows])
 
 
@@ -114,7 +114,7 @@ def measure(
     seeds: Sequence[int],
     num_classes: int,
     *,
-    augmented: bool | Bool[np.ndarray, "N"] = False,
+    augmented: bool | Bool[np.ndarray, " N"] = False,
 ) -> list[dict[str, Any]]:
     """Train on `images`, all or those that `augmented` says augmented.
 

@@ -16,11 +16,11 @@ from ddpm_jax.types import Batch, Labels, Params, Pixels
 class BitsPerDim(NamedTuple):
     """One value per image: the bound, its parts, and the flow's value."""
 
-    bound: Float[np.ndarray, "N"]
-    prior: Float[np.ndarray, "N"]
-    diffusion: Float[np.ndarray, "N"]
-    decoder: Float[np.ndarray, "N"]
-    flow: Float[np.ndarray, "N"]
+    bound: Float[np.ndarray, " N"]
+    prior: Float[np.ndarray, " N"]
+    diffusion: Float[np.ndarray, " N"]
+    decoder: Float[np.ndarray, " N"]
+    flow: Float[np.ndarray, " N"]
 
 
 def bits_per_dim(
@@ -28,7 +28,7 @@ def bits_per_dim(
     params: Params,
     table: schedules.Level,
     images: Pixels,
-    labels: Int32[np.ndarray, "N"],
+    labels: Int32[np.ndarray, " N"],
     *,
     num_steps: int,
     variance: str,

@@ -44,7 +44,7 @@ def judge(
     return Judged(of_real, np.stack(of_made) if made else None)
 
 
-def parts(labels: Int32[np.ndarray, "N"], num: int) -> Int32[np.ndarray, "N"]:
+def parts(labels: Int32[np.ndarray, " N"], num: int) -> Int32[np.ndarray, " N"]:
     """The part, 0 to num - 1, that each image is in; the images of a class take turns."""
     classes, counts = np.unique(labels, return_counts=True)
     if num < 2:
@@ -61,8 +61,8 @@ def parts(labels: Int32[np.ndarray, "N"], num: int) -> Int32[np.ndarray, "N"]:
 
 
 def agreed(
-    probabilities: Float[np.ndarray, "S N K"], labels: Int32[np.ndarray, "N"], threshold: float
-) -> Bool[np.ndarray, "N"]:
+    probabilities: Float[np.ndarray, "S N K"], labels: Int32[np.ndarray, " N"], threshold: float
+) -> Bool[np.ndarray, " N"]:
     """Whether the mean probability of an image's own label is at least `threshold`."""
     return soft(probabilities)[np.arange(len(labels)), labels] >= threshold
 
@@ -73,7 +73,7 @@ def soft(probabilities: Float[np.ndarray, "S N K"]) -> Float[np.ndarray, "N K"]:
 
 
 def corrected(
-    probabilities: Float[np.ndarray, "N K"], labels: Int32[np.ndarray, "N"]
+    probabilities: Float[np.ndarray, "N K"], labels: Int32[np.ndarray, " N"]
 ) -> Float[np.ndarray, "N K"]:
     """The mean of the probabilities and of the label that is known to be true (Hinton et al. 2015)."""
     known = np.eye(probabilities.shape[1], dtype=np.float32)[labels]

@@ -12,7 +12,7 @@ REAL, AUGMENTED = "real", "real, augmented"
 
 Settings = dict[str, Any]
 """Fields of the classifier section, by name."""
-Accuracies = Mapping[str, Float[np.ndarray, "S"]]
+Accuracies = Mapping[str, Float[np.ndarray, " S"]]
 """By arm, the accuracy of each small set: the mean over its classifiers."""
 
 
@@ -49,7 +49,7 @@ def pooled_accuracy(results: Sequence[Mapping[str, Any]], arm: str) -> float:
     return float(np.trace(counts) / counts.sum())
 
 
-def accuracies(results: Sequence[Mapping[str, Any]], arm: str) -> Float[np.ndarray, "S"]:
+def accuracies(results: Sequence[Mapping[str, Any]], arm: str) -> Float[np.ndarray, " S"]:
     """Accuracy of each small set, from the results of --mode=classify."""
     return np.array([np.mean(result["arms"][arm]["accuracies"]) for result in results])
 

@@ -29,7 +29,7 @@ def begin(partial: pathlib.Path, *, resumes: bool) -> pathlib.Path:
 def draw(
     config: ConfigDict,
     model: trained.Model,
-    labels: Int32[np.ndarray, "N"],
+    labels: Int32[np.ndarray, " N"],
     starts: trained.Starts | None,
     file: pathlib.Path,
     keep: Callable[[], None],

@@ -48,7 +48,7 @@ def denoise(
     config: ConfigDict,
     model: trained.Model,
     original: Pixels,
-    labels: Int[np.ndarray, "N"],
+    labels: Int[np.ndarray, " N"],
     share: float,
     program: Program | None = None,
 ) -> Denoised:
@@ -85,7 +85,7 @@ def fill(
     config: ConfigDict,
     model: trained.Model,
     original: Pixels,
-    labels: Int[np.ndarray, "N"],
+    labels: Int[np.ndarray, " N"],
     known: Float[np.ndarray, "#N H W 1"],
     number: int = 0,
     program: Program | None = None,
@@ -107,7 +107,7 @@ def mix(
     first: Pixels,
     second: Pixels,
     labels: Int[np.ndarray, "2 pairs"],
-    weights: Float[np.ndarray, "weights"],
+    weights: Float[np.ndarray, " weights"],
     share: float,
 ) -> tuple[float, Mixes]:
     """The t at which pairs of images are mixed, `share` of T, and their mixes, denoised.
@@ -138,7 +138,7 @@ def label_of_mix(
     config: ConfigDict,
     model: trained.Model,
     labels: Int[np.ndarray, "2 pairs"],
-    weights: Float[np.ndarray, "weights"],
+    weights: Float[np.ndarray, " weights"],
 ) -> jax.Array:
     """No label, because a mix has none; the nearer image's if the network was not trained without one."""
     if model.net.num_classes and config.loss.label_dropout:

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from ddpm_jax.models import trained
 
 
-def choose(config: ConfigDict, model: trained.Model) -> Int32[np.ndarray, "N"]:
+def choose(config: ConfigDict, model: trained.Model) -> Int32[np.ndarray, " N"]:
     """The labels to draw: the classes in turn. An unconditional model of several classes ignores them.
 
     Raises ValueError if the counts do not fit the classes, or if the model knows no labels.

@@ -34,7 +34,7 @@ def fields(config: ConfigDict, model: trained.Model, test: source.Source) -> dic
 
 
 def bits_per_dim(
-    config: ConfigDict, model: trained.Model, images: Pixels, labels: Int32[np.ndarray, "N"]
+    config: ConfigDict, model: trained.Model, images: Pixels, labels: Int32[np.ndarray, " N"]
 ) -> likelihoods.BitsPerDim:
     def denoiser(params: Params, labels: Labels) -> predictions.Denoiser:
         return networks.build_reader(config, networks.build_predict(model.net, params, labels))

@@ -17,7 +17,7 @@ NUM_LEVELS = 20
 
 def measure(
     config: ConfigDict, model: trained.Model, images: source.Source
-) -> tuple[Int[np.ndarray, "rows"], Float[np.ndarray, "rows 2"], Float[np.ndarray, "rows 2"]]:
+) -> tuple[Int[np.ndarray, " rows"], Float[np.ndarray, "rows 2"], Float[np.ndarray, "rows 2"]]:
     """Rows of the table, mean squared errors of the estimated noise and image, 95 % half-widths."""
     x0, label = pixels.to_float(jnp.asarray(source.decode(images))), jnp.asarray(images.labels)
     eps = jax.random.normal(choice.key_for(config.seed, "loss by level"), x0.shape)

@@ -33,7 +33,7 @@ def build_walk(config: ConfigDict, model: trained.Model, levels: schedules.Level
 
 
 def walk(
-    config: ConfigDict, model: trained.Model, levels: schedules.Level, labels: Int[np.ndarray, "B"]
+    config: ConfigDict, model: trained.Model, levels: schedules.Level, labels: Int[np.ndarray, " B"]
 ) -> tuple[Frames, Frames]:
     """Images of these labels on their way from noise, and the estimates of x0 on that way."""
     keys = jax.random.split(choice.key_for(config.seed, "reverse"), len(labels))
@@ -41,7 +41,7 @@ def walk(
 
 
 def walk_to_samples(
-    program: Walk, model: trained.Model, labels: Int[np.ndarray, "B"], seed: int
+    program: Walk, model: trained.Model, labels: Int[np.ndarray, " B"], seed: int
 ) -> tuple[Frames, Frames]:
     """The way to the images that `trained.build_draw` draws for "export"."""
     keys = trained.keys_of_images(choice.key_for(seed, "export"), jnp.arange(len(labels)))
@@ -51,7 +51,7 @@ def walk_to_samples(
 def _frames(
     program: Walk,
     model: trained.Model,
-    labels: Int[np.ndarray, "B"],
+    labels: Int[np.ndarray, " B"],
     start_keys: jax.Array,
     chain_keys: jax.Array,
 ) -> tuple[Frames, Frames]:

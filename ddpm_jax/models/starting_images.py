@@ -10,7 +10,7 @@ from ddpm_jax.models import trained
 
 
 def choose(
-    config: ConfigDict, model: trained.Model, labels: Int[np.ndarray, "N"]
+    config: ConfigDict, model: trained.Model, labels: Int[np.ndarray, " N"]
 ) -> trained.Starts | None:
     """A training image of the label's class for each image; None if sampling starts from noise.
 
@@ -38,8 +38,8 @@ def choose(
 
 
 def rows(
-    labels: Int[np.ndarray, "N"], real: Int[np.ndarray, "M"], seed: int
-) -> Int[np.ndarray, "N"]:
+    labels: Int[np.ndarray, " N"], real: Int[np.ndarray, " M"], seed: int
+) -> Int[np.ndarray, " N"]:
     """For each label, the index of a real image of its class.
 
     Those of a class take turns in a random order, so the uses of any two differ by at most one. Row i

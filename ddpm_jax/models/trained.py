@@ -120,9 +120,9 @@ class Starts(NamedTuple):
 
     share: float
     real: source.Source
-    rows: Int[np.ndarray, "N"]
+    rows: Int[np.ndarray, " N"]
 
-    def at(self, indices: Int[np.ndarray, "M"]) -> Pixels:
+    def at(self, indices: Int[np.ndarray, " M"]) -> Pixels:
         """The images that the images to draw at `indices` start from."""
         return source.decode(source.take(self.real, np.take(self.rows, indices, mode="clip")))
 
@@ -146,7 +146,7 @@ def build_program(
     return compilation.spread(devices.place(), sample)
 
 
-def keys_of_images(stream: Key[Array, ""], index: Int[Array, "N"]) -> Key[Array, "N"]:
+def keys_of_images(stream: Key[Array, ""], index: Int[Array, " N"]) -> Key[Array, " N"]:
     """Image i has key i, whatever is drawn beside it."""
     return jax.vmap(lambda i: jax.random.fold_in(stream, i))(index)
 

@@ -35,12 +35,12 @@ class Classifier(nn.Module):
             self.conditioning = embeddings.Conditioning(128, frequencies=64, dtype=self.dtype)
 
     def __call__(
-        self, x: Features, t: Float[Array, "B"] | None = None, *, train: bool = False
+        self, x: Features, t: Float[Array, " B"] | None = None, *, train: bool = False
     ) -> Float[Array, "B K"]:
         return self.head(self.features(x, t, train=train))
 
     def features(
-        self, x: Features, t: Float[Array, "B"] | None = None, *, train: bool = False
+        self, x: Features, t: Float[Array, " B"] | None = None, *, train: bool = False
     ) -> Float[Array, "B D"]:
         """The input of the linear head."""
         if self.noise_level != (t is not None):

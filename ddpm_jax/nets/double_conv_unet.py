@@ -81,8 +81,8 @@ class DoubleConvUNet(nn.Module):
     def __call__(
         self,
         x: Features,
-        t: Float[Array, "B"],
-        label: Int[Array, "B"] | None = None,
+        t: Float[Array, " B"],
+        label: Int[Array, " B"] | None = None,
         changes: Float[Array, "B A"] | None = None,
         *,
         train: bool = False,

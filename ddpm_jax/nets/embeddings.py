@@ -9,7 +9,7 @@ KINDS = ("sinusoidal", "mlp")
 
 
 def sinusoidal(
-    t: Float[Array, "B"], features: int, max_period: float = 10_000.0
+    t: Float[Array, " B"], features: int, max_period: float = 10_000.0
 ) -> Float[Array, "B {features}"]:
     """Sines, then cosines, of t at frequencies 1 ... 1/max_period (Vaswani et al. 2017)."""
     if features % 2 or features < 4:
@@ -31,7 +31,7 @@ class AddLabel(nn.Module):
 
     @nn.compact
     def __call__(
-        self, h: Float[Array, "B E"], label: Int[Array, "B"] | None
+        self, h: Float[Array, "B E"], label: Int[Array, " B"] | None
     ) -> Float[Array, "B E"]:
         if label is None:
             if self.num_classes:
@@ -98,8 +98,8 @@ class Conditioning(nn.Module):
     @nn.compact
     def __call__(
         self,
-        t: Float[Array, "B"],
-        label: Int[Array, "B"] | None = None,
+        t: Float[Array, " B"],
+        label: Int[Array, " B"] | None = None,
         changes: Float[Array, "B A"] | None = None,
     ) -> Float[Array, "B {self.features}"]:
         if self.kind == "sinusoidal":

@@ -41,7 +41,7 @@ def confusion(
 
 @styled
 def balance(
-    counts: Mapping[str, Int[np.ndarray, "K"]], class_names: Sequence[str], *, title: str = ""
+    counts: Mapping[str, Int[np.ndarray, " K"]], class_names: Sequence[str], *, title: str = ""
 ) -> Figure:
     """Images per class, with a bar for each split."""
     num_classes = len(class_names)

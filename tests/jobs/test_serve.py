@@ -3,6 +3,7 @@
 import re
 import subprocess
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tiny_run import ROOT, command, environment
 import ddpm_jax
 from ddpm_jax.jobs import serve
 from ddpm_jax.serving import requests
+from ddpm_jax.viz import pictures
 
 SECONDS = 240
 """What one wait may take on a busy machine."""
