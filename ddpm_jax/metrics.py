@@ -1,20 +1,38 @@
 """Scalars and pictures of a run: TensorBoard's event files, and the scalars also in `metrics.jsonl`."""
 
+import contextlib
 import json
 import pathlib
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import event_pb2
 
 from ddpm_jax.whole_file import replacing
+
+
+@contextlib.contextmanager
+def _without(module: str) -> Iterator[None]:
+    """As if it were not installed, unless something has imported it."""
+    absent = module not in sys.modules
+    if absent:
+        sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules[module]
+
+
+with _without("torch"):  # tensorboardX imports it for tensors, of which it gets none here: 2 s
+    from tensorboardX import summary
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto import event_pb2
 
 
 class Writer(NamedTuple):

@@ -72,11 +72,16 @@ def test_lines_can_be_read_while_the_run_goes_on(tmp_path):
     writer.close()
 
 
-def test_tensorflow_is_not_imported():
-    """Its import takes longer than all others together."""
-    program = "import sys; from ddpm_jax.jobs import train; print('tensorflow' in sys.modules)"
+def test_a_run_on_digits_imports_no_large_package_that_it_does_not_use():
+    """Each takes seconds."""
+    program = (
+        "import sys; from ddpm_jax.data import digits; from ddpm_jax.jobs import train\n"
+        "digits.load(); print({'tensorflow', 'torch', 'sklearn', 'pandas'} & sys.modules.keys())\n"
+        "import torch"
+    )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert run.stdout.strip() == "False", run.stderr
+    assert run.stdout.strip() == "set()", run.stderr
+    assert run.returncode == 0 or "No module named 'torch'" in run.stderr
 
 
 def test_validation_has_a_group_of_its_own(tmp_path):
