@@ -9,10 +9,10 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 
-def mean_interval(values: Float[np.ndarray, " S"], step: float = 0.0) -> tuple[float, float]:
+def mean_interval(values: Float[np.ndarray, " S"], step: float) -> tuple[float, float]:
     """Mean over seeds and the half-width of its 95% t-interval.
 
-    `step` is what the values are multiples of, 1 / n for accuracies on n images. Two or three seeds can
+    `step` is what the values are multiples of, 1 / n for accuracies on n images, or 0. Two or three seeds can
     agree to the image, so the standard deviation counts as at least that of rounding to a step.
     """
     values = np.asarray(values, np.float64)
@@ -24,7 +24,7 @@ def mean_interval(values: Float[np.ndarray, " S"], step: float = 0.0) -> tuple[f
 
 
 def paired_difference(
-    values: Float[np.ndarray, " S"], baseline: Float[np.ndarray, " S"], step: float = 0.0
+    values: Float[np.ndarray, " S"], baseline: Float[np.ndarray, " S"], step: float
 ) -> tuple[float, float]:
     """Mean of `values - baseline`, seed by seed, and the half-width of its 95% t-interval.
 

@@ -54,11 +54,14 @@ def accuracies(results: Sequence[Mapping[str, Any]], arm: str) -> Float[np.ndarr
     return np.array([np.mean(result["arms"][arm]["accuracies"]) for result in results])
 
 
-def rows(several: Accuracies) -> list[dict[str, Any]]:
-    """A row for each arm: 95 % t-intervals over small sets; gains are paired by set."""
+def rows(several: Accuracies, step: float) -> list[dict[str, Any]]:
+    """A row for each arm: 95 % t-intervals over small sets; gains are paired by set.
+
+    `step` is 1 / (test images x classifiers of a set), what the accuracies are multiples of.
+    """
     found = []
     for arm, values in several.items():
-        mean, half_width = worth.mean_interval(values)
+        mean, half_width = worth.mean_interval(values, step)
         row = {
             "arm": arm,
             "accuracy": mean,
@@ -67,7 +70,7 @@ def rows(several: Accuracies) -> list[dict[str, Any]]:
         }
         for name, baseline in (("real", REAL), ("augmented", AUGMENTED)):
             if arm != baseline and baseline in several:
-                gain, width = worth.paired_difference(values, several[baseline])
+                gain, width = worth.paired_difference(values, several[baseline], step)
                 row |= {f"gain_over_{name}": gain, f"gain_over_{name}_ci95": width}
         found.append(row)
     return found

@@ -9,28 +9,29 @@ from ddpm_jax.evaluation import worth
 
 def test_mean_interval_of_five_values_by_hand():
     # Standard deviation sqrt(2.5), Student's 0.975 quantile for 4 degrees of freedom is 2.776445.
-    mean, half_width = worth.mean_interval(np.array([1.0, 2.0, 3.0, 4.0, 5.0]))
+    mean, half_width = worth.mean_interval(np.array([1.0, 2.0, 3.0, 4.0, 5.0]), 0.0)
     assert mean == 3.0
     assert half_width == pytest.approx(2.776445 * np.sqrt(2.5 / 5), rel=1e-6)
 
 
 def test_the_mean_interval_covers_the_truth_in_95_of_100_cases():
     values = np.random.default_rng(0).normal(0.9, 0.02, (2000, 5))
-    covered = [abs(mean - 0.9) <= half for mean, half in map(worth.mean_interval, values)]
+    intervals = [worth.mean_interval(row, 0.0) for row in values]
+    covered = [abs(mean - 0.9) <= half for mean, half in intervals]
     assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
 
 
 def test_a_pair_cancels_what_its_seeds_share():
     shared = np.array([0.90, 0.80, 0.85, 0.95, 0.70])
-    mean, half_width = worth.paired_difference(shared + 0.01, shared)
+    mean, half_width = worth.paired_difference(shared + 0.01, shared, 0.0)
     assert mean == pytest.approx(0.01)
     assert half_width == pytest.approx(0, abs=1e-12)
-    assert worth.mean_interval(shared)[1] > 0.1
+    assert worth.mean_interval(shared, 0.0)[1] > 0.1
 
 
 def test_one_seed_has_no_interval():
     with pytest.raises(ValueError, match="at least 2 seeds, got 1"):
-        worth.mean_interval(np.array([0.9]))
+        worth.mean_interval(np.array([0.9]), 0.0)
 
 
 def test_confusion_and_per_class_accuracy_agree_with_scikit_learn():
@@ -90,4 +91,4 @@ def test_seeds_that_agree_to_the_image_are_not_without_error():
 
 def test_seeds_that_differ_by_more_than_rounding_are_as_without_a_step():
     values = np.array([300, 303, 309]) / 359
-    assert worth.mean_interval(values, 1 / 359) == worth.mean_interval(values)
+    assert worth.mean_interval(values, 1 / 359) == worth.mean_interval(values, 0.0)
