@@ -31,6 +31,10 @@ def key():
 @pytest.fixture
 def on_one_device(monkeypatch):
     """A run has one device, unless it names others."""
+    _place_on_one(monkeypatch)
+
+
+def _place_on_one(monkeypatch):
     from ddpm_jax.training import devices  # not above: jaxtyping's hook has to come before it
 
     place = devices.place
@@ -51,6 +55,16 @@ def compiled_quickly(on_one_device):
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def module_compiled_quickly():
+    """`compiled_quickly` for all tests of a module, and for what they share."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _place_on_one(monkeypatch)
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,13 @@ A_FEW_STEPS = [
     for path in PATHS
 ]
 """All of them take half an hour."""
+REAL_SIZE = [
+    pytest.param(
+        path, marks=pytest.mark.long if path.stem.startswith("system") else pytest.mark.slow
+    )
+    for path in PATHS
+]
+"""CI traces those that a user starts from, and leaves out the re-creations of earlier systems."""
 
 
 def load(path):
@@ -57,8 +64,7 @@ def load(path):
     return importlib.import_module(name).get_config()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", REAL_SIZE, ids=lambda path: path.stem)
 def test_the_loss_and_the_sampler_of_a_config_at_its_real_size(path):
     """Traced, not computed: shapes, names and choices fit together from end to end."""
     config, num_classes = load(path), 3

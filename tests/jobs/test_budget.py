@@ -217,6 +217,7 @@ def test_without_a_decision_and_without_leave_to_measure_the_config_stays(tmp_pa
     assert apply(config, tmp_path, measures=False) is config and not measured
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_a_run_has_the_decided_config_and_resumes_with_it(tmp_path, measured, monkeypatch):
     monkeypatch.setattr(shares, "SUSTAINED", 1e6)  # the fewest steps
     config = apply(budgeted(), tmp_path)

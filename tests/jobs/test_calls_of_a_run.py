@@ -19,6 +19,7 @@ def lines(config, workdir):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_quickly")
 def test_a_training_is_the_same_but_for_rounding(tmp_path):
     config = tiny()
     plain, expected = lines(config, tmp_path / "plain")

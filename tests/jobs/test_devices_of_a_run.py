@@ -75,7 +75,7 @@ def pair(workdir, *flags):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_train_as_one_with_two_devices(on_two_devices, tmp_path):
     fields = [f"--config.{name}={value}" for name, value in TINY.items()]
     flags = ["--config=configs/digits.py", *fields, *FLAGS, "--mode=train"]

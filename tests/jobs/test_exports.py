@@ -106,6 +106,7 @@ def test_the_chain_of_an_unconditional_model_leaves_its_classifiers_out(program,
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_quickly")
 def test_an_unconditional_model_of_one_class_makes_that_class(config, tmp_path):
     config.net.class_conditional = False
     config.data.classes = ("3",)

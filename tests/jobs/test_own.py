@@ -115,7 +115,7 @@ def test_gains_are_paired_by_set():
 
 
 @pytest.fixture(scope="module")
-def studied(tmp_path_factory):
+def studied(tmp_path_factory, module_compiled_quickly):
     workdir = tmp_path_factory.mktemp("own")
     return workdir, own.run(small_study(), workdir)
 

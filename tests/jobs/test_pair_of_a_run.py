@@ -98,7 +98,7 @@ def sums(workdir):
     return result["params_sha256"], result["ema_sha256"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_is_killed_the_other_ends_and_the_pair_resumes_to_the_same_bits(
     start, tmp_path, record_property
 ):

@@ -236,7 +236,7 @@ def test_several_processes_are_told_to_plan_in_one(monkeypatch, tmp_path):
         plan.run(tiny(), tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("compiled_quickly")
 def test_what_is_named_fits_when_it_is_compiled_and_nothing_is_timed(tmp_path, monkeypatch):
     # Nothing is run, so all four devices may be planned for.

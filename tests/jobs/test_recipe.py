@@ -17,6 +17,7 @@ def images(workdir):
         return made["image"], made["label"]
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_a_network_that_is_told_is_trained_and_drawn_from(config, tmp_path):
     config.augment.shift, config.augment.rotation, config.augment.probability = 1, 10.0, 0.5
     config.net.augment_condition, config.training.keep_every = True, 3

@@ -1,6 +1,6 @@
 """The chain killed at random moments, and started again until it is done: the same bytes each time.
 
-`DDPM_JAX_KILLS` says how many kills (CI: 2); the counts are printed.
+`DDPM_JAX_KILLS` says how many kills, else 20; the counts are printed.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ def finish(process, workdir):
     assert process.exitcode == 0, workdir.with_suffix(".txt").read_text()[-3000:]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_chain_killed_at_random_moments_leaves_the_same_bytes(start, tmp_path, record_property):
     wanted = int(os.environ.get("DDPM_JAX_KILLS", "20"))
     cache = tmp_path / "compiled"

@@ -63,8 +63,9 @@ def result(workdir):
 
 
 @pytest.mark.slow
-def test_the_same_command_resumes_and_ends_with_the_same_bits(tmp_path):
-    """Interrupted four times, once in each way. What a life of the run breaks, the last one ends with.
+@pytest.mark.parametrize("lives", [2, pytest.param(4, marks=pytest.mark.long)])
+def test_the_same_command_resumes_and_ends_with_the_same_bits(tmp_path, lives):
+    """Interrupted in two or all four ways. What a life of the run breaks, the last one ends with.
 
     SIGUSR1 is what `sbatch --signal=USR1@120` sends; what its script does then: test_slurm_script.py.
     """
@@ -72,7 +73,7 @@ def test_the_same_command_resumes_and_ends_with_the_same_bits(tmp_path):
     run_to_the_end(left_alone)
     draw = random.Random(str(tmp_path))
     # Between steps 24 and 32 in the first life, when the checkpoint of step 11 is there, 40 and 48, ...
-    for life, number in enumerate(draw.sample(list(SIGNALS), len(SIGNALS))):
+    for life, number in enumerate(draw.sample(list(SIGNALS), lives)):
         step = 16 * life + draw.randrange(24, 33)
         status = interrupted_after(interrupted, step, number)
         assert status == SIGNALS[number], f"{number.name} after step {step}"

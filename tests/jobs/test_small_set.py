@@ -42,6 +42,7 @@ def small(config):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_quickly")
 def test_no_mode_reads_another_image(config, tmp_path, read):
     config = small(config)
     splits = datasets.build_splits(config.data, config.seed)
