@@ -86,7 +86,7 @@ class Model:
         """
         config, pairs = self._with(num_steps=steps, seed=seed), self._pairs(images, labels)
         program = self._program(edited.build_denoise, config, start)
-        return edited.denoise(config, self._model, *pairs, start, program)
+        return edited.denoise(config, self._model, *pairs, program)
 
     def inpaint(
         self,
@@ -112,7 +112,7 @@ class Model:
         config.editing.num_resamples = resamples or config.editing.num_resamples
         mask = known.reshape(-1, *images.shape[1:3], 1).astype(np.float32)
         program = self._program(edited.build_fill, config)
-        return edited.fill(config, self._model, images, labels, mask, program=program)
+        return edited.fill(config, self._model, images, labels, mask, program)
 
     def interpolate(
         self,
@@ -136,7 +136,8 @@ class Model:
             )
         config, labels = self._with(num_steps=steps, seed=seed), np.stack([one[1], other[1]])
         shares = np.asarray(weights, np.float64)
-        return edited.mix(config, self._model, one[0], other[0], labels, shares, start)[1]
+        program = self._program(edited.build_mix, config, start, len(shares))
+        return edited.mix(config, self._model, one[0], other[0], labels, shares, program)
 
     def denoiser(self, labels: Labels) -> predictions.Denoiser:
         """`denoise(xt, level) -> (x0, eps, ...)` for images of these labels, guided as the config says.

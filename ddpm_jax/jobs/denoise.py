@@ -21,7 +21,8 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     original = source.decode(real)
     columns, names, likeness = [original], ["real"], {}
     for share in config.editing.starts:
-        t, noised, denoised = edited.denoise(config, model, original, real.labels, share)
+        program = edited.build_denoise(config, model, share)
+        t, noised, denoised = edited.denoise(config, model, original, real.labels, program)
         columns += [noised, denoised]
         names += [f"noised to t = {t:.0f}", "denoised"]
         likeness[f"{t:.0f}"] = {

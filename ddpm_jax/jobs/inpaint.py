@@ -22,8 +22,9 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     real = datasets.examples(config)
     original = source.decode(real)
     mask = build_mask(config.editing.hole, config.data.image_size)
+    program = edited.build_fill(config, model)
     fillings = [
-        edited.fill(config, model, original, real.labels, mask[None], number)
+        edited.fill(config, model, original, real.labels, mask[None], program, number)
         for number in range(NUM_FILLINGS)
     ]
     if devices.is_writer():

@@ -25,7 +25,8 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     first, second = original[0::2], original[1::2]
     labels = np.stack([real.labels[0 : 2 * num_pairs : 2], real.labels[1 : 2 * num_pairs : 2]])
     weights = np.linspace(0.0, 1.0, config.editing.num_mixes)
-    t, mixes = edited.mix(config, model, first, second, labels, weights, config.editing.mix_at)
+    program = edited.build_mix(config, model, config.editing.mix_at, len(weights))
+    mixes = edited.mix(config, model, first, second, labels, weights, program)
     if devices.is_writer():
         rows = np.concatenate([first[:, None], mixes, second[:, None]], axis=1)
         picture = pictures.strip(
@@ -34,13 +35,13 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
             row_labels=[
                 f"{real.class_names[one]} to {real.class_names[other]}" for one, other in labels.T
             ],
-            title=f"Mixed at t = {t:.0f}, then denoised",
+            title=f"Mixed at t = {program.t:.0f}, then denoised",
         )
         pictures.save(files.figure("interpolate.png"), picture)
     return {
         "checkpoint": model.facts["step"],
         "from": real.name,
         "pairs": num_pairs,
-        "t": t,
+        "t": program.t,
         "seed": config.seed,
     }

@@ -16,8 +16,15 @@ from ddpm_jax.models import trained
 from ddpm_jax.types import Pixels
 
 Mixes = UInt8[np.ndarray, "pairs weights H W C"]
-Program = Callable[..., Any]
-"""A compiled function of weights, images and random numbers."""
+
+
+class Program(NamedTuple):
+    """What is compiled for one kind of change; all seeds and images of a shape share it."""
+
+    t: float
+    """Where the walk to a clean image begins."""
+    walk: Callable[..., Any]
+    """Of weights, images, labels and random numbers."""
 
 
 class Denoised(NamedTuple):
@@ -29,7 +36,7 @@ class Denoised(NamedTuple):
 
 
 def build_denoise(config: ConfigDict, model: trained.Model, share: float) -> Program:
-    """`walk(weights, images, label, keys) -> (noised, denoised)`; all seeds share one program."""
+    """`walk(weights, images, label, keys) -> (noised, denoised)`, from `share` of T."""
     levels = denoising.build_steps_from(config.sampling, model.table, share)
     solver = denoising.build_solver(config.sampling, model.table)
 
@@ -41,7 +48,7 @@ def build_denoise(config: ConfigDict, model: trained.Model, share: float) -> Pro
         result = solvers.sample(solver, ask, levels, noised, keys)
         return pixels.to_uint8(noised), pixels.to_uint8(result)
 
-    return walk
+    return Program(float(levels.t[0]), walk)
 
 
 def denoise(
@@ -49,23 +56,17 @@ def denoise(
     model: trained.Model,
     original: Pixels,
     labels: Int[np.ndarray, " N"],
-    share: float,
-    program: Program | None = None,
+    program: Program,
 ) -> Denoised:
-    """Noise images to `share` of T, and denoise them again (SDEdit, Meng et al. 2022).
-
-    `program` is that of `build_denoise`, for who calls this more than once.
-    """
-    program = program or build_denoise(config, model, share)
-    levels = denoising.build_steps_from(config.sampling, model.table, share)
+    """Noise images and denoise them again (SDEdit, Meng et al. 2022), by `build_denoise`."""
     keys = jax.random.split(choice.key_for(config.seed, "denoise"), len(labels))
     given = (jnp.asarray(original), jnp.asarray(labels), keys)
-    noised, result = program(model.weights, *given)
-    return Denoised(float(levels.t[0]), np.asarray(noised), np.asarray(result))
+    noised, result = program.walk(model.weights, *given)
+    return Denoised(program.t, np.asarray(noised), np.asarray(result))
 
 
 def build_fill(config: ConfigDict, model: trained.Model) -> Program:
-    """`walk(weights, images, label, known, keys) -> images`; all seeds and masks share one program."""
+    """`walk(weights, images, label, known, keys) -> images`, for any mask."""
     levels = denoising.build_steps(config.sampling, model.table)
     plain = denoising.build_solver(config.sampling, model.table)
 
@@ -78,7 +79,7 @@ def build_fill(config: ConfigDict, model: trained.Model) -> Program:
         x = solvers.starting_noise(levels, keys, x0.shape[1:])
         return pixels.to_uint8(solvers.sample(solver, ask, levels, x, keys))
 
-    return walk
+    return Program(float(levels.t[0]), walk)
 
 
 def fill(
@@ -87,18 +88,31 @@ def fill(
     original: Pixels,
     labels: Int[np.ndarray, " N"],
     known: Float[np.ndarray, "#N H W 1"],
+    program: Program,
     number: int = 0,
-    program: Program | None = None,
 ) -> Pixels:
     """Paint each image anew where `known` is 0 (RePaint, Lugmayr et al. 2022), with the noise of `number`.
 
     A step is taken `editing.num_resamples` times. `program` is that of `build_fill`.
     """
-    program = program or build_fill(config, model)
     stream = jax.random.fold_in(choice.key_for(config.seed, "inpaint"), number)
     keys = jax.random.split(stream, len(labels))
     given = (jnp.asarray(original), jnp.asarray(labels), jnp.asarray(known), keys)
-    return np.asarray(program(model.weights, *given))
+    return np.asarray(program.walk(model.weights, *given))
+
+
+def build_mix(config: ConfigDict, model: trained.Model, share: float, num_weights: int) -> Program:
+    """`walk(weights, first, second, weight, label, keys) -> mixes`, a row of `num_weights` for each pair."""
+    levels = denoising.build_steps_from(config.sampling, model.table, share)
+    solver = denoising.build_solver(config.sampling, model.table)
+
+    @jax.jit
+    def walk(params, first, second, weight, label, keys):
+        ask = denoising.build_denoiser(config, model.net, params, label)
+        one, other = (pixels.to_float(jnp.repeat(x, num_weights, axis=0)) for x in (first, second))
+        return pixels.to_uint8(editing.interpolate(solver, ask, levels, one, other, weight, keys))
+
+    return Program(float(levels.t[0]), walk)
 
 
 def mix(
@@ -108,30 +122,21 @@ def mix(
     second: Pixels,
     labels: Int[np.ndarray, "2 pairs"],
     weights: Float[np.ndarray, " weights"],
-    share: float,
-) -> tuple[float, Mixes]:
-    """The t at which pairs of images are mixed, `share` of T, and their mixes, denoised.
+    program: Program,
+) -> Mixes:
+    """Mix noised pairs of images and denoise the mixes (Ho et al. 2020, fig. 8), by `build_mix`.
 
-    `weights` are the second image's, 0 to 1 (Ho et al. 2020, fig. 8).
+    `weights` are the second image's, 0 to 1.
     """
-    levels = denoising.build_steps_from(config.sampling, model.table, share)
-    solver = denoising.build_solver(config.sampling, model.table)
     num_pairs, num_weights = len(first), len(weights)
     label = label_of_mix(config, model, labels, weights)
     # One key per row, so that only the weight changes along a row.
     keys = jax.random.split(choice.key_for(config.seed, "interpolate"), num_pairs)
     keys = jnp.repeat(keys, num_weights, axis=0)
-
-    @jax.jit
-    def walk(params, first, second, weight, label):
-        ask = denoising.build_denoiser(config, model.net, params, label)
-        one, other = (pixels.to_float(jnp.repeat(x, num_weights, axis=0)) for x in (first, second))
-        made = editing.interpolate(solver, ask, levels, one, other, weight, keys)
-        return pixels.to_uint8(made)
-
     weight = jnp.tile(jnp.asarray(weights, jnp.float32), num_pairs)
-    made = walk(model.weights, jnp.asarray(first), jnp.asarray(second), weight, label)
-    return float(levels.t[0]), np.asarray(made).reshape(num_pairs, num_weights, *first.shape[1:])
+    given = (jnp.asarray(first), jnp.asarray(second), weight, label, keys)
+    made = np.asarray(program.walk(model.weights, *given))
+    return made.reshape(num_pairs, num_weights, *first.shape[1:])
 
 
 def label_of_mix(

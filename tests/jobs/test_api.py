@@ -86,6 +86,8 @@ def test_the_same_settings_compile_once(finished, config, compiled_quickly, comp
         model.trajectory([seed, 1], steps=2, seed=seed)
         model.denoise(images, labels, 0.5, steps=2, seed=seed)
         model.inpaint(images, labels, known, resamples=1, steps=2, seed=seed)
+        pairs = (images, labels), (images[::-1], labels)
+        model.interpolate(*pairs, (seed / 4, 0.5), steps=2, seed=seed)
 
     ask(0)
     assert compiled

@@ -58,7 +58,8 @@ def test_denoise_shows_the_noised_image_that_it_starts_from(config, monkeypatch)
     net, table = networks.build_net(config, 10), denoising.build_levels(config.schedule)
     model = trained.Model(net, denoising.Weights({}), table, tuple("0123456789"), {"step": 1})
     original = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
-    _, shown, ended = edited.denoise(config, model, original, np.arange(3), 0.5)
+    program = edited.build_denoise(config, model, 0.5)
+    _, shown, ended = edited.denoise(config, model, original, np.arange(3), program)
     np.testing.assert_array_equal(shown, ended)
     assert np.abs(shown.astype(int) - original).mean() > 10
 
