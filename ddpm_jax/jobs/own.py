@@ -72,13 +72,11 @@ def measure_size(config: ConfigDict, files: run_files.Files, size: int) -> dict[
         work = small_runs.classify(name, chosen[name]["settings"], group.arms, "test")
         results = small_runs.each(files, config, sets, work)
         accuracies |= {arm: small_sets.accuracies(results, arm) for arm in group.shown}
-    trained = next(iter(results[0]["arms"].values()))["accuracies"]
-    step = 1 / (results[0]["n_test"] * len(trained))
     found = small_runs.each(files, config, sets, small_runs.find_copies)
     return {
         "per_class": size,
         "synthetic": found[0]["n"],
-        "rows": small_sets.rows(accuracies, step),
+        "rows": small_sets.rows(accuracies, small_sets.step(results)),
         "chosen": chosen,
         "copies": {
             name: float(np.mean([one[name] for one in found]))

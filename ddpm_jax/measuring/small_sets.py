@@ -54,10 +54,16 @@ def accuracies(results: Sequence[Mapping[str, Any]], arm: str) -> Float[np.ndarr
     return np.array([np.mean(result["arms"][arm]["accuracies"]) for result in results])
 
 
+def step(results: Sequence[Mapping[str, Any]]) -> float:
+    """What the `accuracies` of these results are multiples of: 1 / (test images x classifiers of a set)."""
+    classifiers = next(iter(results[0]["arms"].values()))["accuracies"]
+    return 1 / (results[0]["n_test"] * len(classifiers))
+
+
 def rows(several: Accuracies, step: float) -> list[dict[str, Any]]:
     """A row for each arm: 95 % t-intervals over small sets; gains are paired by set.
 
-    `step` is 1 / (test images x classifiers of a set), what the accuracies are multiples of.
+    `step` is what the accuracies are multiples of.
     """
     found = []
     for arm, values in several.items():
