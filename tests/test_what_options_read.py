@@ -32,6 +32,7 @@ NUM_CLASSES = 3
 def config():
     config = default.get_config()
     config.net.base_channels, config.net.unet.num_groups = 4, 2
+    config.net.multipliers, config.net.unet.num_res_blocks = (1, 1), 1
     config.net.patch.patch_sizes = (2,)
     config.schedule.num_steps, config.sampling.num_steps = 8, 4
     return config

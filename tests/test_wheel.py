@@ -35,7 +35,7 @@ def run(installed, tmp_path):
         return subprocess.run(
             [sys.executable, "-c", program, *arguments],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(installed)},
+            env=os.environ | {"PYTHONPATH": str(installed), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
             capture_output=True,
             text=True,
         )

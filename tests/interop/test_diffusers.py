@@ -21,6 +21,8 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
+pytestmark = pytest.mark.usefixtures("module_compiled_quickly")
+
 # Of google/ddpm-cifar10-32's kind, but thin: each of its layers is there.
 LIKE_CIFAR10 = {
     "sample_size": 16,

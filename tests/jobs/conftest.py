@@ -5,7 +5,7 @@ import subprocess
 
 import jax
 import pytest
-from tiny_run import ROOT, command, environment, tiny
+from tiny_run import ROOT, command, quick_environment, tiny
 
 from ddpm_jax.jobs import classify, compare, evaluate, export, report, sample, train
 
@@ -45,11 +45,11 @@ def finished(finished_once, tmp_path):
 
 @pytest.fixture
 def program():
-    """`program(module, *flags, devices=1)` runs the program to its end, as a process."""
+    """`program(*flags)` runs the program to its end, as a process."""
 
-    def run(*arguments, devices=1):
+    def run(*arguments):
         return subprocess.run(
-            command(*arguments), env=environment(devices), cwd=ROOT, capture_output=True, text=True
+            command(*arguments), env=quick_environment(), cwd=ROOT, capture_output=True, text=True
         )
 
     return run

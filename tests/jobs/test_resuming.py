@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from tiny_run import ROOT, command, environment
+from tiny_run import ROOT, command, quick_environment
 
 from ddpm_jax import metrics
 
@@ -30,7 +30,7 @@ SIGNALS = {
 
 def run_to_the_end(workdir):
     words = command(*STEPS, f"--workdir={workdir}")
-    subprocess.run(words, env=environment(1), cwd=ROOT, check=True)
+    subprocess.run(words, env=quick_environment(), cwd=ROOT, check=True)
 
 
 def logged(workdir):
@@ -42,7 +42,7 @@ def interrupted_after(workdir, step, number):
     """Start the run, or go on with it; send it a signal when it has logged `step`; its status."""
     step = max(step, logged(workdir) + 1)  # and not what the life before it has logged
     words = command(*STEPS, f"--workdir={workdir}")
-    running = subprocess.Popen(words, env=environment(1), cwd=ROOT)
+    running = subprocess.Popen(words, env=quick_environment(), cwd=ROOT)
     while running.poll() is None:
         if logged(workdir) >= step:
             running.send_signal(number)

@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_run import ROOT, command, environment
+from tiny_run import ROOT, command, quick_environment
 
 import ddpm_jax
 from ddpm_jax.viz import pictures
@@ -32,7 +32,7 @@ class Server:
     def __init__(self, workdir, *flags):
         self.process = subprocess.Popen(
             command("--mode=serve", f"--workdir={workdir}", "--config.serve.port=0", *flags),
-            env=environment(1), cwd=ROOT, text=True,
+            env=quick_environment(), cwd=ROOT, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         bound = threading.Timer(SECONDS, self.process.kill)
@@ -52,11 +52,17 @@ class Server:
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
 
 
-@pytest.fixture
-def server(model):
+@pytest.fixture(scope="module")
+def workdir(trained_once, tmp_path_factory):
+    return shutil.copytree(trained_once, tmp_path_factory.mktemp("served") / "run")
+
+
+@pytest.fixture(scope="module")
+def server(workdir):
+    """One for all tests; the last one ends it."""
     if importlib.util.find_spec("gradio") is None:
         pytest.skip("the extra `serve` is not installed")
-    started = Server(model)
+    started = Server(workdir)
     yield started
     started.process.terminate()
     started.process.wait(SECONDS)
@@ -137,12 +143,12 @@ def press(driver, name):
 
 
 @pytest.mark.slow
-def test_in_a_browser_a_class_is_chosen_and_its_images_are_seen(server, browser, model):
+def test_in_a_browser_a_class_is_chosen_and_its_images_are_seen(server, browser, workdir):
     browser.get(server.address)
     choose(browser, "Class", "3")
     press(browser, "draw")
     made = np.asarray(shown(browser, "made").convert("RGB"))
-    wanted = pictures.grid(ddpm_jax.load(model).sample([3] * 16, steps=4))
+    wanted = pictures.grid(ddpm_jax.load(workdir).sample([3] * 16, steps=4))
     assert made.shape == wanted.shape and np.abs(made.astype(int) - wanted).max() <= 1
     assert made.std() > 10
     press(browser, "way")
@@ -214,11 +220,11 @@ def pictures_size(number):
 
 
 @pytest.mark.slow
-def test_a_signal_ends_the_server_and_a_port_in_use_is_one_line(server, model):
+def test_a_signal_ends_the_server_and_a_port_in_use_is_one_line(server, workdir):
     port = server.address.rpartition(":")[2]
     second = subprocess.run(
-        command("--mode=serve", f"--workdir={model}", f"--config.serve.port={port}"),
-        env=environment(1), cwd=ROOT, capture_output=True, text=True, timeout=SECONDS,
+        command("--mode=serve", f"--workdir={workdir}", f"--config.serve.port={port}"),
+        env=quick_environment(), cwd=ROOT, capture_output=True, text=True, timeout=SECONDS,
     )  # fmt: skip
     assert second.returncode == 2 and "Traceback" not in second.stderr
     assert f"serve.port is {port}, on which another program listens" in second.stderr

@@ -7,7 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from tiny_run import ROOT, environment, with_quick_modes
+from tiny_run import ROOT, quick_environment, with_quick_modes
 
 import ddpm_jax
 from configs import default
@@ -24,6 +24,8 @@ from ddpm_jax.jobs import (
     sample,
     train,
 )
+
+pytestmark = pytest.mark.usefixtures("module_compiled_quickly")
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_an_exported_folder_that_is_unchanged_is_not_made_again(config, exported
 
 def run(*flags):
     words = [sys.executable, "-m", "ddpm_jax.main", *flags]
-    done = subprocess.run(words, env=environment(1), cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(words, env=quick_environment(), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

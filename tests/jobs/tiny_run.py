@@ -76,6 +76,11 @@ def environment(devices):
     return os.environ | ours | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
+def quick_environment():
+    """That of one device, where compiling takes longer than what is compiled: without XLA's optimizations."""
+    return environment(1) | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+
 def free_port():
     """For a coordinator on loopback."""
     with socket.socket() as probe:

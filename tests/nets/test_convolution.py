@@ -22,6 +22,27 @@ def plain(x, kernel):
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
 
 
+def with_gradients(f, x, kernel, out):
+    """The value of `f`, and the gradients of its product with `out` by x and by the kernel."""
+    value, pull = jax.vjp(f, x, kernel)
+    return value, *pull(out)
+
+
+@pytest.fixture
+def check_like(compiled):
+    """`check_like(ours, theirs, x, kernel, out)`: the same values and gradients, but for rounding."""
+
+    def check(ours, theirs, *arguments):
+        (got, *gradients), (want, *wanted) = (
+            compiled(partial(with_gradients, f))(*arguments) for f in (ours, theirs)
+        )
+        np.testing.assert_allclose(got, want, atol=1e-5)
+        for one, other in zip(gradients, wanted, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
+
+    return check
+
+
 def kernels(side, channels=3):
     return jax.random.normal(KEYS[0], (2, side, side, channels, 5))
 
@@ -32,30 +53,23 @@ def image(channels, width=4):
 
 @pytest.mark.parametrize("side", [1, 2, 3, 5])
 @pytest.mark.parametrize(("channels", "width"), [(1, 4), (3, 4), (3, 5), (6, 4), (6, 5)])
-def test_values_and_gradients_are_those_of_the_plain_convolution(side, channels, width):
+def test_values_and_gradients_are_those_of_the_plain_convolution(side, channels, width, check_like):
     (kernel, _), x = kernels(side, channels), image(channels, width)
     out = jax.random.normal(KEYS[1], (2, 6, width, 5))
-    got, pull = jax.vjp(convolve, x, kernel)
-    want, plain_pull = jax.vjp(plain, x, kernel)
-    np.testing.assert_allclose(got, want, atol=1e-5)
-    for ours, theirs in zip(pull(out), plain_pull(out), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    check_like(convolve, plain, x, kernel, out)
 
 
-def test_a_product_of_channels_and_its_gradients_are_those_of_a_matrix():
-    kernel = kernels(3)[0][0, 0]
+def test_a_product_of_channels_and_its_gradients_are_those_of_a_matrix(check_like):
     out = jax.random.normal(KEYS[1], (2, 6, 4, 5))
-    got, pull = jax.vjp(product, X, kernel)
-    want, plain_pull = jax.vjp(jnp.matmul, X, kernel)
-    np.testing.assert_allclose(got, want, atol=1e-5)
-    for ours, theirs in zip(pull(out), plain_pull(out), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    check_like(product, jnp.matmul, X, kernels(3)[0][0, 0], out)
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "taps"), [(convolve, plain, ...), (product, jnp.matmul, (0, 0))]
 )
-def test_forward_derivatives_batched_too_are_those_of_the_plain_function(ours, theirs, taps):
+def test_forward_derivatives_batched_too_are_those_of_the_plain_function(
+    ours, theirs, taps, compiled
+):
     kernel, change = (each[taps] for each in kernels(3))
     for argument, tangent in ((0, DX), (1, change)):
         arguments = [X, kernel]
@@ -67,40 +81,44 @@ def test_forward_derivatives_batched_too_are_those_of_the_plain_function(ours, t
             return jax.linearize(one, arguments[argument])[1](tangent)
 
         batch = jnp.stack([tangent, 2.0 * tangent])
-        got = jax.vmap(partial(along, ours))(batch)
-        np.testing.assert_allclose(got, jax.vmap(partial(along, theirs))(batch), atol=1e-4)
+        got, want = (compiled(jax.vmap(partial(along, f)))(batch) for f in (ours, theirs))
+        np.testing.assert_allclose(got, want, atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 6])
-def test_gradients_of_several_kernels_at_once_are_those_of_each(channels):
+def test_gradients_of_several_kernels_at_once_are_those_of_each(channels, compiled):
     """As several classifiers are trained at once."""
     x = image(channels)
 
     def gradient(f):
-        return jax.vmap(jax.grad(lambda kernel: jnp.sum(f(x, kernel) ** 2)))(kernels(3, channels))
+        several = jax.vmap(jax.grad(lambda kernel: jnp.sum(f(x, kernel) ** 2)))
+        return compiled(several)(kernels(3, channels))
 
     np.testing.assert_allclose(gradient(convolve), gradient(plain), rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize("channels", [3, 6])
-def test_second_derivatives_are_those_of_the_plain_convolution(channels):
+def test_second_derivatives_are_those_of_the_plain_convolution(channels, compiled):
     kernel, _ = kernels(3, channels)
 
     def norm_of_gradient(f, kernel):
         return jnp.sum(jax.grad(lambda x: jnp.sum(f(x, kernel) ** 3))(image(channels)) ** 2)
 
-    got, want = (jax.jit(jax.grad(partial(norm_of_gradient, f)))(kernel) for f in (convolve, plain))
+    got, want = (
+        compiled(jax.grad(partial(norm_of_gradient, f)))(kernel) for f in (convolve, plain)
+    )
     np.testing.assert_allclose(got, want, rtol=1e-3, atol=0.1)
 
 
-def test_a_convolution_of_doubled_pixels_and_its_gradients_are_those_of_the_enlarged_image():
-    kernel, _ = kernels(3)
+def test_a_convolution_of_doubled_pixels_and_its_gradients_are_those_of_the_enlarged_image(
+    check_like,
+):
     out = jax.random.normal(KEYS[1], (2, 12, 8, 5))
-    got, pull = jax.vjp(convolve_doubled, X, kernel)
-    want, plain_pull = jax.vjp(lambda x, kernel: plain(nearest(x), kernel), X, kernel)
-    np.testing.assert_allclose(got, want, atol=1e-5)
-    for ours, theirs in zip(pull(out), plain_pull(out), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+    def enlarged(x, kernel):
+        return plain(nearest(x), kernel)
+
+    check_like(convolve_doubled, enlarged, X, kernels(3)[0], out)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -165,7 +183,7 @@ def test_gradients_in_a_loop_compile_to_the_convolutions_that_are_fast_there(cha
         (convolution.product, (8, 4)),
     ],
 )
-def test_networks_that_are_stacked_have_the_gradients_of_each(operation, kernel):
+def test_networks_that_are_stacked_have_the_gradients_of_each(operation, kernel, compiled):
     """As the stacked classifiers are trained, from one on."""
     x = jax.random.normal(jax.random.key(0), (1, 128, 4, 4, kernel[-2]))
     kernels = jax.random.normal(jax.random.key(1), (1, *kernel))
@@ -173,7 +191,10 @@ def test_networks_that_are_stacked_have_the_gradients_of_each(operation, kernel)
     def loss(kernels, x, apply):
         return (apply(x, kernels) ** 2).sum()
 
-    stacked = jax.grad(loss, (0, 1))(kernels, x, jax.vmap(operation))
-    alone = jax.grad(loss, (0, 1))(kernels[0], x[0], operation)
+    def gradients(apply, *arguments):
+        return compiled(jax.grad(partial(loss, apply=apply), (0, 1)))(*arguments)
+
+    stacked = gradients(jax.vmap(operation), kernels, x)
+    alone = gradients(operation, kernels[0], x[0])
     for several, one in zip(stacked, alone, strict=True):
         np.testing.assert_allclose(several[0], one, rtol=1e-3, atol=1e-2 * np.abs(one).max())
