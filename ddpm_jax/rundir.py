@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import json
 import pathlib
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -148,7 +149,7 @@ def command() -> str:
     """The command line of this program, in a form that can be typed again."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
     program = f"python -m {module.name}" if module else pathlib.Path(sys.argv[0]).name
-    return " ".join([program, *sys.argv[1:]])
+    return f"{program} {shlex.join(sys.argv[1:])}".rstrip()
 
 
 def as_json(value: Any) -> Any:

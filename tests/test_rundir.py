@@ -1,5 +1,8 @@
 """Results as JSON: what is missing, broken or no JSON is said."""
 
+import shlex
+import sys
+
 import pytest
 
 from ddpm_jax import rundir
@@ -20,3 +23,10 @@ def test_a_broken_result_file_is_named(tmp_path):
 def test_what_json_has_no_form_for_is_an_error(tmp_path):
     with pytest.raises(TypeError, match="object"):
         rundir.write_json(tmp_path / "x.json", {"x": object()})
+
+
+def test_a_command_that_is_kept_can_be_typed_again(monkeypatch):
+    arguments = ["--mode=own", "--config.own.sizes=(10,)", "--config.data.classes=('a b',)"]
+    monkeypatch.setattr(sys, "argv", ["program.py", *arguments])
+    assert shlex.split(rundir.command())[-3:] == arguments
+    assert "'--config.own.sizes=(10,)'" in rundir.command()  # a shell would end at the parenthesis
