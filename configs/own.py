@@ -31,6 +31,12 @@ def get_config():
     config.sampling.solver = "dpm_solver_pp_2m"
     # Compiling the likelihood takes longer than the rest of the evaluation.
     config.evaluation.likelihood_images = 0
+    # The generator is trained on augmented pictures, so its own are not augmented again.
+    config.classifier.arms = (
+        "real", "real, augmented", "synthetic", "real+synthetic", "real+synthetic, real augmented"
+    )  # fmt: skip
+    config.own.synthetic_arms = ("synthetic", "real+synthetic", "real+synthetic, real augmented")
+    config.own.judge = "real+synthetic, real augmented"
     config.classifier.dropout = 0.3
     config.classifier.batch_size = 64
     config.classifier.augment.flip = True

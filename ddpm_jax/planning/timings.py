@@ -143,7 +143,10 @@ def drawing_seconds(
 
 
 def classifier_seconds(config: ConfigDict, train: source.Source, seconds: float) -> Classifier:
-    """Seconds of the classifier section's trainings, from two short ones on `train`'s first images."""
+    """Seconds of the classifier section's trainings, from two short ones on `train`'s first images.
+
+    If an arm augments in the training, these do too: then those of the other arms take less.
+    """
     some = source.take(train, range(min(len(train.labels), 4 * config.classifier.batch_size)))
     images = source.decode(some)
     num_classes, group = len(train.class_names), config.classifier.num_seeds
@@ -151,10 +154,12 @@ def classifier_seconds(config: ConfigDict, train: source.Source, seconds: float)
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, images.shape[1:], num_classes
     )
+    augmented = classifiers.any_arm(config.classifier, ", augmented", ", real augmented")
 
     def fit(num_steps: int) -> tuple[float, Any]:
         began = time.perf_counter()
-        params = jax.block_until_ready(trainer.fit(images, some.labels, seeds, num_steps))
+        params = trainer.fit(images, some.labels, seeds, num_steps, augmented=augmented)
+        jax.block_until_ready(params)
         return time.perf_counter() - began, params
 
     fit(1)  # compiles

@@ -5,14 +5,16 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from tiny_run import TINY, tiny
 
 from configs import default, own
 from ddpm_jax import rundir, view
-from ddpm_jax.assembly import networks, options
+from ddpm_jax.assembly import datasets, networks, options
 from ddpm_jax.jobs import train
-from ddpm_jax.planning import budget, ladder, shares
+from ddpm_jax.planning import budget, ladder, shares, timings
+from ddpm_jax.types import Trainer
 
 MEASURED = shares.Measured(
     step=0.3, compiling=10.0, save=0.6, classifier_begin=0.5, classifier_step=0.02, feature=0.001,
@@ -277,6 +279,28 @@ def test_what_is_timed_is_the_run_itself(tmp_path):
     assert facts.grid == 20 and facts.calls == 1 and facts.num_fits == 5 and facts.own_features
     config.sampling.solver, config.sampling.guidance_scale = "heun", 2.0
     assert budget.facts(config).calls == 4
+
+
+@pytest.mark.parametrize(
+    ("arm", "augmented"),
+    [("synthetic", False), ("real, augmented", True), ("real+synthetic, real augmented", True)],
+)
+def test_classifiers_are_timed_with_augmentation_if_an_arm_has_it(monkeypatch, arm, augmented):
+    asked, config = [], tiny()
+
+    def fit(images, labels, seeds, num_steps, *, augmented):
+        asked.append(augmented)
+        return {}
+
+    def features(params, images):
+        return np.zeros((1, len(images), 3))
+
+    trainer = Trainer(fit, features, features)
+    monkeypatch.setattr(timings.classifiers, "build_trainer", lambda *arguments: trainer)
+    config.classifier.arms = ("real", arm)
+    train = datasets.build_splits(config.data, config.seed).train
+    assert timings.classifier_seconds(config, train, 0.0).num_features == 3
+    assert set(asked) == {augmented}
 
 
 def test_the_fields_that_are_decided_exist_and_are_read():

@@ -69,13 +69,19 @@ def test_against_as_many_augmented_copies(gain, augmented, begin, end):
     assert text.startswith(begin) and text.endswith(end), text
 
 
-def test_augmented_training_is_compared_with_augmented_training():
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"real+synthetic, augmented": 0.09},
+        {"real+synthetic, real augmented": 0.09},
+        {"real+synthetic, augmented": 0.2, "real+synthetic, real augmented": 0.09},
+    ],
+)
+def test_augmented_training_is_compared_with_augmented_training(others):
     """Over real alone both arms gain: that is the augmentation's doing, not the images'."""
     found = classified(real_synthetic=arm(0.05))
-    found["classify"]["arms"] |= {
-        "real, augmented": constant(0.10),
-        "real+synthetic, augmented": arm(0.09),
-    }
+    found["classify"]["arms"] |= {"real, augmented": constant(0.10)}
+    found["classify"]["arms"] |= {name: arm(gain) for name, gain in others.items()}
     assert answer.sentence(found) == (
         "No difference is shown: adding them changes accuracy by -1.0 +- 2.5 points over augmented "
         "training alone."
