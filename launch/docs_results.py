@@ -2,13 +2,15 @@
 
     python launch/docs_results.py runs/digits
 
-Writes docs/results/digits.json, which tests/test_figures.py compares with the README, and
-docs/images/digits_*.png.
+Writes docs/results/NAME_MODE.json for each stage in KEPT that the run has, NAME being the run's folder
+(digits_own.json of runs/digits_own).
+tests/test_figures.py compares the docs with them. After a chain, docs/images/digits_*.png as well.
 """
 
 import json
 import pathlib
 import platform
+import re
 import shutil
 import sys
 
@@ -20,7 +22,15 @@ from ddpm_jax.data import division, npz, source
 from ddpm_jax.viz import pictures
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
-KEPT = ("arms", "command", "versions", "seconds", "tested_on", "n_test", "test_sha256")
+KEPT = {
+    "classify": ("arms", "tested_on", "n_test", "test_sha256"),
+    "worth": ("points", "sentence", "seeds", "num_real", "num_synthetic", "tested_on", "n_test"),
+    "own": (
+        "sizes", "sentence", "num_sets", "classifiers_per_set", "num_steps", "tested_on", "n_test",
+        "seed",
+    ),
+}  # fmt: skip
+"""Fields of each stage; besides, `command`, `versions` and `seconds`."""
 
 
 def processor() -> str:
@@ -29,6 +39,15 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def kept(workdir: pathlib.Path, mode: str) -> dict[str, object]:
+    found = rundir.result(workdir, mode)
+    fields = {name: found[name] for name in (*KEPT[mode], "versions", "seconds")}
+    fields["command"] = re.sub(r" --workdir=\S+", "", found["command"])
+    for arm in fields.get("arms", {}).values():
+        arm.pop("confusion")
+    return fields | {"processor": processor()}
 
 
 def real_beside_synthetic(workdir: pathlib.Path) -> pictures.Picture:
@@ -43,16 +62,17 @@ def real_beside_synthetic(workdir: pathlib.Path) -> pictures.Picture:
 
 
 def main(workdir: pathlib.Path) -> None:
-    found = rundir.result(workdir, "classify")
-    kept = {name: found[name] for name in KEPT} | {"processor": processor()}
-    for arm in kept["arms"].values():
-        arm.pop("confusion")
     (DOCS / "results").mkdir(exist_ok=True)
-    (DOCS / "results/digits.json").write_text(json.dumps(kept, indent=1) + "\n")
-    for name in ("classes", "reverse", "arms"):
-        shutil.copy(rundir.figures(workdir) / f"{name}.png", DOCS / f"images/digits_{name}.png")
-    pictures.save(DOCS / "images/digits_beside.png", real_beside_synthetic(workdir))
+    modes = [mode for mode in KEPT if rundir.result_path(workdir, mode).exists()]
+    for mode in modes:
+        text = json.dumps(kept(workdir, mode), indent=1) + "\n"
+        name = workdir.name.removesuffix(f"_{mode}")
+        (DOCS / f"results/{name}_{mode}.json").write_text(text)
+    if "classify" in modes:
+        for name in ("classes", "reverse", "arms"):
+            shutil.copy(rundir.figures(workdir) / f"{name}.png", DOCS / f"images/digits_{name}.png")
+        pictures.save(DOCS / "images/digits_beside.png", real_beside_synthetic(workdir))
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(pathlib.Path(sys.argv[1]).resolve())

@@ -1,4 +1,4 @@
-"""The figures of the README are those of a run whose results are kept in docs/results."""
+"""Figures of the README and of docs/evaluation.md are those of runs whose results are in docs/results."""
 
 import json
 import pathlib
@@ -6,15 +6,25 @@ import re
 
 import pytest
 
-from ddpm_jax.reporting import arms_sentences
+from ddpm_jax.reporting import arms_sentences, small_sets
 
 ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = sorted((ROOT / "docs/results").glob("*.json"))
+
+
+def kept(name):
+    return json.loads((ROOT / f"docs/results/{name}.json").read_text())
+
+
+def text_of(path):
+    """Without its line breaks."""
+    return " ".join((ROOT / path).read_text().split())
 
 
 @pytest.fixture(scope="module")
 def results():
     """What `sh launch/demo.sh` left in `results/`."""
-    return json.loads((ROOT / "docs/results/digits.json").read_text())
+    return kept("digits_classify")
 
 
 def test_the_readme_shows_the_table_that_the_run_ended_with(results):
@@ -23,7 +33,7 @@ def test_the_readme_shows_the_table_that_the_run_ended_with(results):
 
 
 def test_the_readmes_sentence_says_what_the_run_says(results):
-    readme = " ".join((ROOT / "README.md").read_text().split())
+    readme = text_of("README.md")
     real, only, both = (results["arms"][arm] for arm in ("real", "synthetic", "real+synthetic"))
     said = re.search(
         r"classifiers reach ([\d.]+) % trained on real images, ([\d.]+) % on synthetic ones alone",
@@ -37,5 +47,35 @@ def test_the_readmes_sentence_says_what_the_run_says(results):
     assert (claim in readme) == (abs(both["gain_over_real"]) <= both["gain_ci95"])
 
 
-def test_the_results_say_where_they_come_from(results):
-    assert results["command"] and results["processor"] and results["versions"]["jax"]
+def test_the_evaluation_page_shows_the_study_of_small_sets_as_the_run_printed_it():
+    study = kept("digits_own")
+    assert small_sets.table(study["sizes"]) in (ROOT / "docs/evaluation.md").read_text()
+    (size,) = study["sizes"]
+    share, expected = (
+        f"{100 * size['copies'][name]:.1f} %" for name in ("share", "expected_share")
+    )
+    accuracy = {row["arm"]: row["accuracy"] for row in size["rows"]}
+    lost = 100 * (accuracy["real+synthetic"] - accuracy["real+synthetic, augmented"])
+    for said in (
+        study["sentence"],
+        f"{share} of the synthetic images are copies in pixels, where {expected} of new real images",
+        f"Augmenting the synthetic images as well costs {lost:.1f} points",
+    ):
+        assert said in text_of("docs/evaluation.md"), said
+    assert max(accuracy, key=accuracy.get) == "real, augmented"  # "has the highest accuracy"
+
+
+def test_the_readme_answers_for_small_sets_as_the_study_does():
+    study = kept("digits_own")
+    assert study["sentence"] in text_of("README.md")
+    (size,) = study["sizes"]
+    both = next(row for row in size["rows"] if row["arm"] == "real+synthetic, real augmented")
+    shown = abs(both["gain_over_augmented"]) > both["gain_over_augmented_ci95"]
+    assert ("On digits, not yet." in text_of("README.md")) == (not shown)
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_the_results_say_where_they_come_from(path):
+    found = kept(path.stem)
+    assert found["processor"] and found["versions"]["jax"]
+    assert found["command"].startswith("python -m ddpm_jax.main --config=configs/")

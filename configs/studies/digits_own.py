@@ -2,9 +2,9 @@
 
 python -m ddpm_jax.main --config=configs/studies/digits_own.py --mode=own
 
-Time: 80 minutes a size on two cores, half of them for the generators. Result: docs/evaluation.md has that of
-an earlier list of arms, with 10 images a class. Each of the small sets has its own generator, which is
-trained on shifted and rotated images. Its own images are therefore not augmented again.
+Time: about an hour a size on two cores, half of it for the generators. Result: docs/evaluation.md has that
+with 10 images a class. Each of the small sets has its own generator, which is trained on shifted and
+rotated images. Its own images are therefore not augmented again.
 """
 
 from configs import digits

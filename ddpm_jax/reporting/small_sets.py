@@ -45,7 +45,7 @@ def table(sizes: Sequence[Mapping[str, Any]]) -> str:
             gains = "".join(
                 f"{gain(row, over) if f'gain_over_{over}' in row else '':>16}" for over in BASELINES
             )
-            lines.append(f"{number(size):>8}  {row['arm']:<36}{accuracy:>16}{gains}")
+            lines.append(f"{number(size):>8}  {row['arm']:<36}{accuracy:>16}{gains}".rstrip())
     return "\n".join(lines)
 
 
