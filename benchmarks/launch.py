@@ -20,17 +20,35 @@ def environment() -> dict[str, str]:
     return dict(line.split("=", 1) for line in told.stdout.split("\0") if line)
 
 
-def measure(repeats: int) -> dict:
-    """Pairs of launches, compile cache empty and filled; each pair has a cache of its own."""
+def measure(repeats: int, peer_python: str) -> dict:
+    """Launches in turn: compile cache empty, filled, and the peer's script where that can run.
+
+    Each round has a cache of its own.
+    """
     seconds: dict[str, list[float]] = {"cold": [], "cached": []}
+    peer = [peer_python, "-m", "benchmarks.peer_launch"]
+    if subprocess.run(peer, stdout=subprocess.DEVNULL).returncode == 0:
+        seconds["diffusers"] = []
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
-            for name, times in seconds.items():
-                times.append(first_step(pathlib.Path(folder), name))
+            for name in ("cold", "cached"):
+                seconds[name].append(first_step(pathlib.Path(folder), name))
+        if "diffusers" in seconds:
+            begun = time.perf_counter()
+            subprocess.run(peer, stdout=subprocess.DEVNULL, check=True)
+            seconds["diffusers"].append(time.perf_counter() - begun)
     median = {name: statistics.median(times) for name, times in seconds.items()}
     row = {"what": "launch", "network": "digits", "seconds": seconds, "median": median}
     row["cached_over_cold"] = median["cached"] / median["cold"]
-    print(f"launch: {median}, cached / cold {row['cached_over_cold']:.2f}", flush=True)
+    if "diffusers" in seconds:
+        row["over_diffusers"] = {
+            name: statistics.median(
+                ours / theirs
+                for ours, theirs in zip(seconds[name], seconds["diffusers"], strict=True)
+            )
+            for name in ("cold", "cached")
+        }
+    print(f"launch: {row}", flush=True)
     return row
 
 

@@ -54,7 +54,7 @@ def main() -> None:
     rows = report["rows"] = []
     for what in arguments.what:
         if what == "launch":
-            rows.append(launch.measure(arguments.launches))
+            rows.append(launch.measure(arguments.launches, arguments.peer_python))
         for case in cases(what, arguments):
             rows.append(compare(contenders, case, arguments))
             print(line(rows[-1], report["peak"]["gflop_per_second"]), flush=True)

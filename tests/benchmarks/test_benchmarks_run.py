@@ -6,10 +6,14 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
+import jax
 import pytest
 
-from benchmarks import cases, edm, plan_against_run, recipe, run, turns
+from benchmarks import cases, edm, launch, plan_against_run, recipe, run, turns
+from configs import digits
+from ddpm_jax.assembly import networks
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -85,8 +89,8 @@ def test_edms_process_imports_the_checkout_and_names_what_it_lacks(tmp_path, mon
     monkeypatch.chdir(ROOT)
     whole = "SongUNet = None"
     known = {"torch": "fake", "diffusers": "fake", "platform": "cpu", "num_threads": 1}
-    for networks, versions in [("import absent", {"missing": "absent"}), (whole, known)]:
-        place = checkout(tmp_path / str(len(networks)), networks)
+    for content, versions in [("import absent", {"missing": "absent"}), (whole, known)]:
+        place = checkout(tmp_path / str(len(content)), content)
         if "missing" not in versions:
             versions = versions | {"commit": commit(place)}
         contender = turns.Contender(sys.executable, "benchmarks.edm", str(place))
@@ -113,6 +117,33 @@ def test_edms_network_is_that_of_the_config(monkeypatch):
     assert {name: found[name] for name in network} == network
     labelled = edm.build(cases.config_of("digits", arguments)).arguments
     assert labelled["label_dim"] == 10
+
+
+def test_the_script_that_a_launch_is_held_against_has_the_network_of_digits():
+    pytest.importorskip("diffusers")
+    from benchmarks import peer_launch
+
+    command = [sys.executable, "-m", "benchmarks.peer_launch"]
+    asked = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    config = digits.get_config()
+    net = networks.build_net(config, 10)
+    params = jax.eval_shape(lambda: networks.init_net(net, config.data, jax.random.key(0)))
+    assert int(asked.stdout.split()[-1]) == sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert peer_launch.BATCH == config.training.batch_size
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_launches_are_held_against_the_script_where_it_can_run(monkeypatch, installed):
+    ran = types.SimpleNamespace(returncode=0 if installed else 1)
+    monkeypatch.setattr(launch.subprocess, "run", lambda *arguments, **options: ran)
+    monkeypatch.setattr(
+        launch, "first_step", lambda folder, name: {"cold": 6.0, "cached": 3.0}[name]
+    )
+    clock = iter([0.0, 2.0, 10.0, 12.0, 20.0, 22.0])
+    monkeypatch.setattr(launch.time, "perf_counter", lambda: next(clock))
+    row = launch.measure(3, "python")
+    assert row["cached_over_cold"] == 0.5
+    assert row.get("over_diffusers") == ({"cold": 3.0, "cached": 1.5} if installed else None)
 
 
 def test_compiling_counts_once_and_from_the_start_of_the_stage():

@@ -101,9 +101,12 @@ def test_times_and_ratios_of_the_loop(number):
 @pytest.mark.parametrize(("number", "file"), [(0, "cpu2_launch"), (1, "cpu2_avx2_launch")])
 def test_times_from_launch_to_the_first_step(number, file):
     row, _ = measured(file, "launch", "digits")
-    empty, filled, ratio = table("From launch to the first step")[number][:3]
+    empty, filled, ratio, _, over_peer = table("From launch to the first step")[number][:5]
     assert (empty, filled) == (time(row["median"]["cold"]), time(row["median"]["cached"]))
     assert ratio == f"{row['cached_over_cold']:.2f}"
+    assert over_peer == ", ".join(
+        f"{value:.1f}" for value in row.get("over_diffusers", {}).values()
+    )
 
 
 def test_predictions_beside_what_was_measured():
