@@ -61,7 +61,7 @@ def of_arms(fields: Fields) -> str:
     arms = fields["arms"]
     if found := against_augmented(fields):
         return verdict(found, "augmented training alone")
-    both = next((arm for arm in ("real+synthetic", "real+synthetic, augmented") if arm in arms), "")
+    both = next((arm for arm in ("real+synthetic", *WITH_AUGMENTATION) if arm in arms), "")
     if not both:
         return of_no_arm(fields)
     found = gain(arms[both])

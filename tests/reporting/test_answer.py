@@ -89,6 +89,15 @@ def test_augmented_training_is_compared_with_augmented_training(others):
     assert [number.value for number in answer.numbers(found)] == ["-1.0 ± 2.5"]
 
 
+@pytest.mark.parametrize("name", answer.WITH_AUGMENTATION)
+def test_without_augmented_real_images_an_augmented_arm_is_held_against_plain_ones(name):
+    found = classified()
+    found["classify"]["arms"][name] = arm(0.04)
+    assert answer.sentence(found) == (
+        "Yes: adding them changes accuracy by +4.0 +- 2.5 points over the real images alone."
+    )
+
+
 def test_without_the_arm_that_answers():
     text = answer.sentence(classified(synthetic=arm(-0.05)))
     assert text.startswith("Not measured: no classifier was trained on real and synthetic")
