@@ -20,27 +20,27 @@ def environment() -> dict[str, str]:
     return dict(line.split("=", 1) for line in told.stdout.split("\0") if line)
 
 
-def measure(repeats: int, peer_python: str) -> dict:
-    """Launches in turn: compile cache empty, filled, and the peer's script where that can run.
+def measure(repeats: int, peer_python: str | None) -> dict:
+    """Launches in turn: compile cache empty, filled, and the script of a peer whose Python is given.
 
     Each round has a cache of its own.
     """
     seconds: dict[str, list[float]] = {"cold": [], "cached": []}
     peer = [peer_python, "-m", "benchmarks.peer_launch"]
-    if subprocess.run(peer, stdout=subprocess.DEVNULL).returncode == 0:
+    if peer_python:
         seconds["diffusers"] = []
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             for name in ("cold", "cached"):
                 seconds[name].append(first_step(pathlib.Path(folder), name))
-        if "diffusers" in seconds:
+        if peer_python:
             begun = time.perf_counter()
             subprocess.run(peer, stdout=subprocess.DEVNULL, check=True)
             seconds["diffusers"].append(time.perf_counter() - begun)
     median = {name: statistics.median(times) for name, times in seconds.items()}
     row = {"what": "launch", "network": "digits", "seconds": seconds, "median": median}
     row["cached_over_cold"] = median["cached"] / median["cold"]
-    if "diffusers" in seconds:
+    if peer_python:
         row["over_diffusers"] = {
             name: statistics.median(
                 ours / theirs

@@ -54,7 +54,8 @@ def main() -> None:
     rows = report["rows"] = []
     for what in arguments.what:
         if what == "launch":
-            rows.append(launch.measure(arguments.launches, arguments.peer_python))
+            python = arguments.peer_python if PEER in contenders else None
+            rows.append(launch.measure(arguments.launches, python))
         for case in cases(what, arguments):
             rows.append(compare(contenders, case, arguments))
             print(line(rows[-1], report["peak"]["gflop_per_second"]), flush=True)
