@@ -178,6 +178,8 @@ def _parse(argv: Sequence[str], config_default: str | None) -> list[str]:
             # At INFO, Orbax reports every file it moves.
             flags.FLAGS.verbosity = logging.WARNING  # type: ignore[assignment]
         return rest
+    except SystemExit:  # absl has printed a help, and would leave with 1
+        sys.exit(0)
     except (ValueError, TypeError, OSError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_ERROR)
