@@ -3,15 +3,17 @@
 import json
 import pathlib
 import re
+import shlex
 
 import numpy as np
 import pytest
 
 from ddpm_jax.evaluation import worth
 from ddpm_jax.reporting import arms_sentences, items, small_sets
+from launch import small_set_levers
 
 ROOT = pathlib.Path(__file__).parents[1]
-RESULTS = sorted((ROOT / "docs/results").glob("*.json"))
+RESULTS = sorted((ROOT / "docs/results").rglob("*.json"))
 
 
 def kept(name):
@@ -49,12 +51,19 @@ def test_the_readmes_sentence_says_what_the_run_says(results):
     assert (claim in readme) == (abs(both["gain_over_real"]) <= both["gain_ci95"])
 
 
-def test_the_evaluation_page_shows_the_study_of_small_sets():
-    study, page = kept("digits_own"), (ROOT / "docs/evaluation.md").read_text()
-    (size,) = study["sizes"]
-    shown = page.partition("**Digits, 10 a class.**")[2].partition("\n### ")[0].splitlines()
-    lines = [line for line in shown if line.startswith("|")][2:]
-    for line, row in zip(lines, size["rows"], strict=True):
+STUDIES = {
+    "digits_own": ("docs/evaluation.md", "**Digits, 10 a class.**"),
+    "digits_own_plain": ("docs/notes/small_sets.md", "## The second study"),
+}
+"""Where the table of a study of small sets stands."""
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_docs_show_the_studies_of_small_sets(name):
+    (path, heading), (size,) = STUDIES[name], kept(name)["sizes"]
+    shown = (ROOT / path).read_text().partition(heading)[2]
+    table = shown[shown.index("\n| trained on") :].strip().partition("\n\n")[0].splitlines()
+    for line, row in zip(table[2:], size["rows"], strict=True):
         gains = [
             small_sets.gain(row, over, "±") if f"gain_over_{over}" in row else ""
             for over in small_sets.BASELINES
@@ -64,18 +73,78 @@ def test_the_evaluation_page_shows_the_study_of_small_sets():
     share, expected = (
         f"{100 * size['copies'][name]:.1f} %" for name in ("share", "expected_share")
     )
-    accuracy = {row["arm"]: row["accuracy"] for row in size["rows"]}
+    copies = (
+        f"{share} of the synthetic images are copies in pixels, where {expected} of new real images"
+    )
+    assert copies in text_of(path)
+
+
+def test_the_evaluation_page_answers_as_the_study_of_small_sets_does():
+    study = kept("digits_own")
+    assert study["sentence"] in text_of("docs/evaluation.md")
+    of_arm = {row["arm"]: row for row in study["sizes"][0]["rows"]}
+    both, augmented = (
+        np.array(of_arm[f"{parts}augmented"]["accuracies"])
+        for parts in ("real+synthetic, real ", "real, ")
+    )
+    assert (both > augmented).all() and len(both) == 8  # "in each of the eight sets"
+    alone = of_arm["synthetic"]
+    assert alone["gain_over_real"] > alone["gain_over_real_ci95"]
+    assert alone["gain_over_augmented"] < -alone["gain_over_augmented_ci95"]
+
+
+def test_the_evaluation_page_gives_the_answer_with_other_settings():
+    of_arm = {row["arm"]: row for row in kept("digits_own_settings")["rows"]}
+    both, augmented = (of_arm[f"real{added} augmented"] for added in ("+synthetic, real", ","))
+    accuracies = " and ".join(f"{100 * row['accuracy']:.1f} %" for row in (augmented, both))
+    said = f"they have {accuracies} on the same sets, a gain of {small_sets.gain(both, 'augmented', '±')}"
+    assert said in text_of("docs/evaluation.md")
+
+
+def test_the_notes_say_what_augmenting_synthetic_images_costs():
+    study = kept("digits_own_plain")
+    (size,) = study["sizes"]
     of_set = {row["arm"]: np.array(row["accuracies"]) for row in size["rows"]}
     both, real_only = (of_set[f"real+synthetic, {how}"] for how in ("augmented", "real augmented"))
     step = 1 / (study["n_test"] * study["classifiers_per_set"])
     lost = items.points_text(*worth.paired_difference(both, real_only, step))
-    for said in (
-        study["sentence"],
-        f"{share} of the synthetic images are copies in pixels, where {expected} of new real images",
-        f"Augmenting the synthetic images as well as the real ones changes accuracy by {lost} points",
-    ):
-        assert said in text_of("docs/evaluation.md"), said
-    assert max(accuracy, key=accuracy.get) == "real, augmented"  # "has the highest accuracy"
+    said = f"Augmenting the synthetic images as well as the real ones changes accuracy by {lost} points"
+    assert said in text_of("docs/notes/small_sets.md")
+
+
+def test_each_lever_was_measured_with_the_flags_that_the_script_gives():
+    for name, (_, flags) in small_set_levers.LEVERS.items():
+        command = shlex.split(kept(f"digits_levers/{name}")["command"])
+        assert sorted(command[5:]) == sorted(flags), name
+
+
+def test_the_notes_show_what_each_lever_gives():
+    """A row of the table begins with the lever's name."""
+    page = (ROOT / "docs/notes/small_sets.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("| `")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert [name.strip("`") for name, *_ in rows] == [*small_set_levers.LEVERS]
+    for name, _, *figures in rows:
+        (size,) = kept(f"digits_levers/{name.strip('`')}")["sizes"]
+        (row,) = (row for row in size["rows"] if row["arm"] == "real+synthetic, real augmented")
+        copies = f"{100 * size['copies']['share']:.1f}"
+        assert figures == [small_sets.gain(row, "augmented", "±"), copies]
+
+
+@pytest.mark.parametrize(
+    ("lever", "over"), [("step500", "condition"), ("steps500-start0.6", "steps500")]
+)
+def test_the_notes_compare_levers_paired_by_set(lever, over):
+    one, other = (kept(f"digits_levers/{name}") for name in (lever, over))
+    found = [
+        np.array(row["accuracies"])
+        for study in (one, other)
+        for row in study["sizes"][0]["rows"]
+        if row["arm"] == "real+synthetic, real augmented"
+    ]
+    step = 1 / (one["n_test"] * one["classifiers_per_set"])
+    gain = items.points_text(*worth.paired_difference(*found, step))
+    assert f"`{lever}` has {gain} over `{over}`" in text_of("docs/notes/small_sets.md")
 
 
 def test_the_readme_answers_for_small_sets_as_the_study_does():
@@ -83,12 +152,12 @@ def test_the_readme_answers_for_small_sets_as_the_study_does():
     assert study["sentence"] in text_of("README.md")
     (size,) = study["sizes"]
     both = next(row for row in size["rows"] if row["arm"] == "real+synthetic, real augmented")
-    shown = abs(both["gain_over_augmented"]) > both["gain_over_augmented_ci95"]
-    assert ("On digits, not yet." in text_of("README.md")) == (not shown)
+    shown = both["gain_over_augmented"] > both["gain_over_augmented_ci95"]
+    assert ("On digits they do, a little." in text_of("README.md")) == shown
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_the_results_say_where_they_come_from(path):
-    found = kept(path.stem)
+    found = json.loads(path.read_text())
     assert found["processor"] and found["versions"]["jax"]
     assert found["command"].startswith("python -m ddpm_jax.main --config=configs/")
