@@ -27,6 +27,7 @@ TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where in the program an 
 # Errors that a user's input or machine can cause; anything else is a bug and shows its traceback.
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError, ImportError)
 EXIT_ERROR = 2
+HELPS = {"help", "helpshort", "helpfull", "helpxml", "?"}
 MOVED = {
     "net.num_res_blocks": "net.unet.num_res_blocks",
     "net.attention_resolutions": "net.unet.attention_resolutions",
@@ -178,8 +179,10 @@ def _parse(argv: Sequence[str], config_default: str | None) -> list[str]:
             # At INFO, Orbax reports every file it moves.
             flags.FLAGS.verbosity = logging.WARNING  # type: ignore[assignment]
         return rest
-    except SystemExit:  # absl has printed a help, and would leave with 1
-        sys.exit(0)
+    except SystemExit:
+        if HELPS.intersection(arg.lstrip("-") for arg in argv):
+            sys.exit(0)  # absl leaves with 1
+        raise
     except (ValueError, TypeError, OSError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_ERROR)

@@ -45,6 +45,11 @@ def test_help_is_quick_and_needs_no_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
+def test_a_config_file_that_leaves_is_not_taken_for_a_help(tmp_path):
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
+    assert run("main", f"--config={tmp_path / 'leaves.py'}").returncode == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
