@@ -8,6 +8,7 @@ import shlex
 import numpy as np
 import pytest
 
+from ddpm_jax import config_files
 from ddpm_jax.evaluation import worth
 from ddpm_jax.reporting import arms_sentences, items, small_sets
 from launch import small_set_levers
@@ -116,6 +117,13 @@ def test_each_lever_was_measured_with_the_flags_that_the_script_gives():
     for name, (_, flags) in small_set_levers.LEVERS.items():
         command = shlex.split(kept(f"digits_levers/{name}")["command"])
         assert sorted(command[5:]) == sorted(flags), name
+
+
+def test_levers_were_measured_from_pure_noise_and_without_a_condition():
+    """The recipe that they chose is not where they began."""
+    config = config_files.get_config("studies/digits_levers")
+    assert config.export.start == 1.0 and not config.net.augment_condition
+    assert config.sampling.solver == "ddim" and config.training.num_steps == 1000
 
 
 def test_the_notes_show_what_each_lever_gives():

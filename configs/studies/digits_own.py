@@ -2,9 +2,9 @@
 
 python -m ddpm_jax.main --config=configs/studies/digits_own.py --mode=own
 
-Time: about 40 minutes a size on two cores, half of it for the generators. Result: docs/evaluation.md has that
-with 10 images a class. The generators are told how their images were shifted and rotated, and draw digits as
-they are. They begin with noised images of the small set.
+Time: 33 minutes with 10 images a class on two cores. Result: docs/evaluation.md has that. The generators are
+told how their images were shifted and rotated, and draw digits as they are. They begin
+with noised images of the small set.
 """
 
 from configs import digits
