@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from ddpm_jax import config_files, view
+from ddpm_jax import config_files, kept_memory, view
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -58,6 +58,7 @@ def run(main: Callable[[], int | None], config_default: str | None = None) -> No
 
     `config_default` is the name of the config if --config is not given.
     """
+    kept_memory.keep()
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:
