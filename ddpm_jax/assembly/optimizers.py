@@ -21,6 +21,10 @@ OPTIMIZERS = {
         lambda rate, shared, decay: optim.adamw(rate, weight_decay=decay, **shared),
         ("weight_decay",),
     ),
+    "muon": Option(
+        lambda rate, shared, decay: optim.muon(rate, weight_decay=decay, **shared),
+        ("weight_decay",),
+    ),
 }
 
 

@@ -1,12 +1,14 @@
 """Optimizers, learning rates and the decay of the average, all in optimizer steps."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
+from optax import contrib
 
 
 def constant(peak: float, *, warmup_steps: int = 0) -> optax.Schedule:
@@ -68,6 +70,48 @@ def adamw(
         mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),
     )
     return _clipped(decays, clip_norm)
+
+
+MUON_RMS = 0.2
+"""Root mean square of Muon's updates over the learning rate, about that of Adam (Liu et al. 2025, eq. 4)."""
+
+
+def muon(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    weight_decay: float,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024) for kernels, Adam with `b1` and `b2` for biases, scales and embeddings.
+
+    The update of a kernel is the nearest orthogonal matrix to its momentum, whose decay is 0.95. A
+    convolution's kernel is the matrix from its whole window to its output channels. It is scaled to the
+    size of Adam's updates, so that Adam's learning rates serve. Kernels decay as with `adamw`.
+    """
+    orthogonal = contrib.muon(
+        learning_rate,
+        weight_decay=weight_decay,
+        eps=eps,
+        adam_b1=b1,
+        adam_b2=b2,
+        muon_weight_dimension_numbers=_as_matrices,
+        consistent_rms=MUON_RMS,
+    )
+    return _clipped(orthogonal, clip_norm)
+
+
+def _as_matrices(params: optax.Params) -> optax.Params:
+    """For each leaf, the axes that are summed over and the axis of the output; None: no matrix."""
+
+    def axes(path: tuple[Any, ...], leaf: jax.Array) -> contrib.MuonDimensionNumbers | None:
+        if leaf.ndim < 2 or path[-1] == jax.tree_util.DictKey("embedding"):
+            return None
+        return contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+
+    return jax.tree_util.tree_map_with_path(axes, params)
 
 
 def for_each(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -76,6 +76,49 @@ def test_adamw_decays_kernels_and_nothing_else():
     np.testing.assert_array_equal(updates["bias"], 0.0)
 
 
+KERNELS = {"linear": (6, 4), "convolution": (3, 3, 2, 5)}
+
+
+@pytest.mark.parametrize("kind", KERNELS)
+def test_muon_takes_a_kernel_as_a_matrix_and_steps_along_the_orthogonal_one(kind, key):
+    """The gradient's singular values all become about one, in units of the learning rate times
+    0.2 sqrt(max(inputs, outputs)): five steps of Newton and Schulz leave 0.7 to 1.2."""
+    gradient = jax.random.normal(key, KERNELS[kind])
+    params = {"kernel": jnp.zeros_like(gradient)}
+    (update,) = first_update(
+        optim.muon(0.1, weight_decay=0.0), params, {"kernel": gradient}
+    ).values()
+    matrix = np.asarray(gradient).reshape(-1, gradient.shape[-1])
+    u, _, v = np.linalg.svd(matrix, full_matrices=False)
+    scaled = -np.asarray(update).reshape(matrix.shape) / (0.1 * 0.2 * math.sqrt(max(matrix.shape)))
+    along = u.T @ scaled @ v.T
+    assert (np.abs(np.diag(along) - 0.95) < 0.3).all()
+    np.testing.assert_allclose(along, np.diag(np.diag(along)), atol=1e-4)
+
+
+def test_muons_first_step_is_that_of_pytorch(key):
+    torch = pytest.importorskip("torch")
+    gradient = np.asarray(jax.random.normal(key, (6, 4)))
+    weights = torch.nn.Parameter(torch.ones(4, 6))  # PyTorch's kernels have the outputs first
+    weights.grad = torch.from_numpy(gradient.T.copy())
+    peer = torch.optim.Muon([weights], lr=0.1, weight_decay=0.5, adjust_lr_fn="match_rms_adamw")
+    peer.step()
+    params = {"kernel": jnp.ones((6, 4))}
+    found = first_update(optim.muon(0.1, weight_decay=0.5), params, {"kernel": jnp.array(gradient)})
+    # PyTorch computes the orthogonal matrix in bfloat16.
+    np.testing.assert_allclose(1 + found["kernel"], weights.detach().numpy().T, atol=2e-3)
+
+
+def test_muon_leaves_biases_and_embeddings_to_adam(key):
+    shapes = {"bias": (4,), "embedding": (3, 4)}
+    grads = {name: jax.random.normal(key, shape) for name, shape in shapes.items()}
+    params = jax.tree.map(jnp.ones_like, grads)
+    found = first_update(optim.muon(0.1, weight_decay=0.5, b1=0.8, b2=0.9), params, grads)
+    wanted = first_update(optim.adam(0.1, b1=0.8, b2=0.9), params, grads)
+    for name in shapes:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-6)
+
+
 def test_stacked_sets_are_each_optimized_as_if_alone():
     """The norms of the two gradients are 5 and 0.5: only the first one is clipped to 1."""
     params = {"kernel": jnp.full((2, 2, 2), 10.0), "bias": jnp.full((2, 2), 10.0)}
