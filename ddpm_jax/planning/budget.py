@@ -5,6 +5,7 @@ be another one, and the run would have another config.
 """
 
 import math
+import os
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -48,7 +49,9 @@ def apply(
                 "--mode=plan in one first"
             )
         kept = measure(config, workdir, named, began)
-        print("\n".join(f"[budget] {line}" for line in describe(kept)), flush=True)
+        here = devices.place()
+        lines = describe(kept) + hints(here.platform, here.num_devices, os.cpu_count() or 1)
+        print("\n".join(f"[budget] {line}" for line in lines), flush=True)
         kept |= {"of": digest(config, named), "command": rundir.command()}
         rundir.write_json(rundir.result_path(workdir, "budget"), kept)
     return with_fields(config, kept["fields"], named)
@@ -129,13 +132,17 @@ def network(config: ConfigDict, rung: ladder.Rung, named: set[str]) -> dict[str,
 
 
 def time_parts(config: ConfigDict, workdir: pathlib.Path, seconds: float) -> shares.Measured:
-    """Compiles the training step; times it and a classifier for about `seconds` each, and a checkpoint."""
+    """Compiles the training step; times it and a classifier for about `seconds` each, a network call and a
+    checkpoint."""
     parts = training.build_parts(config)
     programs = requirements.compile_training(parts.placement, parts.programs)
     jitted = parts.placement.parallel == "jit"
     compiled = training.with_program(parts.programs, programs.program)
     step = compiled if jitted else parts.train_step
     each, state = timings.step_seconds(config, parts, step, parts.state, seconds)
+    call = each / config.training.batch_size / ladder.TRAINING_OVER_FORWARD
+    if timings.validation_images(config, parts):
+        call = timings.call_seconds(config, parts, state.ema_params)
     save, _ = timings.checkpoint_seconds(workdir, state)
     classifier = timings.classifier_seconds(config, parts.splits.train, seconds)
     feature = classifier.image
@@ -145,6 +152,7 @@ def time_parts(config: ConfigDict, workdir: pathlib.Path, seconds: float) -> sha
     train, validation, test = (len(split.labels) for split in parts.splits)
     return shares.Measured(
         each,
+        call,
         programs.seconds,
         save,
         classifier.begin,
@@ -162,7 +170,6 @@ def facts(config: ConfigDict) -> shares.Facts:
     sampling, section = config.sampling, config.classifier
     guided = sampling.guidance_scale != 1.0 or bool(sampling.classifier_scale)
     return shares.Facts(
-        batch_size=config.training.batch_size,
         num_fits=len(section.arms),
         own_features=not (config.evaluation.inception_weights or config.evaluation.features),
         grid=len(classes) * sampling.images_per_class,
@@ -194,6 +201,16 @@ def gflop_per_second(
         jax.block_until_ready(convolve(x, w))
         taken.append(clock() - start)
     return 2e-9 * math.prod(shape[:3]) * math.prod(kernel) / min(taken)
+
+
+def hints(platform: str, num_devices: int, num_cores: int) -> list[str]:
+    """What would make this machine faster, in a line, if anything is known."""
+    if platform != "cpu" or num_devices > 1 or num_cores == 1:
+        return []
+    return [
+        f"JAX has one device on {num_cores} processor cores: with JAX_NUM_CPU_DEVICES=2 in the environment "
+        "most trainings are faster"
+    ]
 
 
 SHOWN = (

@@ -3,13 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-SHARE_OF_CLASSIFIERS, SHARE_OF_DRAWING = 0.2, 0.25
+SHARE_OF_CLASSIFIERS, SHARE_OF_DRAWING = 0.3, 0.15
 """At most so much of what is left after the fixed costs; the training takes the rest."""
-DRAWN_OVER_TRAINED = 0.4
-"""Seconds of one network call for an image drawn over those of a training step for one: a third of the work,
-and 0.37 measured in configs/studies/fashion_mnist_hour.py (165 images/s trained, 27 ms for 12 calls)."""
-SUSTAINED = 1.08
-"""Seconds of a long training over those of its first steps: logging, and a processor that gets warm."""
 NUM_SAVES, NUM_GRIDS, GRIDS_OF_SAMPLE = 5, 2, 1
 # Fixed costs: estimates for two slow cores, with the import of TensorFlow and nothing compiled before.
 START_SECONDS = 10.0
@@ -22,7 +17,9 @@ CLASSIFY_SECONDS = 8.0
 COMPILED_AGAIN = 3.0
 """The training step with its own schedule, and three samplers, each of about two thirds of its seconds."""
 FEWEST_CLASSIFIER_STEPS, MOST_CLASSIFIER_STEPS = 300, 3000
-SOLVER_STEPS = (50, 25, 18, 12)
+MOST_SEEDS, FEWEST_SEEDS = 5, 3
+"""Classifiers an arm. The 95 % interval of two is three times as wide as that of three."""
+SOLVER_STEPS = (25, 18, 12)
 MOST_IMAGES_EACH = 10
 """Synthetic images per real one: the largest of `worth.multiples`."""
 
@@ -32,6 +29,8 @@ class Measured(NamedTuple):
 
     step: float
     """Seconds of a training step."""
+    call: float
+    """Seconds of one network call for one image."""
     compiling: float
     save: float
     """Seconds of a checkpoint."""
@@ -48,7 +47,6 @@ class Measured(NamedTuple):
 class Facts(NamedTuple):
     """What the config says that the seconds depend on."""
 
-    batch_size: int
     num_fits: int
     """Classifiers for each seed; all seeds of an arm count once if they are trained together."""
     own_features: bool
@@ -104,7 +102,8 @@ def _classifiers(
         return int(each / measured.classifier_step) if measured.classifier_step else 0
 
     known = 1 if facts.together else named.get("classifier.num_seeds")
-    seeds = known or next((n for n in (5, 3) if steps(n) >= FEWEST_CLASSIFIER_STEPS), 2)
+    enough = steps(MOST_SEEDS) >= FEWEST_CLASSIFIER_STEPS
+    seeds = known or (MOST_SEEDS if enough else FEWEST_SEEDS)
     num = min(MOST_CLASSIFIER_STEPS, max(FEWEST_CLASSIFIER_STEPS // 3, steps(seeds) // 10 * 10))
     num = named.get("classifier.num_steps", num)
     fields = {
@@ -126,7 +125,7 @@ def _drawing(
     Fewer solver steps leave time for more images. The most steps are taken that leave time for twice as many
     images as there are for training.
     """
-    call = DRAWN_OVER_TRAINED * measured.step / facts.batch_size * facts.calls
+    call = measured.call * facts.calls
     grids = (NUM_GRIDS + GRIDS_OF_SAMPLE) * facts.grid
 
     def images(steps: int) -> int:
@@ -146,10 +145,8 @@ def _drawing(
 def _training(
     seconds: float, measured: Measured, facts: Facts, named: Mapping[str, Any]
 ) -> tuple[Fields, float]:
-    validation = DRAWN_OVER_TRAINED * measured.step * measured.num_validation / facts.batch_size
-    beside = NUM_SAVES * (measured.save + validation)
-    each = SUSTAINED * measured.step
-    num = max(2 * NUM_SAVES, int((seconds - beside) / each) // NUM_SAVES * NUM_SAVES)
+    beside = NUM_SAVES * (measured.save + measured.call * measured.num_validation)
+    num = max(2 * NUM_SAVES, int((seconds - beside) / measured.step) // NUM_SAVES * NUM_SAVES)
     num = named.get("training.num_steps", num)
     fields = {
         "training.num_steps": num,
@@ -160,7 +157,7 @@ def _training(
         # The average is over about a tenth of the training.
         "optim.ema_decay": round(min(0.9999, max(0.9, 1 - 10 / num)), 5),
     }
-    return _without(fields, named), beside + each * num
+    return _without(fields, named), beside + measured.step * num
 
 
 def _without(fields: Fields, named: Mapping[str, Any]) -> Fields:

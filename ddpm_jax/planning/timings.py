@@ -15,14 +15,16 @@ from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import choice, classifiers, feature_networks, training
 from ddpm_jax.data import source
-from ddpm_jax.models import averages, in_training
+from ddpm_jax.models import in_training
 from ddpm_jax.planning import requirements
 from ddpm_jax.training import checkpoints, devices, loop
 from ddpm_jax.training import state as states
+from ddpm_jax.types import Params
 
 WARM_UP = 1
 """Steps that are not counted, because the first one waits for memory."""
 FEWEST_SOLVER_STEPS = 4
+CALLS = 3
 CLASSIFIER_STEPS = 4
 """Steps of the shorter of two trainings whose difference is timed."""
 
@@ -81,18 +83,30 @@ def step_seconds(
 def evaluation_seconds(
     config: ConfigDict, parts: training.Parts, state: states.TrainState
 ) -> float:
-    """Seconds of one validation, extrapolated from one batch of it."""
-    few, whole = config.copy_and_resolve_references(), _validation_images(config, parts)
+    """Seconds of one validation, extrapolated from a batch of it."""
+    whole = validation_images(config, parts)
     if not whole:
         return 0.0
-    few.training.eval_images = min(whole, config.training.batch_size)
-    in_training.validation_loss(few, parts, state.ema_params)  # compiles
-    began = time.perf_counter()
-    averages.losses(few, parts, state)
-    return (time.perf_counter() - began) * whole / few.training.eval_images
+    return call_seconds(config, parts, state.ema_params) * whole * (1 + len(state.averages))
 
 
-def _validation_images(config: ConfigDict, parts: training.Parts) -> int:
+def call_seconds(config: ConfigDict, parts: training.Parts, params: Params) -> float:
+    """Seconds of one network call for an image: the least of several validations of one batch.
+
+    The program is that of the training's validations. Raises ValueError without validation images.
+    """
+    few = config.copy_and_resolve_references()
+    few.training.eval_images = min(validation_images(config, parts), config.training.batch_size)
+    taken = []
+    for _ in range(1 + CALLS):  # the first one compiles
+        began = time.perf_counter()
+        in_training.validation_loss(few, parts, params)
+        taken.append(time.perf_counter() - began)
+    return min(taken[1:]) / few.training.eval_images
+
+
+def validation_images(config: ConfigDict, parts: training.Parts) -> int:
+    """Images of a validation."""
     return min(config.training.eval_images, len(parts.splits.validation.labels))
 
 
