@@ -24,18 +24,20 @@ def get_config():
     config.augment.flip = True
     config.augment.crop_scale = 0.8
     config.augment.shift = 2
-    config.net.unet.dropout = 0.1
-    config.optim.learning_rate = 1.5e-3
+    config.net.augment_condition = True
+    config.optim.name = "muon"
+    config.optim.learning_rate = 6e-3
     config.optim.warmup_steps = 200
     config.training.batch_size = 64
     config.sampling.solver = "dpm_solver_pp_2m"
+    config.sampling.checkpoint = "best"  # of few pictures, a long training learns some by heart
     # Compiling the likelihood takes longer than the rest of the evaluation.
     config.evaluation.likelihood_images = 0
     # The generator is trained on augmented pictures, so its own are not augmented again.
     config.classifier.arms = (
-        "real", "real, augmented", "synthetic", "real+synthetic", "real+synthetic, real augmented"
+        "real", "real, augmented", "synthetic", "real+synthetic, real augmented"
     )  # fmt: skip
-    config.own.synthetic_arms = ("synthetic", "real+synthetic", "real+synthetic, real augmented")
+    config.own.synthetic_arms = ("synthetic", "real+synthetic, real augmented")
     config.own.judge = "real+synthetic, real augmented"
     config.classifier.dropout = 0.3
     config.classifier.batch_size = 64
