@@ -164,6 +164,16 @@ def test_the_readme_answers_for_small_sets_as_the_study_does():
     assert ("On digits they do, a little." in text_of("README.md")) == shown
 
 
+def test_the_notes_show_what_each_optimizer_reached():
+    rows = [
+        f"| `{row['optimizer']}` | {row['batch_size']} | {row['learning_rate']:g} | {row['num_steps']:,} | "
+        f"{row['validation_loss']:.3f} | {row['seconds']:.0f} |"
+        for row in kept("optimizers")["rows"]
+    ]
+    assert "\n".join(rows) in (ROOT / "docs/notes/optimizer.md").read_text()
+    assert {row["num_steps"] * row["batch_size"] for row in kept("optimizers")["rows"]} == {57_600}
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_the_results_say_where_they_come_from(path):
     found = json.loads(path.read_text())

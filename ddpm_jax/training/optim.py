@@ -85,11 +85,12 @@ def muon(
     eps: float = 1e-8,
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
-    """Muon (Jordan et al. 2024) for kernels, Adam with `b1` and `b2` for biases, scales and embeddings.
+    """Muon (Jordan et al. 2024) for kernels, NAdam with `b1` and `b2` for biases, scales and embeddings.
 
-    The update of a kernel is the nearest orthogonal matrix to its momentum, whose decay is 0.95. A
-    convolution's kernel is the matrix from its whole window to its output channels. It is scaled to the
-    size of Adam's updates, so that Adam's learning rates serve. Kernels decay as with `adamw`.
+    NAdam is Adam with Nesterov's momentum, which Muon has too (Dozat 2016). The update of a kernel is the
+    nearest orthogonal matrix to its momentum, whose decay is 0.95. A convolution's kernel is the matrix
+    from its whole window to its output channels. Updates are scaled to the size of Adam's, so that Adam's
+    learning rates serve. Kernels decay as with `adamw`.
     """
     orthogonal = contrib.muon(
         learning_rate,

@@ -109,21 +109,22 @@ def test_muons_first_step_is_that_of_pytorch(key):
     np.testing.assert_allclose(1 + found["kernel"], weights.detach().numpy().T, atol=2e-3)
 
 
-def test_muon_leaves_biases_and_embeddings_to_adam(key):
+def test_muon_leaves_biases_and_embeddings_to_adam_with_nesterovs_momentum(key):
     shapes = {"bias": (4,), "embedding": (3, 4)}
     grads = {name: jax.random.normal(key, shape) for name, shape in shapes.items()}
     params = jax.tree.map(jnp.ones_like, grads)
     found = first_update(optim.muon(0.1, weight_decay=0.5, b1=0.8, b2=0.9), params, grads)
-    wanted = first_update(optim.adam(0.1, b1=0.8, b2=0.9), params, grads)
+    wanted = first_update(optax.nadam(0.1, b1=0.8, b2=0.9), params, grads)
     for name in shapes:
         np.testing.assert_allclose(found[name], wanted[name], rtol=1e-6)
 
 
-def test_stacked_sets_are_each_optimized_as_if_alone():
+@pytest.mark.parametrize("make", [optim.adamw, optim.muon])
+def test_stacked_sets_are_each_optimized_as_if_alone(make):
     """The norms of the two gradients are 5 and 0.5: only the first one is clipped to 1."""
     params = {"kernel": jnp.full((2, 2, 2), 10.0), "bias": jnp.full((2, 2), 10.0)}
     grads = {"kernel": jnp.zeros((2, 2, 2)), "bias": jnp.array([[3.0, 4.0], [0.3, 0.4]])}
-    alone = optim.adamw(0.1, weight_decay=0.01, eps=1.0, clip_norm=1.0)
+    alone = make(0.1, weight_decay=0.01, eps=1.0, clip_norm=1.0)
     found = first_update(optim.for_each(alone), params, grads)
     for i in range(2):
         of_set = jax.tree.map(lambda leaf, i=i: leaf[i], (params, grads))
