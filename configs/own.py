@@ -39,6 +39,7 @@ def get_config():
     )  # fmt: skip
     config.own.synthetic_arms = ("synthetic", "real+synthetic, real augmented")
     config.own.judge = "real+synthetic, real augmented"
+    config.classifier.synthetic_share = 0.5
     config.classifier.dropout = 0.3
     config.classifier.batch_size = 64
     config.classifier.augment.flip = True

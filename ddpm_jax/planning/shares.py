@@ -16,9 +16,10 @@ EVALUATION_SECONDS = 20.0
 CLASSIFY_SECONDS = 8.0
 COMPILED_AGAIN = 3.0
 """The training step with its own schedule, and three samplers, each of about two thirds of its seconds."""
-FEWEST_CLASSIFIER_STEPS, MOST_CLASSIFIER_STEPS = 300, 3000
+FEWEST_CLASSIFIER_STEPS, ENOUGH_CLASSIFIER_STEPS, MOST_CLASSIFIER_STEPS = 100, 1000, 3000
 MOST_SEEDS, FEWEST_SEEDS = 5, 3
-"""Classifiers an arm. The 95 % interval of two is three times as wide as that of three."""
+"""Classifiers an arm: the most if each then has enough steps. The 95 % interval of two is three times as wide
+as that of three."""
 SOLVER_STEPS = (25, 18, 12)
 MOST_IMAGES_EACH = 10
 """Synthetic images per real one: the largest of `worth.multiples`."""
@@ -102,9 +103,9 @@ def _classifiers(
         return int(each / measured.classifier_step) if measured.classifier_step else 0
 
     known = 1 if facts.together else named.get("classifier.num_seeds")
-    enough = steps(MOST_SEEDS) >= FEWEST_CLASSIFIER_STEPS
+    enough = steps(MOST_SEEDS) >= ENOUGH_CLASSIFIER_STEPS
     seeds = known or (MOST_SEEDS if enough else FEWEST_SEEDS)
-    num = min(MOST_CLASSIFIER_STEPS, max(FEWEST_CLASSIFIER_STEPS // 3, steps(seeds) // 10 * 10))
+    num = min(MOST_CLASSIFIER_STEPS, max(FEWEST_CLASSIFIER_STEPS, steps(seeds) // 10 * 10))
     num = named.get("classifier.num_steps", num)
     fields = {
         "classifier.num_seeds": seeds,
