@@ -1,10 +1,10 @@
-"""Bring the results and the pictures of a finished run on digits into the docs.
+"""Bring the results and the pictures of a finished run into the docs.
 
     python launch/docs_results.py runs/digits
 
 Writes docs/results/NAME_MODE.json for each stage in KEPT that the run has, NAME being the run's folder
 (digits_own.json of runs/digits_own).
-tests/test_figures.py compares the docs with them. After a chain, docs/images/digits_*.png as well.
+tests/test_figures.py compares the docs with them. After a chain, the pictures of PICTURES as well.
 """
 
 import json
@@ -31,6 +31,8 @@ KEPT = {
     ),
 }  # fmt: skip
 """Fields of each stage; besides, `command`, `versions` and `seconds`."""
+PICTURES = {"digits": ("classes", "reverse", "arms"), "own_emoji": ("classes",)}
+"""Of each run, by the name of its folder; docs/images/NAME_PICTURE.png."""
 
 
 def processor() -> str:
@@ -47,7 +49,19 @@ def kept(workdir: pathlib.Path, mode: str) -> dict[str, object]:
     fields["command"] = re.sub(r" --workdir=\S+", "", found["command"])
     for arm in fields.get("arms", {}).values():
         arm.pop("confusion")
+    if mode == "classify" and rundir.result_path(workdir, "budget").exists():
+        fields["budget"] = budget(workdir)
     return fields | {"processor": processor()}
+
+
+def budget(workdir: pathlib.Path) -> dict[str, object]:
+    """What was promised, and the seconds from the first measurement to the page."""
+    path = rundir.result_path(workdir, "budget")
+    found = rundir.read_json(path)
+    began = path.stat().st_mtime - found["planning_seconds"]
+    return {name: found[name] for name in ("minutes", "promised_seconds", "shown", "made_from")} | {
+        "taken_seconds": round((workdir / "report.html").stat().st_mtime - began, 1)
+    }
 
 
 def real_beside_synthetic(workdir: pathlib.Path) -> pictures.Picture:
@@ -68,9 +82,11 @@ def main(workdir: pathlib.Path) -> None:
         text = json.dumps(kept(workdir, mode), indent=1) + "\n"
         name = workdir.name.removesuffix(f"_{mode}")
         (DOCS / f"results/{name}_{mode}.json").write_text(text)
-    if "classify" in modes:
-        for name in ("classes", "reverse", "arms"):
-            shutil.copy(rundir.figures(workdir) / f"{name}.png", DOCS / f"images/digits_{name}.png")
+    for name in PICTURES.get(workdir.name, ()):
+        shutil.copy(
+            rundir.figures(workdir) / f"{name}.png", DOCS / f"images/{workdir.name}_{name}.png"
+        )
+    if workdir.name == "digits":
         pictures.save(DOCS / "images/digits_beside.png", real_beside_synthetic(workdir))
 
 
