@@ -209,7 +209,7 @@ def hints(platform: str, num_devices: int, num_cores: int) -> list[str]:
         return []
     return [
         f"JAX has one device on {num_cores} processor cores: with JAX_NUM_CPU_DEVICES=2 in the environment "
-        "most trainings are faster"
+        "a small network trains faster"
     ]
 
 
