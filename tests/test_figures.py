@@ -10,7 +10,7 @@ import pytest
 
 from ddpm_jax import config_files
 from ddpm_jax.evaluation import worth
-from ddpm_jax.reporting import arms_sentences, items, small_sets
+from ddpm_jax.reporting import answer, arms_sentences, items, small_sets
 from launch import small_set_levers
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -162,6 +162,28 @@ def test_the_readme_answers_for_small_sets_as_the_study_does():
     both = next(row for row in size["rows"] if row["arm"] == "real+synthetic, real augmented")
     shown = both["gain_over_augmented"] > both["gain_over_augmented_ci95"]
     assert ("On digits they do, a little." in text_of("README.md")) == shown
+
+
+def test_the_page_on_own_images_shows_what_twenty_minutes_gave():
+    found, page = kept("own_emoji_classify"), (ROOT / "docs/howto/own_images.md").read_text()
+    assert arms_sentences.table(found["arms"]) in page
+    said, budget = text_of("docs/howto/own_images.md"), found["budget"]
+    assert answer.sentence({"classify": found}) in said
+    assert f"The chain took {budget['taken_seconds'] / 60:.1f} minutes." in said
+    steps, images, seeds, fits = (
+        budget["shown"][name]
+        for name in (
+            "training.num_steps",
+            "export.num_images",
+            "classifier.num_seeds",
+            "classifier.num_steps",
+        )
+    )
+    assert (
+        f"{steps:,} steps of 64 pictures and drew {images:,}. Each arm has {seeds} classifiers"
+        in said
+    )
+    assert f"of {fits:,} steps. On {found['n_test']} test images" in said
 
 
 def test_the_notes_show_what_each_optimizer_reached():
