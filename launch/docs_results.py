@@ -82,6 +82,8 @@ def main(workdir: pathlib.Path) -> None:
         text = json.dumps(kept(workdir, mode), indent=1) + "\n"
         name = workdir.name.removesuffix(f"_{mode}")
         (DOCS / f"results/{name}_{mode}.json").write_text(text)
+    if "classify" not in modes:
+        return
     for name in PICTURES.get(workdir.name, ()):
         shutil.copy(
             rundir.figures(workdir) / f"{name}.png", DOCS / f"images/{workdir.name}_{name}.png"

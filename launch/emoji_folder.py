@@ -40,10 +40,10 @@ def picture(symbol: str, font: ImageFont.FreeTypeFont) -> Image.Image | None:
     """`symbol` on white; None if the font lacks it."""
     canvas = Image.new("RGBA", (136, 136), "white")
     ImageDraw.Draw(canvas).text((0, 4), symbol, font=font, embedded_color=True, anchor="lt")
-    colours = canvas.convert("RGB").getcolors(maxcolors=3)
-    if colours is not None:  # nothing, or the box of a missing character
+    image = canvas.convert("RGB")
+    if image.getcolors(maxcolors=3) is not None:  # nothing, or the box of a missing character
         return None
-    return canvas.convert("RGB").resize((64, 64), Image.Resampling.LANCZOS)
+    return image.resize((64, 64), Image.Resampling.LANCZOS)
 
 
 def main(folder: pathlib.Path) -> None:

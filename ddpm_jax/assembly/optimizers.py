@@ -1,5 +1,7 @@
 """From the optim section to an optax optimizer."""
 
+from collections.abc import Callable
+
 import optax
 from ml_collections import ConfigDict
 
@@ -15,16 +17,18 @@ RATES = {
         lambda peak, warmup, num: optim.one_cycle(peak, num_steps=num, warmup_fraction=warmup / num)
     ),
 }
+
+
+def _decaying(make: Callable[..., optax.GradientTransformation]) -> Option:
+    return Option(
+        lambda rate, shared, decay: make(rate, weight_decay=decay, **shared), ("weight_decay",)
+    )
+
+
 OPTIMIZERS = {
     "adam": Option(lambda rate, shared: optim.adam(rate, **shared)),
-    "adamw": Option(
-        lambda rate, shared, decay: optim.adamw(rate, weight_decay=decay, **shared),
-        ("weight_decay",),
-    ),
-    "muon": Option(
-        lambda rate, shared, decay: optim.muon(rate, weight_decay=decay, **shared),
-        ("weight_decay",),
-    ),
+    "adamw": _decaying(optim.adamw),
+    "muon": _decaying(optim.muon),
 }
 
 
