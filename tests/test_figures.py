@@ -194,6 +194,12 @@ def test_the_notes_show_what_each_optimizer_reached():
     ]
     assert "\n".join(rows) in (ROOT / "docs/notes/optimizer.md").read_text()
     assert {row["num_steps"] * row["batch_size"] for row in kept("optimizers")["rows"]} == {57_600}
+    before = kept("optimizers")["chain_of_20_minutes"]
+    images, loss = before["num_steps"] * before["batch_size"], before["validation_loss"]
+    said = text_of("docs/notes/optimizer.md")
+    assert f"AdamW had after {images:,} in a chain of 20 minutes ({loss:.3f}, with dropout)" in said
+    assert f"AdamW, {before['num_steps']:,} steps on one device" in said
+    assert f"given back, {before['taken_minutes']:.0f} minutes in all" in said
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
