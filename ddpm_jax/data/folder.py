@@ -49,7 +49,7 @@ def divided(path: str | os.PathLike) -> dict[str, Source] | None:
 
 
 def load(path: str | os.PathLike, inside: str | os.PathLike | None = None) -> Source:
-    """Images keep their sizes and are read on demand; files of other kinds are skipped.
+    """Images keep their sizes and are read on demand; hidden files and those of other kinds are skipped.
 
     A link that leads out of the folder is refused: a stranger's archive must not make a user train on,
     and publish, other files of the machine. `inside`: the folder that links must not leave, and that
@@ -92,7 +92,9 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _images(folder: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
+    # macOS writes a file "._1.jpg", which is no image, beside each "1.jpg" on a foreign disk.
+    visible = (f for f in folder.iterdir() if not f.name.startswith("."))
+    return sorted(f for f in visible if f.suffix.lower() in SUFFIXES)
 
 
 def _target(file: pathlib.Path) -> pathlib.Path:

@@ -1,6 +1,7 @@
 """Hugging Face datasets, by name or from disk. Needs the extra `hf`; runs no code of a dataset."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,17 @@ def load(
     """Splits that the dataset lacks are taken from its first one.
 
     `where`: a name on the hub, a folder (also of `save_to_disk`) or a Parquet file. `label`: the column of
-    the classes; the only ClassLabel if it has no such column. Raises ImportError naming the extra, and
-    ValueError listing the columns if it is not clear which are meant.
+    the classes; the only ClassLabel if it has no such column. Text and whole numbers are numbered in sorted
+    order, over all splits. Raises ImportError naming the extra, and ValueError listing the columns if it is
+    not clear which are meant, or if the splits' classes do not have the same names or kind.
     """
-    parts = {name: _source(part, where, label, image_column) for name, part in _open(where).items()}
+    opened = _open(where)
+    columns = {name: _columns(part, where, label, image_column) for name, part in opened.items()}
+    labels, names = _labels(opened, {name: column for name, (_, column) in columns.items()}, where)
+    parts = {
+        name: _source(part, where, columns[name][0], labels[name], names)
+        for name, part in opened.items()
+    }
     given = next((parts[name] for name in VALIDATION if name in parts), None)
     train = parts.get("train", next(iter(parts.values())))
     tested = parts.get("test")
@@ -52,7 +60,8 @@ def _open(where: str) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {"train": found}
 
 
-def _source(part: Any, where: str, label: str, image_column: str) -> Source:
+def _columns(part: Any, where: str, label: str, image_column: str) -> tuple[str, str]:
+    """The column of the images and that of the classes, "" if there is none."""
     import datasets
 
     kinds = part.features
@@ -66,11 +75,14 @@ def _source(part: Any, where: str, label: str, image_column: str) -> Source:
     classes = [name for name, kind in kinds.items() if isinstance(kind, datasets.ClassLabel)]
     if label not in kinds and len(classes) > 1:
         raise ValueError(f"hf:{where} has the classes {', '.join(classes)}; name one in data.label")
-    column = label if label in kinds else classes[0] if classes else ""
-    labels = np.zeros(len(part), np.int32)
-    names: tuple[str, ...] = ("0",)
-    if column:
-        labels, names = _labels(part[column], kinds[column], f"hf:{where}, column {column}")
+    return image, label if label in kinds else classes[0] if classes else ""
+
+
+def _source(
+    part: Any, where: str, image: str, labels: np.ndarray, names: tuple[str, ...]
+) -> Source:
+    import datasets
+
     encoded = part.cast_column(image, datasets.Image(decode=False))
 
     def read(i: int) -> np.ndarray:
@@ -84,14 +96,48 @@ def _source(part: Any, where: str, label: str, image_column: str) -> Source:
     return Source(read, labels, names, pathlib.Path(where).name)
 
 
-def _labels(values: Any, kind: Any, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    listed = list(values)
-    if any(value is None for value in listed) or min(listed, default=0) == -1:
-        raise ValueError(f"{where} has rows without a class")
-    if getattr(kind, "names", None):
-        return np.asarray(listed, np.int32), tuple(kind.names)
-    if getattr(kind, "dtype", "") != "string" and "int" not in getattr(kind, "dtype", ""):
-        raise ValueError(f"{where} is a {kind}; wanted ClassLabel, text or whole numbers")
-    known = sorted(set(listed))
+def _labels(
+    parts: Mapping[str, Any], columns: Mapping[str, str], where: str
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The labels of each split, and the classes' names, which are the same for all splits."""
+    kinds = {name: _kind(part, columns[name], where) for name, part in parts.items()}
+    first, wanted = next(iter(kinds.items()))
+    for name, kind in kinds.items():
+        if kind != wanted:
+            raise ValueError(
+                f"hf:{where}: the classes of split {name} are {kind}, wanted {wanted}, as in split {first}"
+            )
+    if not columns[first]:
+        return {name: np.zeros(len(part), np.int32) for name, part in parts.items()}, ("0",)
+    listed = {name: list(part[columns[name]]) for name, part in parts.items()}
+    for name, values in listed.items():
+        if any(value is None for value in values) or min(values, default=0) == -1:
+            raise ValueError(
+                f"hf:{where}, split {name}, column {columns[name]} has rows without a class"
+            )
+    if isinstance(wanted, list):
+        names, known = wanted, list(range(len(wanted)))
+    else:
+        known = sorted(set().union(*listed.values()))
+        names = list(map(str, known))
     index = {value: i for i, value in enumerate(known)}
-    return np.asarray([index[value] for value in listed], np.int32), tuple(map(str, known))
+    labels = {
+        name: np.asarray([index[value] for value in values], np.int32)
+        for name, values in listed.items()
+    }
+    return labels, tuple(names)
+
+
+def _kind(part: Any, column: str, where: str) -> str | list[str]:
+    """The names of a ClassLabel, or in words what the column holds."""
+    if not column:
+        return "not given"
+    kind = part.features[column]
+    if getattr(kind, "names", None):
+        return list(kind.names)
+    dtype = getattr(kind, "dtype", "")
+    if dtype != "string" and "int" not in dtype:
+        raise ValueError(
+            f"hf:{where}, column {column} is a {kind}; wanted ClassLabel, text or whole numbers"
+        )
+    return "text" if dtype == "string" else "whole numbers"

@@ -38,11 +38,11 @@ def load(
 ) -> Splits:
     """The official splits; where there are none, validation and test are made from train.
 
-    A dataset with official train and validation only (ImageNet: the test labels are secret) is
-    tested on the latter, as is usual. `label` names the feature to classify by, such as
-    `attributes/Smiling` of celeb_a or `species` of oxford_iiit_pet. `validation` and `test` are
-    fractions of train, used where the dataset has no such split. `manual_dir` holds archives that
-    need not, or cannot, be downloaded.
+    A split whose labels are all -1 counts as not there. A dataset with official train and validation
+    only (ImageNet: the test labels are secret) is tested on the latter, as is usual. `label` names the
+    feature to classify by, such as `attributes/Smiling` of celeb_a or `species` of oxford_iiit_pet.
+    `validation` and `test` are fractions of train, used where the dataset has no such split.
+    `manual_dir` holds archives that need not, or cannot, be downloaded.
     """
     builder = prepared(name, data_dir=data_dir, manual_dir=manual_dir)
     official = {
@@ -52,6 +52,9 @@ def load(
     }
     if "train" not in official:
         raise ValueError(f"{name} has no split train; it has {', '.join(builder.info.splits)}")
+    official = {split: part for split, part in official.items() if _has_labels(part)}
+    if "train" not in official:
+        raise ValueError(f"the images of {name}/train have no label {label}: all are -1")
     if "test" not in official and "validation" in official:
         official["test"] = official.pop("validation")
     if "test" not in official:
@@ -98,6 +101,10 @@ def prepared(
             download_config=tfds.download.DownloadConfig(manual_dir=folder)
         )
     except Exception as error:
+        # If another process has come first, TFDS cannot move its files to where the other's lie.
+        builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+        if builder.is_prepared():
+            return builder
         raise OSError(
             f"{name} could not be downloaded and prepared ({type(error).__name__}: {error}). "
             "Without a network, put its archives into a folder and give that as data.manual_dir "
@@ -158,7 +165,7 @@ def _not_here(
 
     return {
         url: info
-        for url, info in builder.url_infos.items()
+        for url, info in (builder.url_infos or {}).items()  # None: it registers no archive
         if url.startswith("http") and not is_here(url, info)
     }
 
@@ -205,6 +212,14 @@ def _labels(records: Any, path: list[str]) -> np.ndarray:
     )
     found = (_follow(record, path) for record in itertools.chain.from_iterable(batches))
     return np.fromiter(found, np.int32, count=num)
+
+
+def _has_labels(part: Source) -> bool:
+    """Whether no label is -1, which is TFDS's for none; raises ValueError if only some are."""
+    missing, num = np.count_nonzero(part.labels == -1), len(part.labels)
+    if 0 < missing < num:
+        raise ValueError(f"{missing} of {num} labels of {part.name} are -1; wanted none or all")
+    return not missing
 
 
 def _class_names(

@@ -36,6 +36,18 @@ def test_sub_folders_are_classes_in_sorted_order(tmp_path):
         np.testing.assert_array_equal(read.read(i), expected)
 
 
+def test_hidden_files_are_no_images(tmp_path):
+    """As macOS writes one beside each file on a disk that is not its own."""
+    image = write(tmp_path / "cat" / "1.png", color())
+    (tmp_path / "cat" / "._1.png").write_bytes(b"\x00\x05\x16\x07")
+    read = folder.load(tmp_path)
+    assert len(read.labels) == 1
+    np.testing.assert_array_equal(read.read(0), image)
+    (tmp_path / "cat" / "1.png").unlink()
+    with pytest.raises(ValueError, match="cat has no image"):
+        folder.load(tmp_path)
+
+
 def test_images_of_all_kinds_come_to_one_size(tmp_path):
     write(tmp_path / "a" / "1.jpg", color(30, 20))
     write(tmp_path / "a" / "2.png", RNG.integers(0, 256, (12, 40), np.uint8))

@@ -104,12 +104,53 @@ def test_a_folder_of_pictures_is_a_dataset(tmp_path):
 )
 def test_classes_may_be_text_or_numbers(kind, values, names, tmp_path):
     rows(kind=(datasets.Value(kind), values)).save_to_disk(str(tmp_path / "animals"))
-    splits = load(tmp_path / "animals", label="kind")
+    expect_classes(load(tmp_path / "animals", label="kind"), names, values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "train", "test", "names"),
+    [
+        ("string", ["b", "c"], ["a", "c"], ("a", "b", "c")),
+        ("int64", [10, 7, 3, 7], [10, 7], ("3", "7", "10")),
+    ],
+)
+def test_a_class_has_one_number_in_all_splits_though_some_lack_others(
+    kind, train, test, names, tmp_path
+):
+    values = train * (16 // len(train)) + test * (4 // len(test))
+    given = {
+        name: rows(start, stop, kind=(datasets.Value(kind), values[start:stop]))
+        for name, start, stop in (("train", 0, 16), ("test", 16, 20))
+    }
+    datasets.DatasetDict(given).save_to_disk(str(tmp_path / "animals"))
+    expect_classes(load(tmp_path / "animals", label="kind"), names, values)
+
+
+def expect_classes(splits, names, values):
+    """Image i of `IMAGES` is of the class that is called `values[i]`."""
     wanted = {image.tobytes(): str(value) for image, value in zip(IMAGES, values, strict=True)}
     for part in splits:
         assert part.class_names == names
         found = [names[label] for label in part.labels]
         assert found == [wanted[image.tobytes()] for image in source.decode(part)]
+
+
+@pytest.mark.parametrize(
+    ("other", "got"),
+    [
+        (datasets.ClassLabel(names=["dog", "cat"]), r"\['dog', 'cat'\]"),
+        (datasets.Value("int64"), "whole numbers"),
+        (None, "not given"),
+    ],
+)
+def test_splits_with_other_classes_are_refused(other, got, tmp_path):
+    last = rows(16, 20, other) if other else rows(16, 20).remove_columns("label")
+    for name, part in (("train", rows(0, 16)), ("test", last)):
+        part.save_to_disk(str(tmp_path / "animals" / name))
+    (tmp_path / "animals/dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    message = rf"the classes of split test are {got}, wanted \['cat', 'dog'\], as in split train"
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "animals")
 
 
 def test_the_column_of_the_images_can_be_named(tmp_path):

@@ -251,6 +251,75 @@ def test_an_unknown_dataset_is_named(tmp_path):
         tfds.load("cifar11", data_dir=tmp_path)
 
 
+class WithoutLabels(tensorflow_datasets.core.GeneratorBasedBuilder):
+    """A dataset of ten images a split; as many as `missing` says have no label."""
+
+    VERSION = tensorflow_datasets.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tensorflow_datasets.features.Image(shape=(8, 8, 3)),
+            "label": tensorflow_datasets.features.ClassLabel(names=["cat", "dog"]),
+        }
+        features = tensorflow_datasets.features.FeaturesDict(features)
+        return tensorflow_datasets.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(split) for split in self.missing}
+
+    def _generate_examples(self, split):
+        for i in range(10):
+            label = -1 if i < self.missing[split] else i % 2
+            yield i, {"image": np.full((8, 8, 3), i, np.uint8), "label": label}
+
+
+def missing(monkeypatch, **numbers):
+    monkeypatch.setattr(WithoutLabels, "missing", numbers, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("validation", "names", "lengths"),
+    [(0, ("train", "train", "validation"), [8, 2, 10]), (10, ("train",) * 3, [6, 2, 2])],
+)
+def test_a_split_without_labels_counts_as_not_there(
+    validation, names, lengths, tmp_path, monkeypatch
+):
+    missing(monkeypatch, train=0, validation=validation, test=10)
+    splits = tfds.load("without_labels", data_dir=tmp_path, validation=0.2, test=0.2)
+    assert [part.name for part in splits] == [f"without_labels/{name}" for name in names]
+    assert [len(part.labels) for part in splits] == lengths
+    assert all(set(part.labels) <= {0, 1} for part in splits)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (0, 3, "3 of 10 labels of without_labels/test are -1; wanted none or all"),
+        (10, 0, "the images of without_labels/train have no label label: all are -1"),
+    ],
+)
+def test_missing_labels_that_would_be_trained_on_or_tested_on_are_refused(
+    train, test, message, tmp_path, monkeypatch
+):
+    missing(monkeypatch, train=train, test=test)
+    with pytest.raises(ValueError, match=message):
+        tfds.load("without_labels", data_dir=tmp_path)
+
+
+def test_what_another_process_has_prepared_meanwhile_is_read(tmp_path, monkeypatch):
+    """TFDS moves its finished folder to its place, and fails if there is one."""
+    missing(monkeypatch, train=0, test=0)
+    prepare = WithoutLabels.download_and_prepare
+
+    def second(self, **options):
+        prepare(type(self)(data_dir=tmp_path, file_format="array_record"), **options)
+        raise FileExistsError(17, "File exists", self.data_dir)
+
+    monkeypatch.setattr(WithoutLabels, "download_and_prepare", second)
+    splits = tfds.load("without_labels", data_dir=tmp_path)
+    assert sorted(image[0, 0, 0] for image in source.decode(splits.test)) == list(range(10))
+
+
 @pytest.mark.slow
 def test_real_fashion_mnist(fashion_mnist):
     splits = tfds.load("fashion_mnist", data_dir=fashion_mnist, validation=0.1)
