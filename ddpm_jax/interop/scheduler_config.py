@@ -10,6 +10,15 @@ from ml_collections import ConfigDict
 from ddpm_jax.assembly import denoising
 from ddpm_jax.diffusion import schedules
 
+CLASSES = tuple(
+    f"{kind}Scheduler"
+    for kind in (
+        "DDPM DDPMParallel DDIM DDIMParallel DDIMInverse PNDM DPMSolverMultistep DPMSolverSinglestep "
+        "DPMSolverMultistepInverse DEISMultistep UniPCMultistep SASolver EulerDiscrete "
+        "EulerAncestralDiscrete HeunDiscrete KDPM2Discrete KDPM2AncestralDiscrete LMSDiscrete"
+    ).split()
+)
+"""diffusers' schedulers whose noise levels are the betas of the config."""
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 VARIANCES = {
     "fixed_small": "posterior",
@@ -26,8 +35,13 @@ CLOSE = 1e-6
 def fields_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of this program's config that mean the same, by dotted name.
 
-    Raises ValueError naming the first field that has no counterpart.
+    Raises ValueError naming the first field that has no counterpart. A config may lack its `_class_name`.
     """
+    name = given.get("_class_name", "DDPMScheduler")
+    if name not in CLASSES:
+        raise ValueError(f"_class_name is {name!r}; this program has {', '.join(CLASSES)}")
+    if given.get("use_flow_sigmas"):
+        raise ValueError("use_flow_sigmas is True; this program has the noise levels of betas only")
     kind = given.get("prediction_type", "epsilon")
     if kind not in PREDICTIONS:
         raise ValueError(f"prediction_type is {kind!r}; this program has {', '.join(PREDICTIONS)}")

@@ -26,6 +26,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, source: pathlib.Path) -> None
     if retention.steps(rundir.checkpoints(workdir)):
         raise ValueError(f"{workdir} holds a run already; give another --workdir")
     given = diffusers_folder.read(source)
+    imported_from = source.resolve().name  # `source` may be "."
     try:
         null_class = bool(given.facts.get("null_class", False))
         shape = unet_config.shape_of(given.unet, null_class=null_class)
@@ -43,9 +44,11 @@ def run(config: ConfigDict, workdir: pathlib.Path, source: pathlib.Path) -> None
         raise ValueError(f"{source} cannot be imported: {error}") from error
     if devices.is_writer():
         rundir.write_config(workdir, config.to_dict())
-        about = f"The model of {source.name}, imported. Set config.data.source to the real images."
+        about = (
+            f"The model of {imported_from}, imported. Set config.data.source to the real images."
+        )
         config_files.write(workdir / "config.py", about, fields)
-    facts = {"class_names": names, "imported_from": source.name, "reads": reads}
+    facts = {"class_names": names, "imported_from": imported_from, "reads": reads}
     save(config, workdir, net, params, facts)
     num = states.count_parameters(params)
     print(

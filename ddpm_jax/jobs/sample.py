@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from ddpm_jax import pixels, run_files, rundir, stages
 from ddpm_jax.assembly import choice, datasets, denoising
 from ddpm_jax.data import division, source
-from ddpm_jax.diffusion import process
+from ddpm_jax.diffusion import process, schedules
 from ddpm_jax.models import reverse, trained
 from ddpm_jax.reporting import movies, samples
 from ddpm_jax.training import devices
@@ -33,7 +33,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         save_grid(files.figure("classes.png"), config, images, names)
         samples.draw_reverse(files.figure("reverse.png"), t, x, x0_hat, names)
         samples.animate_reverse(files.figure("reverse.gif"), t, x, names)
-        save_forward(files.figure("forward.png"), config, model)
+        save_forward(files.figure("forward.png"), config, model.table)
         grids = rundir.figures(files.workdir) / "samples"
         if frames := movies.frames(sorted(grids.glob("*.png"))):
             pictures.gif(files.figure("progress.gif"), frames)
@@ -56,16 +56,19 @@ def save_grid(
     pictures.save(path, pictures.grid(images, columns, row_labels=names, title=title))
 
 
-def save_forward(path: pathlib.Path, config: ConfigDict, model: trained.Model) -> None:
-    """Real images on their way into noise: validation images if there are any."""
+def save_forward(path: pathlib.Path, config: ConfigDict, table: schedules.Level) -> None:
+    """Real images on their way into noise: validation images if there are any.
+
+    They have the data set's class names: an imported model has other ones.
+    """
     splits = datasets.build_splits(config.data, config.seed)
     split = splits.validation if len(splits.validation.labels) else splits.train
     shown = division.in_turn(split, 3, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
     eps = jax.random.normal(choice.key_for(config.seed, "forward"), x0.shape)
-    rows = np.linspace(0, model.table.num_steps, samples.FRAMES_OF_STRIP).astype(int).tolist()
-    frames = [pixels.to_uint8(process.noise(x0, model.table[row], eps)) for row in rows]
-    names = [model.class_names[label] for label in shown.labels]
+    rows = np.linspace(0, table.num_steps, samples.FRAMES_OF_STRIP).astype(int).tolist()
+    frames = [pixels.to_uint8(process.noise(x0, table[row], eps)) for row in rows]
+    names = [shown.class_names[label] for label in shown.labels]
     samples.draw_forward(
         path, np.stack([np.asarray(frame) for frame in frames], axis=1), rows, names
     )

@@ -14,7 +14,8 @@ def choose(
 ) -> trained.Starts | None:
     """A training image of the label's class for each image; None if sampling starts from noise.
 
-    Raises ValueError if the model knows no labels, or was trained on other images than there are now.
+    Raises ValueError if the model knows no labels, was imported, or was trained on other images than there
+    are now.
     """
     share = config.export.start
     if not 0.0 < share <= 1.0:
@@ -27,8 +28,14 @@ def choose(
             f"{len(model.class_names)} classes: its images have no class whose real images they could "
             "start from; set export.start=1"
         )
+    trained_on = model.facts["extra"].get("data_sha256")
+    if trained_on is None:
+        raise ValueError(
+            f"export.start is {share:g}, and an imported run does not know which images it was trained on; "
+            "set export.start=1"
+        )
     train = datasets.build_splits(config.data, config.seed).train
-    found, trained_on = source.fingerprint(train), model.facts["extra"]["data_sha256"]
+    found = source.fingerprint(train)
     if found != trained_on:
         raise ValueError(
             f"export.start is {share:g}, and the training images are not those of the training: SHA-256 "

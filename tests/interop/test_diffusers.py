@@ -12,10 +12,12 @@ import safetensors.numpy
 
 import ddpm_jax
 from configs import default
+from ddpm_jax import rundir
 from ddpm_jax.assembly import denoising
 from ddpm_jax.diffusion import solvers
 from ddpm_jax.interop import diffusers_folder, scheduler_config, unet_exported
 from ddpm_jax.jobs import export_weights, import_weights
+from ddpm_jax.models import checkpoint_choice
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
@@ -310,6 +312,14 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     refused(tmp_path / "absent", tmp_path, "absent is no directory")
 
 
+def test_a_folder_may_be_the_current_one(sound, tmp_path, monkeypatch):
+    monkeypatch.chdir(sound)
+    import_weights.run(default.get_config(), tmp_path / "run", pathlib.Path("."))
+    with pytest.raises(rundir.Inapplicable, match="holds weights imported from theirs; "):
+        checkpoint_choice.refuse_imported(tmp_path / "run")
+    assert "The model of theirs, imported." in (tmp_path / "run/config.py").read_text()
+
+
 def test_files_of_before_diffusers_0_15_in_pytorchs_format_are_read(sound, tmp_path):
     """As google/ddpm-cifar10-32 was published: in one folder, attention's layers under other names."""
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
@@ -358,6 +368,32 @@ def test_schedules_are_those_of_diffusers_and_come_back(name):
     np.testing.assert_allclose(np.asarray(table.alpha)[1:], alphas, atol=2e-6)
     back = scheduler_config.fields_of(fields)
     assert (back["schedule.name"], back["schedule.num_steps"]) == (name, 1000)
+
+
+@pytest.mark.filterwarnings("ignore:__array_")  # NumPy 2, of PyTorch
+@pytest.mark.parametrize("name", scheduler_config.CLASSES)
+def test_the_schedulers_that_are_read_have_these_betas(name):
+    scheduler = getattr(diffusers, name)(num_train_timesteps=50, beta_start=1e-3, beta_end=0.1)
+    fields = scheduler_config.fields_of(json.loads(scheduler.to_json_string()))
+    config = default.get_config()
+    config.update_from_flattened_dict(fields)
+    betas = scheduler_config.betas_of(denoising.build_levels(config.schedule))
+    np.testing.assert_allclose(betas, scheduler.betas.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("FlowMatchEulerDiscrete", {}, "_class_name is 'FlowMatchEulerDiscreteScheduler'; this"),
+        ("EDMEuler", {}, "_class_name is 'EDMEulerScheduler'; this program has DDPMScheduler, "),
+        ("IPNDM", {}, "_class_name is 'IPNDMScheduler'"),  # its betas are those of no config
+        ("UniPCMultistep", {"use_flow_sigmas": True}, "use_flow_sigmas is True; this program"),
+    ],
+)
+def test_schedulers_with_other_noise_levels_are_refused(name, fields, message):
+    scheduler = getattr(diffusers, f"{name}Scheduler")(**fields)
+    with pytest.raises(ValueError, match=message):
+        scheduler_config.fields_of(json.loads(scheduler.to_json_string()))
 
 
 def test_other_schedules_are_refused():

@@ -12,6 +12,7 @@ from tiny_run import ROOT, quick_environment, with_quick_modes
 import ddpm_jax
 from configs import default
 from ddpm_jax import rundir
+from ddpm_jax.assembly import denoising, networks
 from ddpm_jax.jobs import (
     denoise,
     evaluate,
@@ -24,6 +25,8 @@ from ddpm_jax.jobs import (
     sample,
     train,
 )
+from ddpm_jax.models import labels_drawn, starting_images, trained
+from ddpm_jax.reporting import samples
 
 pytestmark = pytest.mark.usefixtures("module_compiled_quickly")
 
@@ -94,6 +97,37 @@ def test_imported_weights_are_sampled_measured_edited_and_tuned(exported, config
     gaps = jax.tree.map(lambda a, b: np.abs(a - b).max(), imported, after)
     assert 0 < max(jax.tree.leaves(gaps)) < 0.1  # it went on from there
     assert np.isfinite(tuned["validation_loss"])
+
+
+@pytest.fixture
+def unconditional(config):
+    """An imported model without labels; nothing is known of the images that it was trained on."""
+    facts = {"extra": {"class_names": ("all",), "imported_from": "theirs"}}
+    net, table = networks.build_net(config, 0), denoising.build_levels(config.schedule)
+    return trained.Model(net, denoising.Weights({}), table, ("all",), facts)
+
+
+def test_how_many_images_an_imported_model_draws_has_to_be_said(config, unconditional):
+    assert len(labels_drawn.choose(config, unconditional)) == 100
+    config.export.num_images = 0
+    with pytest.raises(ValueError, match=r"an imported run does not know .*set export\.num_images"):
+        labels_drawn.choose(config, unconditional)
+
+
+def test_images_of_an_imported_model_do_not_start_from_real_ones(config, unconditional):
+    config.export.start = 0.5
+    with pytest.raises(ValueError, match=r"start is 0\.5, and an imported run does not know which"):
+        starting_images.choose(config, unconditional, np.zeros(3, np.int32))
+
+
+def test_real_images_on_their_way_into_noise_have_their_own_names(
+    config, unconditional, tmp_path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(samples, "draw_forward", lambda *given: drawn.append(given))
+    sample.save_forward(tmp_path / "forward.png", config, unconditional.table)
+    ((_, _, _, names),) = drawn
+    assert len(names) == 3 and set(names) <= set("0123456789")
 
 
 def test_imported_weights_are_not_trained_in_their_own_folder(exported, tmp_path):
