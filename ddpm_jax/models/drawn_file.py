@@ -40,6 +40,11 @@ def draw(
     """
     size = int(np.prod(datasets.image_shape(config)))
     done = min(file.stat().st_size // size, len(labels))
+    # A program of another batch shape may round otherwise, so the rest is drawn in the batches that an
+    # undisturbed export draws.
+    at_once = trained.rows_at_once(config, len(labels))
+    if done < len(labels):
+        done -= done % at_once
     batches = trained.build_draw(config, model.net, model.table, "export", starts)
     writes = devices.is_writer()
     with (
@@ -52,7 +57,8 @@ def draw(
             out.truncate(done * size)
             out.seek(done * size)
         stop = devices.agreed(devices.place(), received)
-        made = batches(model.weights, labels[done:], done) if done < len(labels) else iter(())
+        rest = labels[done:]
+        made = batches(model.weights, rest, done, at_once) if len(rest) else iter(())
         for number, images in enumerate(made):
             if number == 0:
                 keep()

@@ -172,18 +172,21 @@ def build_draw(
     starts: Starts | None = None,
     program: Program | None = None,
 ) -> Callable[..., Iterator[Pixels]]:
-    """`draw(weights, labels, first=0)` yields the images `first`, `first + 1`, ... in batches.
+    """`draw(weights, labels, first=0, size=None)` yields the images `first`, `first + 1`, ... in batches.
 
     Image i is a function of (seed, purpose, i), its label and the image that it starts from, if any; not
     of the batch or of the devices, which share each batch. All batches have one shape, so there is one
-    compiled program, which is `program` if the caller has kept that of `build_program`.
+    compiled program, which is `program` if the caller has kept that of `build_program`. `size` is that of
+    a batch, from `rows_at_once`; None: as for these labels.
     """
     placement = devices.place()
     compiled = program or build_program(config, net, table, starts.share if starts else 1.0)
     stream = key_for(config.seed, purpose)
 
-    def draw(weights: denoising.Weights, labels: np.ndarray, first: int = 0) -> Iterator[Pixels]:
-        size = rows_at_once(config, len(labels))
+    def draw(
+        weights: denoising.Weights, labels: np.ndarray, first: int = 0, size: int | None = None
+    ) -> Iterator[Pixels]:
+        size = size or rows_at_once(config, len(labels))
         mine = devices.local_rows(placement, size)
 
         def begin(start: int) -> Array:

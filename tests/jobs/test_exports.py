@@ -8,7 +8,7 @@ from ddpm_jax import rundir
 from ddpm_jax.assembly import denoising, networks
 from ddpm_jax.data import npz
 from ddpm_jax.jobs import export, train
-from ddpm_jax.models import trained
+from ddpm_jax.models import drawn_file, trained
 
 
 def images(workdir):
@@ -49,8 +49,8 @@ def test_an_interrupted_export_resumes_and_ends_in_the_same_bytes(config, model,
     def dies_after_one_batch(*arguments):
         draw = build(*arguments)
 
-        def some(params, labels, first):
-            for number, batch in enumerate(draw(params, labels, first)):
+        def some(params, labels, first, size):
+            for number, batch in enumerate(draw(params, labels, first, size)):
                 if number == 1 and not drawn:
                     drawn.append(first)
                     raise KeyboardInterrupt
@@ -68,6 +68,37 @@ def test_an_interrupted_export_resumes_and_ends_in_the_same_bytes(config, model,
     assert export.run(config, model)["image_sha256"] == whole["image_sha256"]
     assert rundir.synthetic(model).read_bytes() == expected
     assert not (model / "synthetic.partial").exists()
+
+
+@pytest.mark.parametrize("done", [1000, 900])
+def test_a_resumed_export_draws_the_batches_of_an_undisturbed_one(
+    config, tmp_path, monkeypatch, on_one_device, done
+):
+    """In a program of another batch shape, images could be others in their last bits."""
+    begun, put = [], trained.devices.put_batch
+
+    def noted(placement, batch):
+        begun.append(batch["index"].tolist())
+        return put(placement, batch)
+
+    monkeypatch.setattr(trained.devices, "put_batch", noted)
+    monkeypatch.setattr(
+        trained.denoising,
+        "build_sampler",
+        lambda *arguments: lambda weights, label, keys: jnp.zeros((len(label), 8, 8, 1)),
+    )
+    config.sampling.batch_size = 0
+    net, table = networks.build_net(config, 10), denoising.build_levels(config.schedule)
+    model = trained.Model(net, denoising.Weights({}), table, tuple("0123456789"), {})
+    file, drawn = tmp_path / "images.u8", {}
+    for first in (0, done):
+        file.write_bytes(bytes(64 * first))
+        drawn_file.draw(config, model, np.zeros(1010, np.int32), None, file, keep=lambda: None)
+        drawn[first] = begun.copy()
+        begun.clear()
+        assert file.stat().st_size == 64 * 1010
+    assert [len(batch) for batch in drawn[0]] == [250] * 5
+    assert drawn[done] == drawn[0][done // 250 :]
 
 
 def test_class_counts_are_kept(config, model):
