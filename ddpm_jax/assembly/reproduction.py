@@ -63,15 +63,15 @@ def find(config: ConfigDict, directory: pathlib.Path) -> tuple[nonfinite.Finding
     table = denoising.build_levels(config.schedule)
     loss_fn = objective.build_loss(config, net, table)
     past = objective.build_past(config, table.num_steps)
-    if past:
-        target = devices.abstract(placement, past.start)
+    # Only the loss is computed again and no step is taken, so no optimizer is needed.
+    begin = states.create(restored.params, optax.identity(), loss_fn, rows, past)
+    if checkpoint_items.PAST in checkpoint_items.of(begin):
+        target = devices.abstract(placement, begin.past)
         stored = checkpoints.restore_params(
             directory, target, item=checkpoint_items.PAST, step=step
         )
         assert stored is not None
-        past = past._replace(start=stored.params)
-    # Only the loss is computed again and no step is taken, so no optimizer is needed.
-    begin = states.create(restored.params, optax.identity(), loss_fn, rows, past)
+        begin = begin.replace(past=stored.params)
     found = nonfinite.inspect(
         loss_fn,
         begin.replace(step=jnp.int32(step)),

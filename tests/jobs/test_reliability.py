@@ -10,17 +10,18 @@ import sys
 import tempfile
 import time
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 from tiny_run import ROOT
 
 from ddpm_jax import metrics, rundir
-from ddpm_jax.assembly import datasets
+from ddpm_jax.assembly import datasets, reproduction, training
 from ddpm_jax.data import digits, npz
 from ddpm_jax.jobs import export, replay, train
 from ddpm_jax.models import trained
-from ddpm_jax.training import checkpoints, lock, manifest
+from ddpm_jax.training import checkpoints, lock, manifest, nonfinite
 
 EXPLODING = {
     "optim.learning_rate": 1e38,
@@ -190,6 +191,28 @@ def test_a_step_that_is_not_finite_is_kept_and_can_be_looked_at(config, tmp_path
     assert len(found["places"]) == config.training.batch_size
     assert npz.load(kept).images.shape == (32, 8, 8, 1)
     assert not (tmp_path / "results/train.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["mse", "scheduled", "consistency"])
+def test_a_step_is_found_again_whatever_its_loss_keeps_of_earlier_steps(
+    config, tmp_path, monkeypatch, compiled_quickly, kind
+):
+    """A consistency loss has a past without arrays, of which a checkpoint stores nothing."""
+    config.loss.kind = kind
+    parts = training.build_parts(config)
+    past = jax.tree.map(lambda leaf: leaf + 1, parts.state.past)
+    reproduction.keep(config, parts.splits.train, parts.state.replace(past=past), tmp_path)
+    states, inspect = [], nonfinite.inspect
+
+    def noted(loss_fn, state, *rest, **options):
+        states.append(state)
+        return inspect(loss_fn, state, *rest, **options)
+
+    monkeypatch.setattr(nonfinite, "inspect", noted)
+    found, places = reproduction.find(config, tmp_path)
+    assert found.step == 0 and np.isfinite(found.loss) and len(places) == 32
+    jax.tree.map(np.testing.assert_array_equal, states[0].past, past)
+    assert bool(jax.tree.leaves(past)) == (kind == "scheduled")
 
 
 @pytest.mark.slow
