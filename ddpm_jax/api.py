@@ -58,16 +58,19 @@ def train(
 
     The images, uint8 and square, are kept in `workdir/images.npz`, and the data section of `config` is set to
     them; validation and test images are taken from them as it says. Without `class_names` the classes
-    are called by their numbers. Raises ValueError if the work directory has other images.
+    are called by their numbers. Raises ValueError if an argument is not as wanted, and if the work directory
+    has other images.
     """
-    folder, labels = pathlib.Path(workdir), np.asarray(labels, np.int32)
-    if images.shape[1] != images.shape[2]:
-        raise ValueError(f"images are {images.shape[1:3]}; wanted as many rows as columns")
-    names = tuple(class_names) or tuple(map(str, range(labels.max() + 1)))
-    given, path = source.from_arrays(images, labels, names, "images"), folder / "images.npz"
+    if config.budget.minutes:
+        raise ValueError(
+            f"budget.minutes is {config.budget.minutes:g}; wanted 0, as only the command line measures what "
+            "fits into a budget: set training.num_steps and the fields of the network instead"
+        )
+    given, folder = _source(images, labels, tuple(map(str, class_names))), pathlib.Path(workdir)
+    path = folder / "images.npz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        npz.save(path, images, labels, names, {})
+        npz.save(path, source.decode(given), given.labels, given.class_names, {})
     elif source.fingerprint(npz.load(path)) != source.fingerprint(given):
         raise ValueError(f"{path} holds other images; give another workdir")
     config = config.copy_and_resolve_references()
@@ -75,6 +78,35 @@ def train(
     config.data.image_size, config.data.channels = images.shape[1], images.shape[3]
     training.run(config, folder)
     return load(folder)
+
+
+def _source(images: Pixels, labels: Labels, names: tuple[str, ...]) -> source.Source:
+    """The arrays as a source. Raises ValueError if a file of them could not be read again."""
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
+        raise ValueError(
+            f"images are {images.dtype} of shape {images.shape}; wanted uint8 [N, H, W, C], at least one"
+        )
+    if images.shape[1] != images.shape[2]:
+        raise ValueError(f"images are {images.shape[1:3]}; wanted as many rows as columns")
+    if images.shape[3] not in (1, 3):
+        raise ValueError(f"images have {images.shape[3]} channels; wanted 1 (gray) or 3 (RGB)")
+    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"labels are {labels.dtype} of shape {labels.shape}; wanted integers [{len(images)}], one for "
+            "each image"
+        )
+    num_classes = len(names or np.unique(labels))
+    if labels.min() < 0 or labels.max() >= num_classes:
+        why = f"for {num_classes} class_names" if names else "with no gap, or class_names"
+        raise ValueError(
+            f"labels are from {labels.min()} to {labels.max()}; wanted 0 to {num_classes - 1}, {why}"
+        )
+    for name in names:
+        if not name or not name.isprintable():
+            raise ValueError(f"class_names has {name!r}; wanted names that can be printed")
+    names = names or tuple(map(str, range(num_classes)))
+    return source.from_arrays(images, labels.astype(np.int32), names, "images")
 
 
 def worth(

@@ -7,6 +7,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -170,6 +171,43 @@ def test_a_training_on_arrays_resumes_and_refuses_others(config, tmp_path):
     assert (tmp_path / "images.npz").read_bytes() == before
     with pytest.raises(ValueError, match="as many rows as columns"):
         ddpm_jax.train(images[:, :4], labels, config, tmp_path / "other")
+
+
+IMAGES, LABELS = np.zeros((6, 8, 8, 1), np.uint8), np.arange(6, dtype=np.int32) % 3
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "names", "message"),
+    [
+        (IMAGES / np.float32(255), LABELS, "", r"images are float32 of .*; wanted uint8 \[N, H, W, C\]"),
+        (IMAGES[..., 0], LABELS, "", r"images are uint8 of shape \(6, 8, 8\); wanted uint8 \[N, H"),
+        (IMAGES[:0], LABELS[:0], "", r"shape \(0, 8, 8, 1\); wanted .*, at least one"),
+        (IMAGES[:, :4], LABELS, "", r"images are \(4, 8\); wanted as many rows as columns"),
+        (IMAGES.repeat(2, 3), LABELS, "", r"images have 2 channels; wanted 1 \(gray\) or 3"),
+        (IMAGES, LABELS[:5], "", r"labels are int32 of shape \(5,\); wanted integers \[6\]"),
+        (IMAGES, LABELS[:, None], "", r"labels are int32 of shape \(6, 1\); wanted integers \[6\]"),
+        (IMAGES, LABELS + 0.5, "", r"labels are float64 of shape \(6,\); wanted integers \[6\]"),
+        (IMAGES, LABELS, "ab", r"labels are from 0 to 2; wanted 0 to 1, for 2 class_names"),
+        (IMAGES, LABELS - 1, "abc", r"labels are from -1 to 1; wanted 0 to 2, for 3 class_names"),
+        (IMAGES, LABELS * 99, "", r"labels are from 0 to 198; wanted 0 to 2, with no gap, or class_n"),
+        (IMAGES, LABELS, ("a", "b", ""), r"class_names has ''; wanted names that can be printed"),
+    ],
+)  # fmt: skip
+def test_arrays_that_are_refused_leave_the_work_directory_as_it_was(
+    config, tmp_path, monkeypatch, images, labels, names, message
+):
+    """Without the checks of types, which a user's program does not have."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=message):
+        ddpm_jax.train(images, labels, config, tmp_path / "run", names)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_budget_is_refused_where_nothing_measures_what_fits_into_it(config, tmp_path):
+    config.budget.minutes = 60.0
+    with pytest.raises(ValueError, match=r"budget\.minutes is 60; wanted 0"):
+        ddpm_jax.train(IMAGES, LABELS, config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
