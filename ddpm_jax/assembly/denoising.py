@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from ddpm_jax.assembly import guides
 from ddpm_jax.assembly.choice import Option, build, choose
 from ddpm_jax.assembly.datasets import image_shape
-from ddpm_jax.assembly.networks import build_predict, build_reader
+from ddpm_jax.assembly.networks import build_predict, build_reader, learns_variance
 from ddpm_jax.diffusion import editing, guidance, predictions, process, schedules, solvers
 from ddpm_jax.types import Images, Keys, Labels, Params
 
@@ -90,6 +90,19 @@ def check_guidance(config: ConfigDict) -> None:
             f"{what} asks for images without a label, which a network with loss.label_dropout = 0 is "
             "never trained for; wanted a scale of 1, sampling.guidance_from=next_class, or a training "
             "with loss.label_dropout above 0, such as 0.1"
+        )
+
+
+def check_variance(config: ConfigDict) -> None:
+    """Raises ValueError if `sampling.variance` is not known, or is to be learned and the loss learns none."""
+    variance = config.sampling.variance
+    if variance not in process.VARIANCES:
+        known = ", ".join(process.VARIANCES)
+        raise ValueError(f"sampling.variance is {variance!r}; known: {known}")
+    if variance == "learned" and not learns_variance(config):
+        raise ValueError(
+            f"sampling.variance is 'learned' and loss.kind is {config.loss.kind!r}; wanted loss.kind "
+            "'hybrid' or 'variational'"
         )
 
 
@@ -191,6 +204,9 @@ def build_sampler(
     begins.
     """
     check_guidance(config)
+    # Under another solver the images do not depend on the variance, so it must not be read here.
+    if config.sampling.solver == "ancestral":
+        check_variance(config)
     levels = build_steps_from(config.sampling, table, start)
     solver = build_solver(config.sampling, table)
 

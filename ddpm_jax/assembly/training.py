@@ -66,11 +66,25 @@ def build_parts(config: ConfigDict) -> Parts:
     )
 
 
+def check_intervals(config: ConfigDict) -> None:
+    """Raises ValueError if the training would log, validate, save or draw samples every 0 steps."""
+    at_the_end = dict.fromkeys(("log_every", "eval_every", "save_every"), "at the end only")
+    for name, when in (at_the_end | {"sample_every": "never"}).items():
+        if config.training[name] < 1:
+            raise ValueError(
+                f"training.{name} is {config.training[name]}; wanted at least 1, or more than "
+                f"training.num_steps for {when}"
+            )
+
+
 def check_kept(config: ConfigDict) -> None:
     """Raises ValueError if the checkpoint of autoguidance would be gone when the training is over.
 
-    Also if `keep_every` names steps at which nothing is saved, unless a signal happens to come.
+    Also if `keep_every` names steps at which nothing is saved, unless a signal happens to come, and as
+    `check_intervals` and `denoising.check_variance` do.
     """
+    check_intervals(config)
+    denoising.check_variance(config)
     fields, wanted = config.training, config.sampling.autoguidance_checkpoint
     every, saved = fields.keep_every, fields.save_every
     if every < 0 or every % saved:
@@ -105,6 +119,7 @@ def build_programs(
     averages = optimizers.build_averages(config.optim)
     optimizer = optimizers.build_optimizer(config.optim, config.training.num_steps)
     shapes = batch_shapes(config)
+    check_intervals(config)
     together = config.training.steps_per_call
     if together < 1:
         raise ValueError(f"training.steps_per_call is {together}; it must be at least 1")

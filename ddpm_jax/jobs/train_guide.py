@@ -12,7 +12,7 @@ import jax
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, rundir, stages, view
-from ddpm_jax.assembly import choice, datasets, denoising, guides
+from ddpm_jax.assembly import choice, datasets, denoising, guides, training
 from ddpm_jax.data import order, source
 from ddpm_jax.diffusion import schedules
 from ddpm_jax.models import guide, trained
@@ -35,21 +35,27 @@ def folder(workdir: pathlib.Path) -> pathlib.Path:
 
 @stages.stage("train_guide", owns=folder)
 def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    training.check_intervals(config)
     splits = datasets.build_splits(config.data, config.seed)
+    held_out = splits.validation
     table = denoising.build_levels(config.schedule)
     net = guides.build_net(config.guide, len(splits.train.class_names))
     directory = folder(files.workdir)
     params = fit(config, net, table, splits.train, directory, files)
     files.output(directory / str(config.guide.num_steps) / manifest.NAME)
-    accuracies = guide.accuracy_by_level(config, net, params.ema_params, table, splits.validation)
-    if config.guide.noised and devices.is_writer():
-        num_classes, split = len(splits.train.class_names), splits.validation.name
-        guides_shown.draw(files.figure("guide.png"), accuracies, num_classes, split)
+    accuracies = None
+    if len(held_out.labels):
+        accuracies = guide.accuracy_by_level(config, net, params.ema_params, table, held_out)
+    else:
+        print("[train_guide] no validation images, so the accuracy is not measured", flush=True)
+    if accuracies and config.guide.noised and devices.is_writer():
+        num_classes = len(splits.train.class_names)
+        guides_shown.draw(files.figure("guide.png"), accuracies, num_classes, held_out.name)
     return {
         "step": config.guide.num_steps,
         "accuracy_by_t": accuracies,
-        "measured_on": splits.validation.name,
-        "n": min(len(splits.validation.labels), guide.MOST_TESTED),
+        "measured_on": held_out.name if accuracies else None,
+        "n": min(len(held_out.labels), guide.MOST_TESTED),
         "seed": config.seed,
     }
 

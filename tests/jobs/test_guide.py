@@ -77,6 +77,36 @@ def test_a_guide_that_is_not_finished_or_of_other_fields_does_not_guide(
         run_files.check_guide(config, tmp_path)
 
 
+def without_steps(monkeypatch):
+    def leap(step, state, *arguments, num_steps, **options):
+        return state.replace(step=state.step * 0 + num_steps)
+
+    monkeypatch.setattr(loop, "run", leap)
+
+
+def test_a_guide_without_validation_images_is_finished_and_not_measured(
+    config, tmp_path, monkeypatch, capsys
+):
+    without_steps(monkeypatch)
+    config.data.num_folds, config.data.fold = 5, -1
+    found = train_guide.run(config, tmp_path)
+    assert (found["accuracy_by_t"], found["measured_on"], found["n"]) == (None, None, 0)
+    assert rundir.result(tmp_path, "train_guide")["accuracy_by_t"] is None
+    assert "no validation images, so the accuracy is not measured" in capsys.readouterr().out
+    assert not rundir.figures(tmp_path).exists()
+    run_files.check_guide(config, tmp_path)
+
+
+def test_a_guide_that_is_saved_every_0_steps_is_refused_before_its_training(
+    config, tmp_path, monkeypatch
+):
+    without_steps(monkeypatch)
+    config.training.save_every = 0
+    with pytest.raises(ValueError, match=r"training\.save_every is 0; wanted at least 1, or more"):
+        train_guide.run(config, tmp_path)
+    assert not (tmp_path / "guide/6").exists()
+
+
 @pytest.mark.slow
 def test_another_guide_makes_samples_and_exports_stale(config, model):
     config.sampling.classifier_scale = 2.0
