@@ -41,7 +41,7 @@ def main() -> int:
         evaluate.run.on(config, workdir, synthetic)
     classify.run.on(config, workdir, synthetic)
     compare.run(config, workdir)
-    report.run(config, workdir)
+    report.run(config, workdir, synthetic)
     return 0
 
 

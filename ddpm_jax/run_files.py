@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ddpm_jax import rundir, view
+from ddpm_jax.data import stamp
 from ddpm_jax.models import checkpoint_choice, trained
 from ddpm_jax.training import devices, retention
 
 SYNTHETIC, CHECKPOINT, GUIDE, FILE = "synthetic set", "checkpoint", "guide", "file "
 BAD = "checkpoint of autoguidance"
+REAL = "folder or file of real images"
 CHANGE_NOTHING = frozenset(
     {
         "budget.minutes",  # the fields that it decides are noted
-        "classifier.vmap_seeds",
         "data.data_dir",
         "data.manual_dir",
         "data.memory_mib",
@@ -46,6 +47,7 @@ class Notes(NamedTuple):
 
     fields: dict[str, Any]
     files: dict[str, str | None]
+    """Of real images, names, sizes and times take the place of the content."""
 
 
 class Files(NamedTuple):
@@ -148,6 +150,8 @@ class Files(NamedTuple):
     def note_field(self, name: str, value: Any) -> None:
         if name not in CHANGE_NOTHING:
             self.notes.fields[name] = rundir.plain(value)
+        if name == "data.source" and REAL not in self.notes.files and stamp.of_source(value):
+            self._note(REAL)
 
     def _note(self, name: str) -> None:
         self.notes.files[name] = digest_of(name, self)
@@ -170,6 +174,12 @@ def changes(reads: Mapping[str, Any], files: Files) -> Iterator[str]:
             )
 
 
+def of_another_set(result: Mapping[str, Any], digest: str | None) -> bool:
+    """Whether a stage's result is of other synthetic images than those with this SHA-256."""
+    was = result.get("reads", {}).get("files", {}).get(SYNTHETIC)
+    return None not in (was, digest) and was != digest
+
+
 def changed_fields(before: Mapping[str, Any], config: ConfigDict) -> Iterator[str]:
     for name, value in sorted(before.items()):
         now = rundir.plain(view.field(config, name))
@@ -186,6 +196,8 @@ def digest_of(name: str, files: Files) -> str | None:
         if name == BAD:
             step = files.config.sampling.autoguidance_checkpoint
             return _origin(checkpoints, int(step)) if step.isdecimal() else None
+        if name == REAL:
+            return stamp.of_source(files.config.data.source)
         if name == GUIDE:
             return _origin(trained.guide_directory(checkpoints), files.config.guide.num_steps)
         path = files.synthetic_set if name == SYNTHETIC else pathlib.Path(name.removeprefix(FILE))

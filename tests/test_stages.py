@@ -218,3 +218,33 @@ def test_what_no_stage_has_read_is_named(config, tmp_path):
     train(config, tmp_path)
     names = ("a.x", "a.unread", "training.log_every")
     assert stages.never_read(tmp_path, names) == ["a.unread"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "npz", "hf"])
+def test_a_stage_runs_again_when_the_users_images_have_changed(tmp_path, kind):
+    toy, runs = counted(lambda config, files: {"of": config.data.source})
+    images = tmp_path / "images"
+    (images / "cat").mkdir(parents=True)
+    (images / "cat" / "1.png").write_bytes(b"one")
+    where = images / "cat" / "1.png" if kind == "npz" else images
+    config = ConfigDict({"seed": 0, "data": {"source": f"{kind}:{where}"}})
+    toy(config, tmp_path / "run")
+    toy(config, tmp_path / "run")
+    assert len(runs) == 1
+    (images / "cat" / "1.png").write_bytes(b"another")
+    files = run_files.open_for("toy", config, tmp_path / "run")
+    assert list(stages.reasons(files)) == ["the folder or file of real images is another one"]
+    toy(config, tmp_path / "run")
+    assert len(runs) == 2
+    if kind != "npz":
+        (images / "cat" / "1.png").rename(images / "cat" / "2.png")
+        toy(config, tmp_path / "run")
+        assert len(runs) == 3
+
+
+def test_sources_that_are_not_the_users_files_leave_no_note(tmp_path):
+    toy, _ = counted(lambda config, files: {"of": config.data.source})
+    config = ConfigDict({"seed": 0, "data": {"source": "digits"}})
+    assert toy(config, tmp_path)["reads"]["files"] == {}
+    config.data.source = "hf:somebody/images"
+    assert toy(config, tmp_path)["reads"]["files"] == {}

@@ -1,13 +1,12 @@
 """From the data section to images."""
 
 import functools
-import pathlib
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly.choice import Option, choose
-from ddpm_jax.data import digits, division, folder, hf, npz, source, tfds
+from ddpm_jax.data import digits, division, folder, hf, npz, source, stamp, tfds
 
 Shares = dict[str, Any]
 """Shares of validation and test images, and the seed to draw them with."""
@@ -31,8 +30,8 @@ def build_splits(config: ConfigDict, seed: int) -> source.Splits:
         raise ValueError(f"data.per_class is {config.per_class}; it must be at least 0")
     form = Form(tuple(config.classes), groups, config.image_size, config.channels)
     part = Part(config.per_class, config.num_folds, config.fold if config.num_folds else 0, seed)
-    stamp = _stamp(where) if kind in ("npz", "folder", "hf") else 0
-    return _prepared(option, where, own, shares, form, part, config.memory_mib << 20, stamp)
+    now = stamp.of_source(config.source)
+    return _prepared(option, where, own, shares, form, part, config.memory_mib << 20, now)
 
 
 def whole(config: ConfigDict, name: str, seed: int) -> source.Source:
@@ -71,10 +70,10 @@ def _prepared(
     form: Form,
     part: Part,
     memory: int,
-    stamp: int,
+    stamped: str | None,
 ) -> source.Splits:
     train, validation, test = (
-        _of_the_classes(split, form) for split in _read(option, where, own, shares, stamp)
+        _of_the_classes(split, form) for split in _read(option, where, own, shares, stamped)
     )
     if part.per_class or part.num_folds:
         train, validation = _divided(train, validation, part, shares[0])
@@ -87,9 +86,9 @@ def _read(
     where: str,
     own: tuple[Any, ...],
     shares: tuple[float, float, int],
-    stamp: int,
+    stamped: str | None,
 ) -> source.Splits:
-    """`own` holds the fields that the option reads; `stamp` differs when files have changed."""
+    """`own` holds the fields that the option reads; `stamped` differs when files have changed."""
     return option.build(where, dict(zip(("validation", "test", "seed"), shares, strict=True)), *own)
 
 
@@ -125,14 +124,6 @@ def _decoded(split: source.Source, form: Form, memory: int) -> source.Source:
     if not len(split.labels):  # no validation images: data.fold is -1
         return split
     return source.in_memory(split) if source.fits(split, memory) else split
-
-
-def _stamp(where: str) -> int:
-    """A hash of the names, sizes and times of the user's files."""
-    path = pathlib.Path(where)
-    found = sorted(path.rglob("*")) if path.is_dir() else [path] * path.exists()
-    facts = ((str(file), file.lstat()) for file in found)
-    return hash(tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in facts))
 
 
 def _tfds(name: str, shares: Shares, data_dir: str, manual_dir: str, label: str) -> source.Splits:

@@ -43,7 +43,7 @@ def build_network(
     if weights:
         return inception_2015(read(weights))
     if function:
-        return named_function(function, image_shape)
+        return named_function(function, image_shape, read)
     return own_classifier(config, train)
 
 
@@ -67,17 +67,23 @@ def inception_2015(path: str) -> Network:
     )
 
 
-def named_function(where: str, image_shape: tuple[int, int, int]) -> Network:
+def named_function(
+    where: str, image_shape: tuple[int, int, int], read: Callable[[str], str] = str
+) -> Network:
     """The function `package.module:function`, from uint8 [B, H, W, C] to [B, D] with independent rows.
 
-    Its output for fixed noise identifies it, so that other weights count as another network.
+    Its output for fixed noise identifies it, so that other weights count as another network. `read` is given
+    the module's file.
     """
     module, _, name = where.partition(":")
     if not module or not name:
         raise ValueError(f"evaluation.features is {where!r}, wanted 'package.module:function'")
-    function = getattr(importlib.import_module(module), name, None)
+    found = importlib.import_module(module)
+    function = getattr(found, name, None)
     if function is None:
         raise ValueError(f"evaluation.features is {where!r}; {module} has no {name}")
+    if file := getattr(found, "__file__", None):  # a module may have been made without one
+        read(file)
     probe = np.random.default_rng(0).integers(0, 256, (8, *image_shape), np.uint8)
     made = np.asarray(function(probe), np.float32)
     if made.ndim != 2 or len(made) != len(probe):

@@ -52,8 +52,13 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
 
 def read(files: run_files.Files, mode: str) -> dict[str, Any] | None:
+    """The result of a mode; None if there is none, or if it is of other images than those to be published."""
     path = pathlib.Path(files.read(str(rundir.result_path(files.workdir, mode))))
-    return rundir.read_json(path) if path.exists() else None
+    found = rundir.read_json(path) if path.exists() else None
+    if found and run_files.of_another_set(found, files.notes.files[run_files.SYNTHETIC]):
+        print(f"[publish] left out: {path} is of other images; run --mode={mode}", flush=True)
+        return None
+    return found
 
 
 def move(beside: pathlib.Path, place: pathlib.Path) -> None:

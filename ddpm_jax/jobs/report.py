@@ -3,13 +3,14 @@
 Shows the stages that have run; names each stage that has not, with the command that runs it.
 """
 
+import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from ddpm_jax import metrics, rundir, whole_file
+from ddpm_jax import metrics, run_files, rundir, whole_file
 from ddpm_jax.reporting import answer, page
 from ddpm_jax.reporting.items import Fields
 from ddpm_jax.reporting.page import heading
@@ -19,20 +20,23 @@ from ddpm_jax.viz import plots, report
 SHOWN = (*rundir.CHAIN, "worth", "own", "sweep", "runs", "plan")
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    """Always write the page again: it takes a second, and depends on everything."""
+def run(
+    config: ConfigDict, workdir: pathlib.Path, synthetic: pathlib.Path | None = None
+) -> dict[str, Any]:
+    """Always write the page again: it takes a second, and depends on everything.
+
+    synthetic: the images that the page is about, if they are not the run's own.
+    """
     found = {
         stage: rundir.read_json(rundir.result_path(workdir, stage))
         for stage in SHOWN
         if rundir.result_path(workdir, stage).exists()
     }
-    if "distance" not in found.get("evaluate", {"distance": ""}):
-        print(
-            "[report] left out: results/evaluate.json is an earlier version's; run --mode=evaluate"
-        )
-        del found["evaluate"]
     if not found:
         raise FileNotFoundError(f"{workdir / 'results'} holds no results; run --mode=all first")
+    for stage, why in left_out(found, synthetic or rundir.synthetic(workdir)).items():
+        print(f"[report] left out: results/{stage}.json {why}", flush=True)
+        del found[stage]
     path = workdir / "report.html"
     if devices.is_writer():
         if text := answer.sentence(found):
@@ -43,6 +47,21 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             report.write(temporary, title, sections, lead=lead)
         print(f"[report] {path}", flush=True)
     return {"path": str(path)}
+
+
+def left_out(found: Mapping[str, Fields], synthetic: pathlib.Path) -> dict[str, str]:
+    """Stage -> why its result does not go with the others."""
+    digest = hashlib.sha256(synthetic.read_bytes()).hexdigest() if synthetic.exists() else None
+    left = {
+        stage: f"is of other synthetic images; run --mode={stage}"
+        for stage, fields in found.items()
+        if run_files.of_another_set(fields, digest)
+    }
+    if "distance" not in found.get("evaluate", {"distance": ""}):
+        left["evaluate"] = "is an earlier version's; run --mode=evaluate"
+    if "real" not in found.get("classify", {"arms": ("real",)})["arms"]:
+        left["classify"] = "has no arm 'real' to compare with (classifier.arms)"
+    return left
 
 
 def build_sections(workdir: pathlib.Path, found: Mapping[str, Fields]) -> Iterator[report.Section]:

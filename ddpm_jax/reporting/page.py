@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ddpm_jax.reporting import (
     accuracies,
     answer,
+    arms_sentences,
     copies,
     distances,
     items,
@@ -78,13 +79,8 @@ def in_short(found: Mapping[str, Fields], missing: Sequence[str]) -> Items:
                 "warning",
             )
         )
-    for stage, what in (
-        ("own", ""),
-        ("compare", "Accuracy on real test images, trained on "),
-        ("worth", ""),
-    ):
-        if stage in found:
-            shown.append(report.Prose(tidy(what + found[stage]["sentence"]) + "."))
+    for text in in_sentences(found):
+        shown.append(report.Prose(f"{tidy(text)}."))
     if evaluation:
         shown.append(report.Prose(distances.sentence(evaluation)))
     if "export" in found and found["export"]["class_counts"] is None:
@@ -95,6 +91,16 @@ def in_short(found: Mapping[str, Fields], missing: Sequence[str]) -> Items:
         modes = ", ".join(f"--mode={stage}" for stage in missing)
         shown.append(report.Prose(f"Not made yet: {modes}, with this --workdir."))
     return shown
+
+
+def in_sentences(found: Mapping[str, Fields]) -> Iterator[str]:
+    if "own" in found:
+        yield found["own"]["sentence"]
+    if "classify" in found:
+        arms = arms_sentences.sentence(found["classify"]["arms"])
+        yield f"Accuracy on real images of the {found['classify']['tested_on']}, trained on {arms}"
+    if "worth" in found:
+        yield found["worth"]["sentence"]
 
 
 def tidy(text: str) -> str:

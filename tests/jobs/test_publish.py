@@ -1,5 +1,6 @@
 """What is published is read by the programs that it is for, and by this one."""
 
+import hashlib
 import io
 import json
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddpm_jax import rundir
+from ddpm_jax import run_files, rundir
 from ddpm_jax.assembly import datasets as sources
 from ddpm_jax.data import npz, published, source
 from ddpm_jax.jobs import publish
@@ -144,3 +145,20 @@ def test_it_is_made_again_only_when_what_it_read_changed(config, tmp_path, capsy
     )
     publish.run(config, tmp_path)
     assert "1.0 % of the images are copies" in (tmp_path / "published" / "README.md").read_text()
+
+
+def test_numbers_of_other_images_are_left_out_of_the_card(config, tmp_path, capsys):
+    make(config, tmp_path, "images")
+    digest = hashlib.sha256(rundir.synthetic(tmp_path).read_bytes()).hexdigest()
+    fields = {"share": 0.125, "expected_share": 0.01, "exact": 0, "n": 40, "n_test": 100}
+
+    def card(of):
+        reads = {"fields": {}, "files": {run_files.SYNTHETIC: of}}
+        path = rundir.result_path(tmp_path, "copies")
+        rundir.write_json(path, fields | {"reads": reads})
+        publish.run(config, tmp_path)
+        return (tmp_path / "published/README.md").read_text()
+
+    assert "12.5" in card(digest)
+    assert "12.5" not in card("another")
+    assert "copies.json is of other images; run --mode=copies" in capsys.readouterr().out
