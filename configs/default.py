@@ -386,6 +386,8 @@ def get_config() -> ConfigDict:
     # Small sets of each size, each with its own generator and classifiers: at least 2.
     config.own.num_sets = 5
     # Further small sets, whose folds choose the classifiers' settings (0: none are chosen), and the folds.
+    # For "best", the sampling section has the newest checkpoint and "ema" here: a whole small set has no
+    # validation images.
     config.own.num_tuning_sets = 1
     config.own.num_folds = 3
     # Arms besides "real", with the settings of the real arms, and with those of the synthetic arms. The

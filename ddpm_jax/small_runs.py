@@ -53,6 +53,11 @@ def groups_of(config: ConfigDict) -> dict[str, Group]:
         raise ValueError(
             f"own.judge is {own.judge!r}; it must be one of own.synthetic_arms, {own.synthetic_arms}"
         )
+    if small_sets.AUGMENTED not in own.real_arms:
+        raise ValueError(
+            f"own.real_arms is {tuple(own.real_arms)}; it must hold {small_sets.AUGMENTED!r}, the baseline "
+            "of the answer"
+        )
     real, synthetic = ((small_sets.REAL, *arms) for arms in (own.real_arms, own.synthetic_arms))
     return {
         "real": Group(real, real, small_sets.AUGMENTED, values),
@@ -85,11 +90,19 @@ def each(
 
 
 def config_of(config: ConfigDict, one: SmallSet) -> ConfigDict:
-    """The config of a set's run. Test images are those of `config`, whatever the set's seed."""
+    """The config of a set's run. Test images are those of `config`, whatever the set's seed.
+
+    A whole small set has no validation images to choose a checkpoint or an average by. So no set chooses one,
+    also not those with folds, whose generators stand for the others'.
+    """
     own = view.unseen(config).copy_and_resolve_references()
     own.data.split_seed = own.seed if own.data.split_seed < 0 else own.data.split_seed
     own.seed, own.data.per_class = one.seed, one.per_class
     own.data.num_folds, own.data.fold = config.own.num_folds, one.fold
+    if own.sampling.checkpoint == "best":
+        own.sampling.checkpoint = "newest"
+    if own.sampling.average == "best":
+        own.sampling.average = "ema"
     own.training.keep = 1
     own.training.sample_every = own.training.num_steps + 1  # no grids of samples
     return own

@@ -9,6 +9,12 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 
+def require_seeds(field: str, number: int) -> None:
+    """Raises ValueError if the field asks for too few trainings for an interval."""
+    if number < 2:
+        raise ValueError(f"{field} is {number}; an interval needs at least 2")
+
+
 def mean_interval(values: Float[np.ndarray, " S"], step: float) -> tuple[float, float]:
     """Mean over seeds and the half-width of its 95% t-interval.
 

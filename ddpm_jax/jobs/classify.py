@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from ddpm_jax import progress, run_files, stages
 from ddpm_jax.assembly import augmentation, classifiers, datasets
 from ddpm_jax.data import source
+from ddpm_jax.evaluation import worth
 from ddpm_jax.measuring import arms, labelled, outcomes, selection
 from ddpm_jax.measuring.labelled import Labelled
 from ddpm_jax.types import Trainer
@@ -23,6 +24,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
     Resumes: what an interrupted call has trained is not trained again.
     """
+    worth.require_seeds("classifier.num_seeds", config.classifier.num_seeds)
     synthetic = files.synthetic()
     splits = datasets.build_splits(config.data, config.seed)
     names = splits.train.class_names

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import run_files, rundir, small_runs, stages, view
 from ddpm_jax.assembly import datasets
+from ddpm_jax.evaluation import worth
 from ddpm_jax.measuring import small_sets
 from ddpm_jax.reporting import small_sets as shown
 from ddpm_jax.small_runs import SmallSet
@@ -40,6 +41,9 @@ def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     """The fields of `results/own.json`."""
     if devices.num_processes() > 1:
         raise ValueError("--mode=own goes without --distributed: start the command several times")
+    worth.require_seeds("own.num_sets", config.own.num_sets)
+    worth.require_seeds("classifier.num_seeds", config.classifier.num_seeds)
+    small_runs.groups_of(config)  # refuses what does not fit together before anything is trained
     splits = datasets.build_splits(config.data, config.seed)
     sizes = [measure_size(config, files, size) for size in config.own.sizes]
     fields = {
@@ -72,16 +76,24 @@ def measure_size(config: ConfigDict, files: run_files.Files, size: int) -> dict[
         work = small_runs.classify(name, chosen[name]["settings"], group.arms, "test")
         results = small_runs.each(files, config, sets, work)
         accuracies |= {arm: small_sets.accuracies(results, arm) for arm in group.shown}
-    found = small_runs.each(files, config, sets, small_runs.find_copies)
     return {
         "per_class": size,
-        "synthetic": found[0]["n"],
+        "synthetic": small_sets.num_synthetic(results, own.judge),
         "rows": small_sets.rows(accuracies, small_sets.step(results)),
         "chosen": chosen,
-        "copies": {
-            name: float(np.mean([one[name] for one in found]))
-            for name in ("share", "expected_share", "exact")
-        },
+        "copies": copied(config, files, sets),
+    }
+
+
+def copied(config: ConfigDict, files: run_files.Files, sets: list[SmallSet]) -> dict[str, Any]:
+    """Means over the sets; no share but the reason where copies cannot be told from chance."""
+    try:
+        found = small_runs.each(files, config, sets, small_runs.find_copies)
+    except rundir.Inapplicable as why:
+        return {"share": None, "why": str(why)}
+    shares = ("share", "expected_share", "exact")
+    return {"n": found[0]["n"]} | {
+        name: float(np.mean([one[name] for one in found])) for name in shares
     }
 
 

@@ -24,6 +24,8 @@ from ddpm_jax.viz import pictures
 
 @stages.stage("sweep", "train")
 def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
+    if config.sweep.num_images and config.sweep.num_seeds:
+        worth.require_seeds("sweep.num_seeds", config.sweep.num_seeds)
     model = trained.load_model(config, files.checkpoints())
     points = sweep_points.build_points(config)
     # Build all before the first image is drawn, so that what is refused is refused at once.

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, rundir, stages
 from ddpm_jax.assembly import augmentation, classifiers, datasets
+from ddpm_jax.evaluation.worth import require_seeds
 from ddpm_jax.measuring import labelled, subsets, worth_rows
 from ddpm_jax.reporting import worth_sentences
 from ddpm_jax.reporting.worth_plots import draw
@@ -34,6 +35,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
 @stages.stage("worth", "export")
 def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     """The fields of `results/worth.json`. What an interrupted call trained is not trained again."""
+    require_seeds("worth.num_seeds", config.worth.num_seeds)
     splits = datasets.build_splits(config.data, config.seed)
     names = splits.train.class_names
     real, test = labelled.decode(splits.train), labelled.decode(splits.test)

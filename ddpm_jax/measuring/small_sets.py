@@ -54,6 +54,11 @@ def accuracies(results: Sequence[Mapping[str, Any]], arm: str) -> Float[np.ndarr
     return np.array([np.mean(result["arms"][arm]["accuracies"]) for result in results])
 
 
+def num_synthetic(results: Sequence[Mapping[str, Any]], arm: str) -> int:
+    """Synthetic images that the arm added, after any selection: the mean over the sets."""
+    return round(float(np.mean([result["arms"][arm]["n_synthetic"] for result in results])))
+
+
 def step(results: Sequence[Mapping[str, Any]]) -> float:
     """What the `accuracies` of these results are multiples of: 1 / (test images x classifiers of a set)."""
     classifiers = next(iter(results[0]["arms"].values()))["accuracies"]

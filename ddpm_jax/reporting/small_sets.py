@@ -70,11 +70,7 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         "paired by set."
     )
     columns = ["real images a class", "trained on", "accuracy (%)", "over real", "over augmented"]
-    copied = [
-        [number(size), f"{size['synthetic']:,}"]
-        + [f"{100 * size['copies'][share]:.1f}" for share in ("share", "expected_share")]
-        for size in sizes
-    ]
+    copied = [[number(size), *copies(size)] for size in sizes]
     chosen = [
         [number(size), group, words(found["settings"]), str(len(found["tried"]))]
         for size in sizes
@@ -95,6 +91,15 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
             "Settings of the classifiers, chosen by the accuracy on held-out folds of further small sets.",
         ),
     ]
+
+
+def copies(size: Mapping[str, Any]) -> list[str]:
+    """Images, share of copies and expected share; the reason where they were not told from chance."""
+    found = size["copies"]
+    if found["share"] is None:
+        return ["-", f"not judged: {found['why']}", "-"]
+    shares = (f"{100 * found[name]:.1f}" for name in ("share", "expected_share"))
+    return [f"{found.get('n', size['synthetic']):,}", *shares]  # 0.2 had no n
 
 
 def words(settings: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from ddpm_jax.data import division, npz, source
 from ddpm_jax.jobs import copies, own, report
 from ddpm_jax.measuring import copies as measured_copies
 from ddpm_jax.measuring import small_sets
+from ddpm_jax.reporting import small_sets as shown
 from ddpm_jax.small_runs import SmallSet
 from ddpm_jax.training import lock
 
@@ -117,7 +118,9 @@ def test_gains_are_paired_by_set():
 @pytest.fixture(scope="module")
 def studied(tmp_path_factory, module_compiled_quickly):
     workdir = tmp_path_factory.mktemp("own")
-    return workdir, own.run(small_study(), workdir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small_runs.jax, "clear_caches", lambda: None)  # eight runs fit into memory
+        return workdir, own.run(small_study(), workdir)
 
 
 def test_a_study_measures_every_arm_of_every_set(studied):
@@ -239,4 +242,54 @@ def test_copies_of_the_training_images_are_counted(trained_once, config, tmp_pat
 def test_copies_need_test_images(config):
     few = np.zeros((20, 8, 8, 1), np.uint8)
     with pytest.raises(rundir.Inapplicable, match="at least 99 test images; there are 20"):
-        measured_copies.in_pixels(few, few, few, variants.build_variants(config.augment))
+        measured_copies.in_pixels(few, few, few, variants.build_sought(config, few))
+
+
+def test_without_validation_images_no_set_chooses_a_checkpoint(config):
+    """A whole small set has none, so "best" could not be found there after all folds were trained."""
+    config.sampling.checkpoint = config.sampling.average = "best"
+    for one in (SmallSet(4, 0), SmallSet(4, 0, fold=1)):
+        sampling = small_runs.config_of(config, one).sampling
+        assert (sampling.checkpoint, sampling.average) == ("newest", "ema")
+    config.sampling.checkpoint, config.sampling.average = "500", "0.1"
+    sampling = small_runs.config_of(config, SmallSet(4, 0)).sampling
+    assert (sampling.checkpoint, sampling.average) == ("500", "0.1")
+
+
+def test_few_test_images_leave_copies_out_and_nothing_else(config, tmp_path, monkeypatch):
+    """The study once ended here, after all its trainings, with no result."""
+
+    def few(files, config, sets, work):
+        raise rundir.Inapplicable("there are 60")
+
+    monkeypatch.setattr(small_runs, "each", few)
+    files = run_files.open_for("own", config, tmp_path)
+    found = own.copied(config, files, [SmallSet(4, 0)])
+    assert found == {"share": None, "why": "there are 60"}
+    size = {"per_class": 4, "synthetic": 20, "copies": found}
+    assert shown.copies(size) == ["-", "not judged: there are 60", "-"]
+    size["copies"] = {"n": 30, "share": 0.5, "expected_share": 0.01}
+    assert shown.copies(size) == ["30", "50.0", "1.0"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("own.num_sets", 1, r"own\.num_sets is 1; an interval needs at least 2"),
+        ("classifier.num_seeds", 1, r"classifier\.num_seeds is 1; an interval needs"),
+        ("own.real_arms", (), r"own\.real_arms is \(\); it must hold 'real, augmented'"),
+        ("own.judge", "synthetic, soft", r"own\.judge is 'synthetic, soft'; it must be one of"),
+    ],
+)
+def test_a_study_that_cannot_answer_is_refused_before_anything_is_trained(
+    config, tmp_path, monkeypatch, field, value, message
+):
+    monkeypatch.setattr(small_runs, "each", lambda *arguments: pytest.fail("something is trained"))
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(ValueError, match=message):
+        own.study(config, tmp_path)
+
+
+def test_the_sentence_counts_the_images_that_were_added():
+    results = [{"arms": {"a": {"n_synthetic": number}}} for number in (17, 20)]
+    assert small_sets.num_synthetic(results, "a") == 18
