@@ -29,7 +29,7 @@ ALLOWED = {
     "config_files": {"view", "whole_file"},
     "command_line": {"config_files", "kept_memory", "view"},
     "stages": {"run_files", "view", "rundir", "training"},
-    "run_files": {"view", "rundir", "models", "training"},
+    "run_files": {"data", "view", "rundir", "models", "training"},
     "view": set(),
     "small_runs": {"stages", "run_files", "rundir", "view", "measuring", "training"},
     "interop": {"assembly", "diffusion", "evaluation", "rundir", "whole_file"},
@@ -51,7 +51,7 @@ ALLOWED = {
     | ISLANDS
     | GROUND,
     "reporting": {"measuring", "evaluation", "viz", "units"},
-    "planning": {"models", "assembly", "rundir"} | ISLANDS | GROUND,
+    "planning": {"models", "measuring", "assembly", "rundir"} | ISLANDS | GROUND,
     "measuring": {"rundir"} | ISLANDS | GROUND,
     "models": {"measuring", "assembly", "rundir", "metrics", "progress"} | ISLANDS | GROUND,
     "assembly": {"rundir"} | ISLANDS | GROUND,

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ddpm_jax import rundir, units
-from ddpm_jax.assembly import datasets, options, training
+from ddpm_jax.assembly import classifiers, datasets, denoising, options, training
 from ddpm_jax.planning import ladder, requirements, shares, timings
 from ddpm_jax.training import devices, retention
 
@@ -169,6 +169,7 @@ def facts(config: ConfigDict) -> shares.Facts:
     classes = datasets.build_splits(config.data, config.seed).train.class_names
     sampling, section = config.sampling, config.classifier
     guided = sampling.guidance_scale != 1.0 or bool(sampling.classifier_scale)
+    guided = guided or denoising.autoguided(config)
     return shares.Facts(
         num_fits=len(section.arms),
         own_features=not (config.evaluation.inception_weights or config.evaluation.features),
@@ -177,6 +178,7 @@ def facts(config: ConfigDict) -> shares.Facts:
         most_solver_steps=config.schedule.num_steps,
         warmups=(config.optim.warmup_steps, section.warmup_steps),
         together=section.vmap_seeds,
+        num_ensemble=classifiers.num_ensemble(section),
     )
 
 

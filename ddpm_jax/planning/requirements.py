@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import choice, datasets, denoising, guides, training
 from ddpm_jax.data import source
+from ddpm_jax.measuring import distances
 from ddpm_jax.models import trained
 from ddpm_jax.training import devices, footprint
 from ddpm_jax.training import state as states
@@ -110,9 +111,11 @@ def actions(config: ConfigDict, first: int) -> dict[str, int]:
 
 def num_compared(config: ConfigDict, splits: source.Splits, sizes: Sizes) -> int:
     """Number of images whose features are extracted."""
-    test = len(splits.test.labels)
-    synthetic = min(config.evaluation.num_images or test, sizes.export)
-    return len(splits.train.labels) + test + synthetic
+    reference = config.evaluation.reference
+    there = {name: len(split.labels) for name, split in splits._asdict().items()}
+    wanted = config.evaluation.num_images or distances.num_synthetic(reference, there)
+    real = sum(there[split] for split in distances.extracted(reference))
+    return real + min(wanted, sizes.export)
 
 
 def checkpoints_kept(config: ConfigDict) -> int:

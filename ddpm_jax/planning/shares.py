@@ -59,6 +59,8 @@ class Facts(NamedTuple):
     warmups: tuple[int, int]
     """Warm-up steps of the optimizer and of the classifier, at most."""
     together: bool
+    num_ensemble: int = 0
+    """Classifiers that judge images, once for all seeds."""
 
 
 Fields = dict[str, Any]
@@ -99,7 +101,8 @@ def _classifiers(
     own = int(facts.own_features)
 
     def steps(seeds: int) -> int:
-        each = seconds / (own + facts.num_fits * seeds) - measured.classifier_begin
+        fits = own + facts.num_ensemble + facts.num_fits * seeds
+        each = seconds / fits - measured.classifier_begin
         return int(each / measured.classifier_step) if measured.classifier_step else 0
 
     known = 1 if facts.together else named.get("classifier.num_seeds")
@@ -115,7 +118,8 @@ def _classifiers(
     if facts.together:
         del fields["classifier.num_seeds"]  # the seconds measured are those of the config's
     one = measured.classifier_begin + measured.classifier_step * num
-    return _without(fields, named), one * facts.num_fits * seeds, one * own
+    fits = facts.num_ensemble + facts.num_fits * seeds
+    return _without(fields, named), one * fits, one * own
 
 
 def _drawing(

@@ -305,6 +305,19 @@ def test_what_is_timed_is_the_run_itself(tmp_path):
     assert facts.grid == 20 and facts.calls == 1 and facts.num_fits == 5 and facts.own_features
     config.sampling.solver, config.sampling.guidance_scale = "heun", 2.0
     assert budget.facts(config).calls == 4
+    config.sampling.guidance_scale, config.sampling.autoguidance_scale = 1.0, 2.0
+    assert budget.facts(config).calls == 4 and budget.facts(config).num_ensemble == 0
+    config.classifier.arms, config.classifier.ensemble.num = ("real", "synthetic, soft"), 7
+    assert budget.facts(config).num_ensemble == 7
+
+
+def test_the_ensemble_takes_its_share_of_the_classifiers_time():
+    def classifiers(num):
+        fields, split = decide(60, facts=FACTS._replace(num_ensemble=num))
+        return fields["classifier.num_steps"], split["classifiers"]
+
+    (steps, seconds), (fewer, likewise) = classifiers(0), classifiers(10)
+    assert fewer < steps and likewise == pytest.approx(seconds, rel=0.02)
 
 
 @pytest.mark.parametrize(
