@@ -13,14 +13,27 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax.assembly.augmentation import build_augmentation
+from ddpm_jax.assembly.augmentation import build_augmentation, build_copies
 from ddpm_jax.data import augment
-from ddpm_jax.data.augment import Variant
+from ddpm_jax.data.augment import Sought, Variant
 from ddpm_jax.types import Pixels
 
 MOST = 200  # variants, mirrored ones included: the search time is proportional
 DRAWS = 32  # of rotations and crops, which cannot all be listed
 BATCH = 1000  # images changed at once, so that one program is compiled
+
+
+def build_sought(config: ConfigDict, test: Pixels) -> Sought:
+    """What copies to look for: training images as the augment section may have changed them.
+
+    A generator that is told how images were augmented draws them as they are. So it is compared with test
+    images as they are.
+    """
+    section, changed = config.augment, None
+    told = "net" in config and config.net.augment_condition  # configs of classifiers have no `net`
+    if (_resamples(section) or section.shift) and not told:
+        changed = build_copies(section)(test, config.seed)
+    return Sought(build_variants(section), in_words(section), section.flip, changed)
 
 
 def build_variants(section: ConfigDict) -> list[Variant]:
@@ -68,10 +81,6 @@ def in_words(section: ConfigDict) -> str:
         steps = f" in steps of {step}" if step > 1 else ""
         parts.append(f"shifted by up to {largest} pixels{steps}")
     return " and ".join(parts) + (", each also mirrored" if section.flip else "")
-
-
-def has_more_than_flips(section: ConfigDict) -> bool:
-    return bool(_resamples(section) or section.shift)
 
 
 def _resamples(section: ConfigDict) -> bool:

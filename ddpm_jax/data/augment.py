@@ -8,7 +8,7 @@ is in `augment_colors`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -33,6 +33,21 @@ class Variant(NamedTuple):
     name: str
     change: Callable[[Pixels], Pixels]
     whole: bool = False
+
+
+class Sought(NamedTuple):
+    """What a search for copies of training images looks for."""
+
+    variants: Sequence[Variant]
+    """Variants of the training images; the first leaves them as they are."""
+    in_words: str
+    mirrored: bool
+    """Whether to look for mirrored copies in features too."""
+    augmented_test: Pixels | None = None
+    """Test images changed by one draw of the augmentation, where it does more than mirror.
+
+    A generator learns augmented images, and these may lie nearer to training images for that reason alone.
+    """
 
 
 def horizontal_flip(keys: Keys, images: Batch) -> tuple[Batch, Changes]:

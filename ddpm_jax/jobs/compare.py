@@ -20,6 +20,11 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     if not rundir.result_path(workdir, "classify").exists() and synthetic.exists():
         labelled.require_labels(synthetic)
     worth = rundir.result(workdir, "classify")
+    if "real" not in worth["arms"]:
+        raise rundir.Inapplicable(
+            f"classifiers were trained on {', '.join(worth['arms'])}, not on 'real' (classifier.arms), which "
+            "is the baseline"
+        )
     sentence = arms_sentences.sentence(worth["arms"])
     print(arms_sentences.table(worth["arms"]))
     print(sentence, flush=True)

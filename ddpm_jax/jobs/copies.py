@@ -20,7 +20,8 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     splits = datasets.build_splits(config.data, config.seed)
     made = source.decode(npz.load(synthetic))
     train, test = source.decode(splits.train), source.decode(splits.test)
-    found = copies.in_pixels(made, train, test, variants.build_variants(config.augment))
+    sought = variants.build_sought(config, test)
+    found = copies.in_pixels(made, train, test, sought)
     print(
         f"{100 * found['share']:.1f} % of {len(made):,} synthetic images are copies in pixels; "
         f"{100 * found['expected_share']:.1f} % expected of new real images",
@@ -30,6 +31,6 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "n": len(made),
         "n_train": len(train),
         "n_test": len(test),
-        "looked_for": variants.in_words(config.augment),
+        "looked_for": sought.in_words,
         "seed": config.seed,
     }

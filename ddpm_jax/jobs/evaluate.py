@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, rundir, stages
-from ddpm_jax.assembly import augmentation, datasets, feature_networks, variants
+from ddpm_jax.assembly import datasets, feature_networks, variants
 from ddpm_jax.assembly.choice import choose
 from ddpm_jax.data import division, npz, source
 from ddpm_jax.evaluation import features
@@ -38,14 +38,14 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     comparison = distances.comparison_with(config.evaluation.reference, splits, num, config.seed)
     reference = comparison.reference
     parts = {"synthetic": source.decode(division.stratified(made, num, config.seed))}
-    for split in dict.fromkeys(("train", "test", *distances.REFERENCES[reference])):
+    for split in distances.extracted(reference):
         parts[split] = source.decode(getattr(splits, split))
     images = distances.sets_of(parts, comparison)
     shape = images.test.shape[1:]
     network = feature_networks.build_network(config, splits.train, shape, read=files.read)
     folder = pathlib.Path(config.evaluation.cache_dir or files.workdir / "features")
     seen = distances.sets_of(extract_all(network, parts, folder), comparison)
-    sought = build_sought(config, images.test)
+    sought = variants.build_sought(config, images.test)
     memorization, closest = copies.look_for(images, seen, network, folder, sought)
     if devices.is_writer():
         for space, shown in closest.items():
@@ -73,24 +73,16 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
 
 def chosen(config: ConfigDict, made: source.Source, splits: source.Splits) -> int:
-    """How many synthetic images to compare: by default as many as real ones, so that the bias is equal."""
-    names = choose("evaluation.reference", config.evaluation.reference, distances.REFERENCES)
-    wanted = config.evaluation.num_images or sum(len(getattr(splits, n).labels) for n in names)
+    """How many synthetic images to compare."""
+    reference = config.evaluation.reference
+    choose("evaluation.reference", reference, distances.REFERENCES)
+    sizes = {name: len(split.labels) for name, split in splits._asdict().items()}
+    wanted = config.evaluation.num_images or distances.num_synthetic(reference, sizes)
     if wanted > len(made.labels):
         print(
             f"[evaluate] {wanted} synthetic images wanted, there are {len(made.labels)}: all of them"
         )
     return min(wanted, len(made.labels))
-
-
-def build_sought(config: ConfigDict, test: Pixels) -> copies.Sought:
-    """What copies to look for: training images as the augment section may have changed them."""
-    section, changed = config.augment, None
-    if variants.has_more_than_flips(section):
-        changed = augmentation.build_copies(section)(test, config.seed)
-    return copies.Sought(
-        variants.build_variants(section), variants.in_words(section), section.flip, changed
-    )
 
 
 def extract_all(

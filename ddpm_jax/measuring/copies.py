@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from ddpm_jax import rundir
-from ddpm_jax.data.augment import Variant, mirrored
+from ddpm_jax.data.augment import Sought, Variant, mirrored
 from ddpm_jax.evaluation import memorization
 from ddpm_jax.evaluation.features import Network
 from ddpm_jax.measuring import distances
@@ -47,21 +47,6 @@ class Closest(NamedTuple):
     curves: Mapping[str, Float[np.ndarray, " _"]]
 
 
-class Sought(NamedTuple):
-    """What the search looks for copies of."""
-
-    variants: Sequence[Variant]
-    """Variants of the training images; the first leaves them as they are."""
-    in_words: str
-    mirrored: bool
-    """Whether to look for mirrored copies in features too."""
-    augmented_test: Pixels | None = None
-    """Test images changed by one draw of the augmentation, where it does more than mirror.
-
-    A generator learns augmented images, and these may lie nearer to training images for that reason alone.
-    """
-
-
 def look_for(
     images: Sets, seen: Sets, network: Network, folder: pathlib.Path, sought: Sought
 ) -> tuple[dict[str, Any], dict[str, Closest]]:
@@ -72,14 +57,12 @@ def look_for(
     if len(images.test) < FEWEST_TO_TEST_COPIES:
         why = f"{len(images.test)} test images, {FEWEST_TO_TEST_COPIES} needed"
         return {"copies": None, "why": why}, {}
-    queries = {"synthetic": images.synthetic, "real test": images.test}
+    asked = queries(images.synthetic, images.test, sought)
     points = {"synthetic": seen.synthetic, "real test": seen.test}
-    if sought.augmented_test is not None:
-        queries["augmented real test"] = sought.augmented_test
-    in_pixels = search(queries, images.train, sought.variants)
+    in_pixels = search(asked, images.train, sought.variants)
     exact = {name: part.exact for name, part in in_pixels.items()}
     in_features = search_features(
-        queries, points, exact, seen.train, sought.mirrored, network, folder
+        asked, points, exact, seen.train, sought.mirrored, network, folder
     )
     # `duplicates` reads only these two parts.
     parts = {name: as_floats(getattr(images, name)) for name in ("synthetic", "floor")}
@@ -107,7 +90,7 @@ def in_pixels(
     made: Pixels,
     train: UInt8[np.ndarray, "M H W C"],
     test: UInt8[np.ndarray, "K H W C"],
-    sought: Sequence[Variant],
+    sought: Sought,
 ) -> dict[str, Any]:
     """The fields of `copy_fields`, in pixels alone."""
     if len(test) < FEWEST_TO_TEST_COPIES:
@@ -115,8 +98,18 @@ def in_pixels(
             f"copies are found by comparison with at least {FEWEST_TO_TEST_COPIES} test images; there "
             f"are {len(test)}"
         )
-    ours, real = search({"synthetic": made, "real test": test}, train, sought).values()
-    return copy_fields(ours, [real])
+    ours, *real = search(queries(made, test, sought), train, sought.variants).values()
+    return copy_fields(ours, real)
+
+
+def queries(
+    made: Pixels, test: UInt8[np.ndarray, "K H W C"], sought: Sought
+) -> dict[str, np.ndarray]:
+    """The images whose nearest training images are looked for."""
+    found = {"synthetic": made, "real test": test}
+    if sought.augmented_test is not None:
+        found["augmented real test"] = sought.augmented_test
+    return found
 
 
 def search(

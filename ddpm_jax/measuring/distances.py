@@ -47,15 +47,35 @@ class Sets(NamedTuple):
 def comparison_with(reference: str, splits: source.Splits, num: int, seed: int) -> Comparison:
     """Compares `num` synthetic images with the split or splits that `reference` names.
 
-    The floor comes from the training split or, if that is in the reference, from the test split.
+    The floor comes from the training split or, if that is in the reference, from the test split. It has fewer
+    images than `num` if there are no more.
     """
-    floor_split = "test" if "train" in REFERENCES[reference] else "train"
-    real = getattr(splits, floor_split)
-    return Comparison(
-        reference,
-        floor_split,
-        division.stratified_rows(real, min(num, len(real.labels)), seed),
-    )
+    split = floor_split(reference)
+    real = getattr(splits, split)
+    rows = division.stratified_rows(real, min(num, len(real.labels)), seed)
+    return Comparison(reference, split, rows)
+
+
+def floor_split(reference: str) -> str:
+    """The split whose images give the floor."""
+    return "test" if "train" in REFERENCES[reference] else "train"
+
+
+def extracted(reference: str) -> tuple[str, ...]:
+    """The splits of which all images are needed."""
+    return tuple(dict.fromkeys(("train", "test", *REFERENCES[reference])))
+
+
+def num_synthetic(reference: str, sizes: Mapping[str, int]) -> int:
+    """How many synthetic images to compare by default: as many as reference images, so that biases are equal.
+
+    `sizes`: images of each split. A small training set gives the floor no more images than it has, and the
+    floor says nothing of a value of more: then as many as the floor has. Papers' protocols, whose reference
+    has the training images, keep their number.
+    """
+    num = sum(sizes[split] for split in REFERENCES[reference])
+    split = floor_split(reference)
+    return num if split == "test" else min(num, sizes[split])
 
 
 def sets_of(parts: Mapping[str, np.ndarray], comparison: Comparison) -> Sets:

@@ -11,8 +11,8 @@ ARMS = {
     "real": "real images",
     "synthetic": "synthetic images only",
     "real+synthetic": "real and synthetic",
-    "real+duplicated": "real, and as many duplicates",
-    "real+augmented": "real, and as many augmented copies",
+    "real+duplicated": "real, and duplicates of them",
+    "real+augmented": "real, and augmented copies of them",
 }
 SUFFIXES = {
     "selected": "labels that an ensemble agrees with",
@@ -36,9 +36,14 @@ def arms(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         for arm, values in fields["arms"].items()
     ]
     seeds = fields["arms"]["real"]["seeds"]
+    # What another program's generator has seen is not known; validation images may have chosen a checkpoint.
+    generator = "train" in found and fields["classifier"]["split"] == "test"
+    unseen_by = (
+        "neither the classifiers nor the generator have" if generator else "no classifier has"
+    )
     caption = (
-        f"Accuracy on {fields['n_test']:,} real images of the {fields['tested_on']}, which neither the "
-        f"classifiers nor the generator have seen. Mean of {seeds} seeds with 95 % intervals; the gain, "
+        f"Accuracy on {fields['n_test']:,} real images of the {fields['tested_on']}, which {unseen_by} seen. "
+        f"Mean of {seeds} seeds with 95 % intervals; the gain, "
         "over real alone, is paired by seed, and shows a difference where its interval leaves out 0. "
         "ECE: expected calibration error."
     )

@@ -1,6 +1,6 @@
 """Should I add these images? The answer in a sentence or two, and the three numbers beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +14,8 @@ QUESTION = "Should I add these images?"
 ASKED_OF = ("own", "classify", "worth", "export")
 """Modes whose results raise the question."""
 WITH_AUGMENTATION = ("real+synthetic, real augmented", "real+synthetic, augmented")
-"""Arms to compare with augmented real images. The first that was trained is: not the best of them, which
-would be a choice by the accuracies that are shown."""
+"""Arms to compare with augmented real images, before those that also select images or soften labels. The
+first that was trained is: not the best of them, which would be a choice by the accuracies that are shown."""
 
 
 class Difference(NamedTuple):
@@ -60,13 +60,13 @@ def sentence(found: Mapping[str, Fields]) -> str:
 def of_arms(fields: Fields) -> str:
     arms = fields["arms"]
     if found := against_augmented(fields):
-        return verdict(found, "augmented training alone")
-    both = next((arm for arm in ("real+synthetic", *WITH_AUGMENTATION) if arm in arms), "")
+        return verdict(found, f"augmented training alone{named(augmented_with(arms))}")
+    both = "real+synthetic" if "real+synthetic" in arms else next(iter(with_both(arms)), "")
     if not both:
         return of_no_arm(fields)
     found = gain(arms[both])
     if not {"real+synthetic", "real+augmented"} <= arms.keys():
-        return verdict(found, "the real images alone")
+        return verdict(found, f"the real images alone{named(both)}")
     against = paired(fields, "real+synthetic", "real+augmented")
     word = ""
     if found.sign >= 0 and against.sign < 0:
@@ -74,17 +74,36 @@ def of_arms(fields: Fields) -> str:
     elif found.sign > 0 and against.sign == 0:
         word = "No advantage over augmentation is shown"
     doubt = " (no difference shown)" if against.sign == 0 else ""
+    copies = arms["real+augmented"]["n_train"] - arms["real"]["n_train"]
     return (
-        f"{verdict(found, 'the real images alone', word)} Against as many augmented copies of the real "
+        f"{verdict(found, 'the real images alone', word)} Against {copies:,} augmented copies of the real "
         f"images the difference is {against} points{doubt}."
     )
 
 
 def against_augmented(fields: Fields) -> Difference | None:
     """What adding the images to augmented real ones changes, if both were trained."""
-    arms = fields["arms"]
-    both = next((arm for arm in WITH_AUGMENTATION if arm in arms), None)
-    return paired(fields, both, "real, augmented") if both and "real, augmented" in arms else None
+    both = augmented_with(fields["arms"])
+    there = both and "real, augmented" in fields["arms"]
+    return paired(fields, both, "real, augmented") if there else None
+
+
+def with_both(arms: Iterable[str]) -> list[str]:
+    """The arms of real and synthetic images, in whatever way."""
+    return [arm for arm in arms if arm.partition(", ")[0] == "real+synthetic"]
+
+
+def augmented_with(arms: Iterable[str]) -> str:
+    """The arm to compare with augmented real images; "" if none was trained."""
+    several = with_both(arms)
+    others = [arm for arm in several if arm.endswith("augmented")]
+    return next((arm for arm in (*WITH_AUGMENTATION, *others) if arm in several), "")
+
+
+def named(arm: str) -> str:
+    """What an arm does besides adding images and augmenting, in brackets; "" if nothing."""
+    what = [s for s in arm.split(", ")[1:] if not s.endswith("augmented")]
+    return f" ({' and '.join(what)})" if what else ""
 
 
 def of_no_arm(fields: Fields) -> str:
@@ -139,7 +158,8 @@ def of_worth(fields: Fields) -> str:
     if not rows:
         return of_no_arm({"arms": {}, "synthetic": True})
     row = max(rows, key=lambda row: (row["real"], row["multiple"]))
-    over = f"{row['real']:,} real images alone, with {row['multiple']} synthetic for each"
+    added = row["n_train"] - row["real"]
+    over = f"{row['real']:,} real images alone, with {added:,} synthetic ones"
     return verdict(gain(row), over)
 
 
@@ -166,8 +186,10 @@ def numbers_of_arms(fields: Fields) -> list[report.Number]:
         beside = f"augmentation alone, over real images: {pretty(gain(arms['real, augmented']))}"
         shown.append(report.Number(pretty(added), "points, added to augmented training", beside))
     elif "real+synthetic" in arms:
-        augmented = arms.get("real+augmented")
-        beside = f"as many augmented copies: {pretty(gain(augmented))}" if augmented else ""
+        augmented, beside = arms.get("real+augmented"), ""
+        if augmented:
+            copies = augmented["n_train"] - arms["real"]["n_train"]
+            beside = f"{copies:,} augmented copies: {pretty(gain(augmented))}"
         added = gain(arms["real+synthetic"])
         shown.append(report.Number(pretty(added), "points, added to real images", beside))
     return shown
@@ -177,26 +199,31 @@ def numbers_of_small_sets(size: Mapping[str, Any]) -> list[report.Number]:
     added = gain(chosen(size, "synthetic"), "augmented")
     augmented = gain(chosen(size, "real"), "real")
     real = f"with {small_sets.number(size)} real images a class"
-    copies = f"expected of new real images: {100 * size['copies']['expected_share']:.1f} %"
-    return [
+    shown = [
         report.Number(pretty(added), "points, added to augmented training", real),
         report.Number(pretty(augmented), "points, augmentation alone over real images", real),
-        report.Number(
-            f"{100 * size['copies']['share']:.1f} %",
-            "of the synthetic images are copies, in pixels",
-            copies,
-        ),
     ]
+    copies = size["copies"]
+    if copies["share"] is not None:
+        beside = f"expected of new real images: {100 * copies['expected_share']:.1f} %"
+        share = f"{100 * copies['share']:.1f} %"
+        shown.append(report.Number(share, "of the synthetic images are copies, in pixels", beside))
+    return shown
 
 
 def copied(evaluation: Fields) -> report.Number | None:
-    """The share of copies, if there are more than chance allows."""
+    """The share of copies, if there are more than chance allows, in the space that shows it most clearly."""
     memory = evaluation["memorization"]
     if not memory["copies"] or "pixels" not in memory:
         return None
-    found = memory["pixels"]
+    spaces = {name: found for name, found in memory.items() if isinstance(found, Mapping)}
+    space = min(spaces, key=lambda name: spaces[name]["p_value"])
+    found = spaces[space]
+    where = "" if space == "pixels" else ", in features"
     beside = f"expected of new real images: {100 * found['expected_share']:.1f} %"
-    return report.Number(f"{100 * found['share']:.1f} %", "next to a training image", beside)
+    return report.Number(
+        f"{100 * found['share']:.1f} %", f"next to a training image{where}", beside
+    )
 
 
 def distance(evaluation: Fields) -> report.Number:

@@ -7,8 +7,8 @@ from ddpm_jax.reporting import items
 
 ADDED = {
     "real+synthetic": "adding it to real",
-    "real+duplicated": "as many duplicates instead",
-    "real+augmented": "as many augmented copies instead",
+    "real+duplicated": "duplicates instead",
+    "real+augmented": "augmented copies instead",
 }
 """What is added to real images in an arm; other arms are called by their names."""
 

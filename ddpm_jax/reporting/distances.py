@@ -38,17 +38,26 @@ def label(found: Shown) -> str:
 
 def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     fields = found["evaluate"]
-    several = list(shown(fields))
+    several, fewer = list(shown(fields)), has_fewer(fields)
     rows = [
-        [label(one), one.row.text, one.row.floor_text, one.metric.best or one.row.floor_text]
+        [
+            label(one),
+            one.row.text,
+            one.row.floor_text,
+            one.metric.best or ("-" if fewer else one.row.floor_text),
+        ]
         for one in several
     ]
+    floor = (
+        "The floor is of fewer images and therefore too high: a value below it does not say much."
+        if fewer
+        else "The floor is what a perfect generator would get."
+    )
     caption = (
         f"{fields['n']:,} synthetic images, and {fields['n_floor']:,} real images of the "
         f"{fields['floor_of']} split for the floor, drawn at random with each class's share, "
         f"against the {fields['n_reference']:,} images of the {fields['reference']}. Features: "
-        f"{fields['features_about']}. The floor is what a perfect generator would get. "
-        f"{bias_of(fields[fields['distance']])}"
+        f"{fields['features_about']}. {floor} {bias_of(fields[fields['distance']], fewer)}"
     )
     meanings = {label(one): with_source(one.metric) for one in several}
     return [
@@ -61,11 +70,15 @@ def with_source(metric: metrics.Metric) -> str:
     return metric.meaning + (f" ({metric.source})" if metric.source else "")
 
 
-def bias_of(frechet: Fields) -> str:
+def has_fewer(evaluation: Fields) -> bool:
+    """Whether the floor is of fewer images than the value; then it is no best value."""
+    return bool(evaluation["n_floor"] < evaluation["n"])
+
+
+def bias_of(frechet: Fields, fewer: bool) -> str:
     """The best value of the Frechet distance, and why."""
-    text = (
-        "As measured, the Fréchet distance of few images is too large, so its best is the floor's. "
-    )
+    best = "" if fewer else ", so its best is the floor's"
+    text = f"As measured, the Fréchet distance of few images is too large{best}. "
     if frechet["at_infinity"] is None and frechet.get("floor_at_infinity") is None:
         return text + f"It is not corrected: {frechet['why']}."
     return text + (
@@ -92,6 +105,7 @@ def sentence(evaluation: Fields) -> str:
         f"{name} of {evaluation['n']:,} synthetic images to the {evaluation['n_reference']:,} of the "
         f"{evaluation['reference']}: {short(distance['value'])}; of {evaluation['n_floor']:,} real "
         f"{evaluation['floor_of']} images: {short(distance['floor'])}, which is the floor."
+        + (" Fewer images raise it." if has_fewer(evaluation) else "")
         + ("" if inception else " These features are not Inception's: this is not an FID.")
     )
 

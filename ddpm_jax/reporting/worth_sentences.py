@@ -56,7 +56,8 @@ def extremes(both: Sequence[Mapping[str, Any]]) -> str:
         row = max(shown, key=lambda row: sign * row["gain_over_real"])
         parts.append(
             f"the largest {what} shown is {100 * row['gain_over_real']:+.1f} +- "
-            f"{100 * row['gain_ci95']:.1f} points ({row['multiple']} for each of {row['real']:,} real images)"
+            f"{100 * row['gain_ci95']:.1f} points ({row['n_train'] - row['real']:,} synthetic and "
+            f"{row['real']:,} real images)"
         )
     compared = f"in {len(both)} comparisons" if len(both) > 1 else "in one comparison"
     selected = (

@@ -11,7 +11,6 @@ from sklearn.datasets import load_digits
 from ddpm_jax.assembly import augmentation, variants
 from ddpm_jax.data import augment
 from ddpm_jax.evaluation import features, memorization
-from ddpm_jax.jobs import evaluate
 from ddpm_jax.measuring import copies
 from ddpm_jax.measuring.distances import Sets
 
@@ -258,7 +257,7 @@ def test_augmented_real_images_raise_no_alarm(config, tmp_path):
         return batch.reshape(len(batch), 4, -1).mean(axis=2) / 255.0
 
     network = features.Network("halves", "digest", "", halves, None, 100)
-    sought = evaluate.build_sought(config, test)
+    sought = variants.build_sought(config, test)
     sets = Sets(made, train, test, floor=train[: len(made)], reference=test)
     seen = Sets(*(halves(part) for part in sets))
     memory, _ = copies.look_for(sets, seen, network, tmp_path, sought)

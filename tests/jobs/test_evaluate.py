@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_run import work
 
-from ddpm_jax.assembly import classifiers, datasets, feature_networks
+from ddpm_jax.assembly import classifiers, datasets, feature_networks, variants
 from ddpm_jax.data import npz, source
 from ddpm_jax.evaluation import frechet, inception, inception_weights
 from ddpm_jax.jobs import evaluate
@@ -116,7 +116,7 @@ def test_copies_are_found_where_test_images_are_duplicates_too(
     real_test = np.concatenate([test[:340], train[:19]])
     sets = distances.Sets(made, train, real_test, train[:300], real_test)
     seen = distances.Sets(*(function.halves(part) for part in sets))
-    sought = evaluate.build_sought(config, real_test)
+    sought = variants.build_sought(config, real_test)
     memory, _ = copies.look_for(sets, seen, network, tmp_path, sought)
     assert memory["copies"] and memory["pixels"]["exact"] == 300
     assert memory["pixels"]["exact_of_test"] == 19

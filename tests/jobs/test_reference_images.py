@@ -139,6 +139,16 @@ def test_by_default_as_many_synthetic_images_as_the_reference_has(finished, conf
         work(evaluate.run, config, finished)
 
 
+@pytest.mark.parametrize(
+    ("reference", "wanted"),
+    [("test", 90), ("validation", 10), ("train", 90), ("train+validation", 100)],
+)
+def test_a_small_training_set_bounds_the_images_that_are_compared(reference, wanted):
+    """The floor has no more real images, and the same number has the same bias."""
+    sizes = {"train": 90, "validation": 10, "test": 359}
+    assert distances.num_synthetic(reference, sizes) == wanted
+
+
 def test_the_name_of_an_official_distance_says_its_reference():
     network = features.Network("inception2015", "", "", np.asarray, None, 64, True)
     by_name = {metric.name: metric for metric in metrics.METRICS}

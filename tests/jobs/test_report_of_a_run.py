@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from ddpm_jax import rundir
-from ddpm_jax.jobs import report
+from ddpm_jax.data import npz, source
+from ddpm_jax.jobs import compare, report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PROBE = """<script>
@@ -59,7 +60,7 @@ def test_the_page_of_the_whole_chain_shows_every_part(finished, config, capsys):
     sentence = rundir.result(finished, "compare")["sentence"].replace("+-", "±")
     assert sentence in page.text
     assert "this is not an FID" in page.text and "frechet_conv4" in page.text
-    assert "real, and as many duplicates" in page.text
+    assert "real, and duplicates of them" in page.text
     for name in ("evaluate", "train", "classify"):
         assert rundir.result(finished, name)["inputs"] in page.text
     assert rundir.result(finished, "train")["params_sha256"] in page.text
@@ -72,7 +73,9 @@ def test_a_model_that_copies_is_warned_of_first(finished, config):
     change(finished, "evaluate", lambda fields: fields["memorization"].update(copies=True))
     report.run(config, finished)
     text = Page(finished / "report.html").text
-    assert text.index("The model copies its training images") < text.index("Accuracy on real test")
+    assert text.index("The model copies its training images") < text.index(
+        "Accuracy on real images of"
+    )
     assert "It copies: more samples" in text
 
 
@@ -145,3 +148,52 @@ def test_a_browser_shows_the_page_without_errors(finished, config, tmp_path, wid
     assert "CONSOLE" not in browser.stderr
     shown = re.search(r"<title>(\d+) of (\d+) images, (\d+) pixels", browser.stdout).groups()
     assert shown[0] == shown[1] and int(shown[0]) >= 10 and shown[2] == "0"
+
+
+def test_results_of_other_images_than_the_runs_are_left_out_and_said(finished, config, capsys):
+    """Images that were drawn again once stood beside the old images' accuracies."""
+    images = npz.load(finished / "synthetic.npz")
+    other = 255 - source.decode(images)
+    npz.save(finished / "synthetic.npz", other, images.labels, images.class_names, {})
+    report.run(config, finished)
+    said, page = capsys.readouterr().out, Page(finished / "report.html")
+    for mode in ("evaluate", "classify"):
+        assert f"results/{mode}.json is of other synthetic images; run --mode={mode}" in said
+        assert f"--mode={mode}" in page.text
+    assert "What it is worth to a classifier" not in page.titles
+    assert "Not known yet: no classifier was trained on them." in page.text
+
+
+def test_the_sentence_of_accuracies_is_that_of_the_table_below_it(finished, config):
+    """--mode=compare is asked for by itself, so its sentence may be older."""
+    change(finished, "classify", lambda fields: fields["arms"]["real"].update(accuracy=0.125))
+    report.run(config, finished)
+    assert "trained on real: 12.5 ±" in Page(finished / "report.html").text
+
+
+def test_arms_without_the_baseline_have_no_table(finished, config, capsys):
+    change(finished, "classify", lambda fields: fields["arms"].pop("real"))
+    report.run(config, finished)
+    assert "results/classify.json has no arm 'real'" in capsys.readouterr().out
+    with pytest.raises(rundir.Inapplicable, match="not on 'real'"):
+        compare.run(config, finished)
+
+
+def test_who_has_not_seen_the_test_images_is_said_of_the_runs_own_images_alone(finished, config):
+    report.run(config, finished)
+    assert (
+        "neither the classifiers nor the generator have seen" in Page(finished / "report.html").text
+    )
+    rundir.result_path(finished, "train").unlink()
+    report.run(config, finished)
+    assert "which no classifier has seen" in Page(finished / "report.html").text
+
+
+def test_a_floor_of_fewer_images_is_no_best_value(finished, config):
+    report.run(config, finished)
+    assert "The floor is what a perfect generator would get" in Page(finished / "report.html").text
+    change(finished, "evaluate", lambda fields: fields.update(n_floor=fields["n"] - 1))
+    report.run(config, finished)
+    text = Page(finished / "report.html").text
+    assert "The floor is of fewer images and therefore too high" in text
+    assert "Fewer images raise it." in text and "a perfect generator" not in text

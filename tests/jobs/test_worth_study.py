@@ -123,8 +123,8 @@ def test_images_that_act_as_real_ones_are_worth_their_number(finished, config, k
     assert both["calibration_error"] == 0.25
     assert fields["sentence"] == (
         "100 synthetic images are worth 100 real ones (95 % interval: 100 to 100); added to real images, in "
-        "2 comparisons, the largest gain shown is +11.0 +- 0.0 points (2 for each of 50 real images) and no "
-        "loss was shown; their intervals do not allow for the selection"
+        "2 comparisons, the largest gain shown is +11.0 +- 0.0 points (100 synthetic and 50 real images) and "
+        "no loss was shown; their intervals do not allow for the selection"
     )
     assert fields["sentence"] in capsys.readouterr().out
     for name in ("worth", "worth-alone", "worth-classes", "worth-equivalence"):
@@ -158,18 +158,19 @@ def test_no_gain_is_claimed_where_none_is_shown(finished, config, known, monkeyp
 
 def test_a_loss_is_told_beside_a_gain():
     def row(real, multiple, gain, width):
-        return {"real": real, "multiple": multiple, "gain_over_real": gain, "gain_ci95": width}
+        sizes = {"real": real, "n_train": real + multiple * real}
+        return sizes | {"gain_over_real": gain, "gain_ci95": width}
 
     rows = [row(300, 1, 0.019, 0.010), row(300, 10, 0.055, 0.012), row(3000, 1, -0.007, 0.004)]
     rows += [row(3000, 10, -0.020, 0.006), row(54000, 1, -0.030, 0.040)]
     assert worth_sentences.extremes(rows) == (
-        "added to real images, in 5 comparisons, the largest gain shown is +5.5 +- 1.2 points (10 for each "
-        "of 300 real images) and the largest loss shown is -2.0 +- 0.6 points (10 for each of 3,000 real "
-        "images); their intervals do not allow for the selection"
+        "added to real images, in 5 comparisons, the largest gain shown is +5.5 +- 1.2 points (3,000 "
+        "synthetic and 300 real images) and the largest loss shown is -2.0 +- 0.6 points (30,000 synthetic "
+        "and 3,000 real images); their intervals do not allow for the selection"
     )
     assert worth_sentences.extremes(rows[3:4]) == (
         "added to real images, in one comparison, no gain was shown and the largest loss shown is "
-        "-2.0 +- 0.6 points (10 for each of 3,000 real images)"
+        "-2.0 +- 0.6 points (30,000 synthetic and 3,000 real images)"
     )
 
 

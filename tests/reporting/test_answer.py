@@ -11,7 +11,12 @@ SPREAD = [-0.01, 0.0, 0.01]
 
 def arm(gain, half_width=0.025):
     accuracies = [real + gain + more for real, more in zip(REAL, SPREAD, strict=True)]
-    return {"accuracy": 0.8 + gain, "ci95": half_width, "accuracies": accuracies} | {
+    return {
+        "accuracy": 0.8 + gain,
+        "ci95": half_width,
+        "accuracies": accuracies,
+        "n_train": 900,
+    } | {
         "gain_over_real": gain,
         "gain_ci95": half_width,
     }
@@ -65,8 +70,10 @@ def test_against_real_images_alone(gain, wanted):
 )
 def test_against_as_many_augmented_copies(gain, augmented, begin, end):
     found = classified(real_synthetic=arm(gain), real_augmented=constant(augmented))
+    found["classify"]["arms"]["real+augmented"]["n_train"] += 2_700
     text = answer.sentence(found)
     assert text.startswith(begin) and text.endswith(end), text
+    assert "Against 2,700 augmented copies of the real images" in text
 
 
 @pytest.mark.parametrize(
@@ -98,6 +105,25 @@ def test_without_augmented_real_images_an_augmented_arm_is_held_against_plain_on
     )
 
 
+def test_arms_that_select_or_soften_answer_where_no_plain_one_was_trained():
+    found = classified()
+    arms = found["classify"]["arms"]
+    arms["real+synthetic, selected, soft"] = arm(0.04)
+    assert answer.sentence(found) == (
+        "Yes: adding them changes accuracy by +4.0 +- 2.5 points over the real images alone (selected and "
+        "soft)."
+    )
+    arms |= {
+        "real, augmented": constant(0.10),
+        "real+synthetic, selected, augmented": arm(0.15),
+    }
+    assert answer.sentence(found) == (
+        "Yes: adding them changes accuracy by +5.0 +- 2.5 points over augmented training alone (selected)."
+    )
+    arms["real+synthetic, augmented"] = arm(0.10)
+    assert answer.sentence(found).startswith("No difference is shown")
+
+
 def test_without_the_arm_that_answers():
     text = answer.sentence(classified(synthetic=arm(-0.05)))
     assert text.startswith("Not measured: no classifier was trained on real and synthetic")
@@ -117,21 +143,26 @@ def test_without_a_classifier():
 
 
 def test_copies_are_named_and_counted():
-    pixels = {"share": 0.3, "expected_share": 0.01}
-    copying = {"evaluate": {"memorization": {"copies": True, "pixels": pixels}}}
-    found = classified(real_synthetic=arm(0.04)) | copying
+    pixels = {"share": 0.3, "expected_share": 0.01, "p_value": 1e-9}
+    memory = {"copies": True, "p_value": 1e-9, "pixels": pixels}
+    found = classified(real_synthetic=arm(0.04)) | {"evaluate": {"memorization": memory}}
     assert answer.sentence(found).endswith("They include copies of training images.")
     assert [number.value for number in answer.numbers(found)] == ["+4.0 ± 2.5", "30.0 %"]
+    memory["pixels"] = pixels | {"share": 0.005, "p_value": 0.4}
+    memory["conv4"] = {"share": 0.2, "expected_share": 0.01, "p_value": 1e-9}
+    _, number = answer.numbers(found)
+    assert (number.value, number.what) == ("20.0 %", "next to a training image, in features")
 
 
 def test_a_study_of_several_sizes_answers_for_most_real_images_and_the_largest_multiple():
     def row(real, multiple, gain):
-        return {"arm": "real+synthetic", "real": real, "multiple": multiple} | arm(gain)
+        sizes = {"real": real, "multiple": multiple, "n_train": real + 380}
+        return {"arm": "real+synthetic"} | arm(gain) | sizes
 
     points = [row(10, 4, 0.2), row(100, 1, 0.1), row(100, 4, 0.01)]
     assert answer.sentence({"worth": {"points": points}}) == (
         "No difference is shown: adding them changes accuracy by +1.0 +- 2.5 points over 100 real "
-        "images alone, with 4 synthetic for each."
+        "images alone, with 380 synthetic ones."
     )
     assert answer.sentence({"worth": {"points": []}}).startswith("Not measured")
 
@@ -154,3 +185,6 @@ def test_small_sets_answer_by_the_arms_that_were_chosen():
     )
     values = [number.value for number in answer.numbers(found)]
     assert values == ["-2.0 ± 1.4", "+3.8 ± 1.4", "2.5 %"]
+    size["copies"] = {"share": None, "why": "there are 60"}
+    values = [number.value for number in answer.numbers(found)]
+    assert values == ["-2.0 ± 1.4", "+3.8 ± 1.4"]
