@@ -6,4 +6,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh launch/setup.sh "${EXTRA:-test}"
+# Two processes use two cores; threads of NumPy's products would only wait for each other.
+export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
 exec "${VENV:-.venv}/bin/python" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder "$@"

@@ -15,6 +15,8 @@ os.environ.setdefault(
     str(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "compiled"),
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+# Programs otherwise start twice, to keep their memory: no gain for those that tests run.
+os.environ.setdefault("GLIBC_TUNABLES", "")
 # Without unrolled loops, programs compile in 0.6 to 0.8 of the time (docs/notes/training_step.md).
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling")
 
@@ -116,20 +118,24 @@ LONGEST_FIRST = (
     "tests/jobs/test_devices_of_a_run.py",
     "tests/jobs/test_modes.py",
     "tests/jobs/test_plan.py",
-    "tests/jobs/test_fashion_mnist.py",
-    "tests/jobs/test_reliability_kills.py",
     "tests/jobs/test_resuming.py",
-    "tests/jobs/test_pair_of_a_run.py",
     "tests/jobs/test_what_stages_read.py",
     "tests/benchmarks/test_benchmarks_run.py",
     "tests/jobs/test_small_set.py",
     "tests/jobs/test_guide.py",
     "tests/data/test_tfds.py",
     "tests/jobs/test_reference_images.py",
-    "tests/jobs/test_resumes.py",
     "tests/training/test_two_processes.py",
     "tests/jobs/test_exports.py",
     "tests/jobs/test_slurm.py",
+    "tests/jobs/test_own.py",
+    "tests/jobs/test_copies.py",
+    "tests/test_what_options_read.py",
+    "tests/test_wheel.py",
+    "tests/evaluation/test_kernel.py",
+    "tests/evaluation/test_strangers_weights.py",
+    "tests/interop/test_diffusers.py",
+    "tests/training/test_interruptions.py",
 )
 
 

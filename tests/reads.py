@@ -1,7 +1,7 @@
 """Which fields of a config code reads: a witness that asks neither the config nor a view of it."""
 
 import contextlib
-import inspect
+import sys
 
 from ml_collections import ConfigDict
 
@@ -44,7 +44,10 @@ class Reads:
 
     def _passes(self, config, key):
         was_set = key in self._set.get(id(config._fields), ())
-        copied = type(config) is ConfigDict and inspect.stack()[2].function in ("to_dict", "items")
+        copied = type(config) is ConfigDict and sys._getframe(2).f_code.co_name in (
+            "to_dict",
+            "items",
+        )
         return was_set or copied
 
     def _remember(self, config, path):

@@ -106,13 +106,13 @@ def files(workdir):
 
 
 @pytest.mark.slow
-def test_two_processes_go_through_the_chain_as_one_with_two_devices(on_two_devices, tmp_path):
+def test_two_processes_go_through_the_chain_as_one_with_two_devices(trained_once, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     for workdir in (one, two):
-        shutil.copytree(on_two_devices, workdir)
+        shutil.copytree(trained_once, workdir)
     before = files(two)
-    subprocess.run(command(*FLAGS, f"--workdir={one}"), env=environment(2), cwd=ROOT, check=True)
-    statuses, done = pair(two, *FLAGS)
+    subprocess.run(command(f"--workdir={one}"), env=environment(2), cwd=ROOT, check=True)
+    statuses, done = pair(two)
     assert statuses == {0}
     assert results(one) == results(two)
     for name in ("synthetic.npz", "figures/classes.png", "figures/reverse.gif"):

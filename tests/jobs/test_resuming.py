@@ -16,7 +16,7 @@ STEPS = (
     "--config.training.num_steps=112",
     "--config.training.save_every=11",
     "--config.training.eval_every=28",
-    "--config.training.sample_every=56",
+    "--config.training.sample_every=1000",
 )
 STOPPED = 75
 SIGNALS = {

@@ -14,13 +14,18 @@ from ddpm_jax.training import signals
 
 PROGRAM = pathlib.Path(__file__).parent / "train_program.py"
 NUM_STEPS = 30
+OF_A_PROGRAM = {
+    "JAX_PLATFORMS": "cpu",
+    "JAX_NUM_CPU_DEVICES": "1",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # a program keeps its small compiled programs too
+}
 
 
 def start(folder, seconds_a_step=0.01, **environment):
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), str(folder), str(NUM_STEPS), str(seconds_a_step)],
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1", **environment},
+        env=os.environ | OF_A_PROGRAM | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
