@@ -22,6 +22,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_
 
 import jax
 import pytest
+import quick
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -35,40 +36,27 @@ def key():
 @pytest.fixture
 def on_one_device(monkeypatch):
     """A run has one device, unless it names others."""
-    _place_on_one(monkeypatch)
-
-
-def _place_on_one(monkeypatch):
-    from ddpm_jax.training import devices  # not above: jaxtyping's hook has to come before it
-
-    place = devices.place
-
-    def on_one(parallel="jit", devices=None):
-        return place(parallel, devices or jax.devices()[:1])
-
-    monkeypatch.setattr(devices, "place", on_one)
+    quick.place_on_one(monkeypatch)
 
 
 @pytest.fixture
-def compiled_quickly(on_one_device):
-    """XLA's optimizations are off, and a run has one device. For what is compiled longer than it runs.
+def on_all_devices(monkeypatch):
+    """A run has all devices, whatever the module's fixtures say."""
+    quick.place_on_all(monkeypatch)
 
-    One device, because without optimizations XLA:CPU leaves sums over devices apart that it else combines,
-    and simulated devices that share two cores' threads then wait for each other until XLA aborts.
-    """
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+
+@pytest.fixture
+def compiled_quickly():
+    """The test is run `quickly`."""
+    with quick.quickly():
+        yield
 
 
 @pytest.fixture(scope="module")
 def module_compiled_quickly():
-    """`compiled_quickly` for all tests of a module, and for what they share."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        _place_on_one(monkeypatch)
-        jax.config.update("jax_disable_most_optimizations", True)
+    """All tests of a module are run `quickly`, and what they share is made so."""
+    with quick.quickly():
         yield
-        jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

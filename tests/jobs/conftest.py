@@ -5,6 +5,7 @@ import subprocess
 
 import jax
 import pytest
+from quick import quickly
 from tiny_run import ROOT, command, quick_environment, tiny
 
 from ddpm_jax.jobs import classify, compare, evaluate, export, report, sample, train
@@ -16,17 +17,27 @@ def config():
     return tiny()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quickly(module_compiled_quickly):
+    """What these tests run takes longer to compile than to run."""
+
+
 @pytest.fixture(scope="session")
 def trained_once(made_once):
-    return made_once("trained", lambda workdir: train.run(tiny(), workdir))
+    def make(workdir):
+        with quickly():  # it is made before a module's fixtures
+            train.run(tiny(), workdir)
+
+    return made_once("trained", make)
 
 
 @pytest.fixture(scope="session")
 def finished_once(trained_once, made_once):
     def finish(folder):
         workdir = shutil.copytree(trained_once, folder / "run")
-        for job in (sample, export, evaluate, classify, compare, report):
-            job.run(tiny(), workdir)
+        with quickly():
+            for job in (sample, export, evaluate, classify, compare, report):
+                job.run(tiny(), workdir)
 
     return made_once("finished", finish) / "run"
 

@@ -49,7 +49,7 @@ def test_calls_and_what_they_are_compiled_for():
     assert takes.arguments >= num * 64 + footprint.num_bytes(parts.state)
 
 
-def test_the_rows_of_several_devices_are_no_steps():
+def test_the_rows_of_several_devices_are_no_steps(on_all_devices):
     """Under "pmap" an array is [devices, rows]; a call is one step all the same."""
     config = tiny()
     config.training.parallel = "pmap"

@@ -181,7 +181,7 @@ def test_a_batch_is_begun_before_the_one_before_it_is_waited_for(config, monkeyp
     ],
 )
 def test_how_many_images_are_drawn_at_once(
-    config, monkeypatch, platform, side, patch_size, given, on_each
+    config, monkeypatch, on_all_devices, platform, side, patch_size, given, on_each
 ):
     """With 64 channels, 8 images of 32 x 32 are 2 MiB."""
     config.net.base_channels, config.net.unet.patch_size = 64, patch_size

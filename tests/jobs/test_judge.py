@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_run import ROOT, environment
+from tiny_run import ROOT, quick_environment
 
 from configs import classifier
 from ddpm_jax import classify as judge
@@ -33,7 +33,9 @@ def write_folder(folder, images, labels, class_names):
 
 def judge_by(*flags):
     command = [sys.executable, "-m", "ddpm_jax.classify", *flags]
-    return subprocess.run(command, env=environment(4), cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        command, env=quick_environment(), cwd=ROOT, capture_output=True, text=True
+    )
 
 
 @pytest.fixture

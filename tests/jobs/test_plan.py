@@ -156,7 +156,7 @@ def test_it_names_each_stage_and_the_programs_memory(planned):
     assert not list(workdir.glob(".plan-*"))
 
 
-def test_what_does_not_fit_is_said_in_one_line_with_what_does(monkeypatch):
+def test_what_does_not_fit_is_said_in_one_line_with_what_does(monkeypatch, on_all_devices):
     """The compiler is replaced by a line: 1,000 bytes, and 100 for each image that is in work."""
     placement, config = devices.place(), tiny()
     programs = training.build_programs(config, placement, 10)
