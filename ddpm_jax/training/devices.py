@@ -72,6 +72,10 @@ def place(parallel: str = "jit", devices: Sequence[Any] | None = None) -> Placem
     return Placement(Mesh(np.array(devices or jax.devices()), (AXIS,)), parallel)
 
 
+TASKS_OF_LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "KUBERNETES_SERVICE_HOST")
+"""Variables that are there, and not 1, if a launcher that JAX knows has started several processes."""
+
+
 def initialize_distributed(
     coordinator: str | None = None,
     num_processes: int | None = None,
@@ -82,23 +86,29 @@ def initialize_distributed(
     """Join the processes of this run; call it before anything touches a device.
 
     Arguments not given come from `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`,
-    or else from SLURM if `srun` started more than one task. A single process has nothing to join. If a
-    process is not heard from for `heartbeat_seconds`, all others end.
+    or else from the launcher, as far as JAX knows it: SLURM, Open MPI, Kubernetes. A single process has
+    nothing to join. If a process is not heard from for `heartbeat_seconds`, all others end. Raises ValueError
+    if there is a coordinator and not the other two.
     """
     environ = os.environ
     coordinator = coordinator or environ.get("JAX_COORDINATOR_ADDRESS")
     if coordinator is not None:
-        if num_processes is None:
-            num_processes = int(environ["JAX_NUM_PROCESSES"])
-        if process_id is None:
-            process_id = int(environ["JAX_PROCESS_ID"])
-    elif int(environ.get("SLURM_STEP_NUM_TASKS", "1")) == 1:
+        num_processes = _given("num_processes", num_processes, coordinator)
+        process_id = _given("process_id", process_id, coordinator)
+    elif all(environ.get(name, "1") == "1" for name in TASKS_OF_LAUNCHERS):
         return
     # That service would catch SIGTERM; `signals` and `agreed` handle it here.
     jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
         coordinator, num_processes, process_id, heartbeat_timeout_seconds=heartbeat_seconds
     )
+
+
+def _given(name: str, value: int | None, coordinator: str) -> int:
+    variable = f"JAX_{name.upper()}"
+    if value is None and variable not in os.environ:
+        raise ValueError(f"the coordinator is {coordinator}; wanted --{name} or {variable} as well")
+    return int(os.environ[variable]) if value is None else value
 
 
 def is_writer() -> bool:

@@ -117,9 +117,14 @@ def test_abstract_describes_what_replicate_makes():
         assert (leaf.shape, leaf.dtype, leaf.sharding) == (shape.shape, shape.dtype, shape.sharding)
 
 
-def test_a_lone_process_is_the_writer_and_waits_for_nobody(monkeypatch):
-    for name in ("JAX_COORDINATOR_ADDRESS", "SLURM_STEP_NUM_TASKS"):
+def forget_launchers(monkeypatch):
+    ours = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+    for name in (*ours, *devices.TASKS_OF_LAUNCHERS):
         monkeypatch.delenv(name, raising=False)
+
+
+def test_a_lone_process_is_the_writer_and_waits_for_nobody(monkeypatch):
+    forget_launchers(monkeypatch)
     devices.initialize_distributed()
     devices.barrier("alone")
     assert devices.is_writer() and devices.num_processes() == 1
@@ -133,6 +138,9 @@ def test_a_lone_process_is_the_writer_and_waits_for_nobody(monkeypatch):
     [
         ({"SLURM_STEP_NUM_TASKS": "1"}, None),
         ({"SLURM_STEP_NUM_TASKS": "2"}, (None, None, None)),
+        ({"OMPI_COMM_WORLD_SIZE": "1"}, None),
+        ({"OMPI_COMM_WORLD_SIZE": "8"}, (None, None, None)),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, (None, None, None)),
         (
             {
                 "JAX_COORDINATOR_ADDRESS": "node:1",
@@ -144,8 +152,7 @@ def test_a_lone_process_is_the_writer_and_waits_for_nobody(monkeypatch):
     ],
 )
 def test_the_environment_says_which_processes_belong_together(monkeypatch, environment, wanted):
-    for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
-        monkeypatch.delenv(name, raising=False)
+    forget_launchers(monkeypatch)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     calls = []
@@ -153,6 +160,15 @@ def test_the_environment_says_which_processes_belong_together(monkeypatch, envir
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **options: calls.append(args))
     devices.initialize_distributed()
     assert calls == ([] if wanted is None else [wanted])
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"), [({}, "num_processes"), ({"num_processes": 2}, "process_id")]
+)
+def test_a_coordinator_alone_is_refused(monkeypatch, given, missing):
+    forget_launchers(monkeypatch)
+    with pytest.raises(ValueError, match=f"wanted --{missing} or JAX_{missing.upper()} as well"):
+        devices.initialize_distributed("node:1", **given)
 
 
 def test_devices_that_are_not_neighbors_cannot_load_one_slice():
