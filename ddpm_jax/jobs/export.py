@@ -6,6 +6,7 @@ or not at all.
 """
 
 import hashlib
+import pathlib
 import shutil
 from typing import Any
 
@@ -42,6 +43,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "guidance_scale": config.sampling.guidance_scale,
         "autoguidance_scale": config.sampling.autoguidance_scale,
         "start": config.export.start,
+        "real": without_folders(model.facts["extra"].get("reads", {}).get("data.source", "")),
         "versions": rundir.versions(),
     }
     sha256 = hashlib.sha256(images.data).hexdigest()
@@ -67,3 +69,10 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "image_sha256": sha256,
         "seed": config.seed,
     }
+
+
+def without_folders(name: str) -> str:
+    """A `data.source` as strangers may read it: of a path the last part alone."""
+    kind, _, where = name.partition(":")
+    is_path = kind in ("folder", "npz") or (kind == "hf" and pathlib.Path(where).exists())
+    return f"{kind}:{pathlib.Path(where).name}" if is_path else name

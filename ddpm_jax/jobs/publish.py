@@ -32,7 +32,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     names = made.class_names if labels is not None else None
     results = {mode: read(files, mode) for mode in ("classify", "evaluate", "copies")}
     found = {mode: fields for mode, fields in results.items() if fields is not None}
-    name = f"synthetic {meta['reads']['fields'].get('data.source', '')}".strip()
+    name = f"synthetic {meta.get('real', '')}".strip()
     place = rundir.published(files.workdir)
     if devices.is_writer():
         beside = place.with_name(".published.new")

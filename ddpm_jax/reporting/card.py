@@ -52,11 +52,14 @@ def _header(
         features += ["  - name: label", "    dtype: string"]
     elif class_names is not None:
         features += ["  - name: label", "    dtype:", "      class_label:", "        names:"]
-        features += [f"          '{i}': {json.dumps(text)}" for i, text in enumerate(class_names)]
+        features += [
+            f"          '{i}': {json.dumps(text, ensure_ascii=False)}"
+            for i, text in enumerate(class_names)
+        ]
     task = "unconditional-image-generation" if class_names is None else "image-classification"
     return [
         "---",
-        f"pretty_name: {json.dumps(name)}",
+        f"pretty_name: {json.dumps(name, ensure_ascii=False)}",
         f"task_categories:\n- {task}",
         f"size_categories:\n- {size}",
         "tags:\n- synthetic",
@@ -72,7 +75,7 @@ def _made(meta: Mapping[str, Any]) -> list[str]:
     rows = {
         "program": f"ddpm_jax {meta.get('versions', {}).get('ddpm_jax', '')}",
         "network": fields.get("net.name"),
-        "real images": fields.get("data.source"),
+        "real images": meta.get("real") or None,
         "training steps of the checkpoint": meta.get("checkpoint"),
         "solver": meta.get("solver"),
         "solver steps": meta.get("num_steps"),

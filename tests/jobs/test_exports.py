@@ -101,6 +101,31 @@ def test_a_resumed_export_draws_the_batches_of_an_undisturbed_one(
     assert drawn[done] == drawn[0][done // 250 :]
 
 
+def test_a_set_says_which_real_images_it_is_made_after(config, model):
+    export.run(config, model)
+    assert npz.load_meta(model / "synthetic.npz")["real"] == "digits"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("folder:/home/a/photos", "folder:photos"),
+        ("npz:a/images.npz", "npz:images.npz"),
+        ("hf:somebody/images", "hf:somebody/images"),
+        ("tfds:cifar10", "tfds:cifar10"),
+        ("digits", "digits"),
+        ("", ""),
+    ],
+)
+def test_a_published_set_names_no_folder_of_the_machine(name, said):
+    assert export.without_folders(name) == said
+
+
+def test_a_dataset_on_disk_is_named_without_its_folder(tmp_path):
+    (tmp_path / "set").mkdir()
+    assert export.without_folders(f"hf:{tmp_path}/set") == "hf:set"
+
+
 def test_class_counts_are_kept(config, model):
     config.export.class_counts = (3, 0, 1, 0, 0, 0, 0, 0, 0, 5)
     assert export.run(config, model)["class_counts"].tolist() == [3, 0, 1, 0, 0, 0, 0, 0, 0, 5]

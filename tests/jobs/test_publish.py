@@ -14,7 +14,7 @@ from ddpm_jax.data import npz, published, source
 from ddpm_jax.jobs import publish
 
 NAMES = ("cat", "dog")
-META = {"reads": {"fields": {"data.source": "digits"}}, "solver": "ddim", "num_steps": 5, "seed": 3}
+META = {"real": "digits", "solver": "ddim", "num_steps": 5, "seed": 3}
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +120,7 @@ def test_an_unlabelled_parquet_file_has_images_alone(config, tmp_path):
 @pytest.mark.parametrize("form", ["images", "parquet"])
 def test_names_that_no_folder_can_have_are_kept(form, config, tmp_path):
     datasets = pytest.importorskip("datasets")
-    names = ("größe/ä", '"quoted", with a comma')
+    names = ("größe/ä", '"quoted", with a comma 😀')
     _, labels = make(config, tmp_path, form, names=names)
     read = datasets.load_dataset(str(tmp_path / "published"), split="train")
     kind = read.features["label"]
