@@ -226,7 +226,7 @@ def get_config() -> ConfigDict:
     config.training.keep = 2
     # Also keep each checkpoint whose step is a multiple of this, which is one of `save_every`; 0: none.
     config.training.keep_every = 0
-    # Most images to measure the validation loss on.
+    # Most images to measure the validation loss on; 0: none, and no checkpoint is the best.
     config.training.eval_images = 1024
     # Skip and count a step whose loss or gradient is not finite, instead of stopping there.
     config.training.skip_nonfinite = False

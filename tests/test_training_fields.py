@@ -4,6 +4,7 @@ import pytest
 
 from configs import default
 from ddpm_jax.assembly import denoising, networks, training
+from ddpm_jax.models import in_training
 from ddpm_jax.training import devices
 
 
@@ -35,6 +36,23 @@ def test_an_interval_below_1_is_refused(config, name, when, every):
         training.check_kept(config)
     with pytest.raises(ValueError, match=f"^{message}$"):  # a plan, too
         training.build_programs(config, devices.place(), 10)
+
+
+def test_a_grid_without_images_is_refused(config):
+    config.sampling.images_per_class = 0
+    with pytest.raises(ValueError, match=r"sampling\.images_per_class is 0; wanted at least 1"):
+        training.check_kept(config)
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "found"), [(0, 50, 0), (50, 0, 0), (8, 50, 8), (99, 50, 50), (3, 50, None)]
+)
+def test_fewer_validation_images_than_devices_are_refused_and_none_are_not(asked, there, found):
+    if found is None:
+        with pytest.raises(ValueError, match="3 validation images do not fill 4 devices; raise"):
+            in_training.num_validated(asked, there, 4)
+    else:
+        assert in_training.num_validated(asked, there, 4) == found
 
 
 REFUSED = {

@@ -17,6 +17,7 @@ from ddpm_jax import pixels
 from ddpm_jax.assembly.augmentation import build_augmentation, mixup_alpha
 from ddpm_jax.assembly.choice import Option, build, key_for
 from ddpm_jax.data import augment_colors, order
+from ddpm_jax.evaluation.worth import require_seeds
 from ddpm_jax.nets import classifier
 from ddpm_jax.training import compilation, devices, loop, optim, state, step
 from ddpm_jax.types import Batch, LossFn, Params, Pixels, Scalars, Trainer
@@ -40,6 +41,15 @@ def any_arm(config: ConfigDict, *suffixes: str) -> bool:
 def num_ensemble(config: ConfigDict) -> int:
     """Classifiers of the ensemble that the arms need, if they need one."""
     return config.ensemble.num if any_arm(config, ", selected", ", soft") else 0
+
+
+def check(config: ConfigDict) -> None:
+    """Raises ValueError if the classifier section gives no interval, or no baseline on test images."""
+    require_seeds("classifier.num_seeds", config.num_seeds)
+    if "real" not in config.arms and config.split == "test":
+        raise ValueError(
+            f"classifier.arms is {[*config.arms]}; it must hold 'real', the baseline of the others"
+        )
 
 
 def build_net(config: ConfigDict, num_classes: int) -> nn.Module:

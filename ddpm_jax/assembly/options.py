@@ -177,6 +177,8 @@ def check(config: ConfigDict, settings: Mapping[str, str], mode: str = "all") ->
             lines.append(f"config.{name} is set, and {reason}{back}")
     if lines:
         raise ValueError("\n".join(lines))
+    if mode == "all":  # refused before the training, not after it
+        classifiers.check(config.classifier)
 
 
 def _with_sweeps_that_count(

@@ -80,11 +80,15 @@ def check_intervals(config: ConfigDict) -> None:
 def check_kept(config: ConfigDict) -> None:
     """Raises ValueError if the checkpoint of autoguidance would be gone when the training is over.
 
-    Also if `keep_every` names steps at which nothing is saved, unless a signal happens to come, and as
-    `check_intervals` and `denoising.check_variance` do.
+    Also if `keep_every` names steps at which nothing is saved, unless a signal happens to come, if a grid
+    would have no images, and as `check_intervals` and `denoising.check_variance` do.
     """
     check_intervals(config)
     denoising.check_variance(config)
+    if config.sampling.images_per_class < 1:
+        raise ValueError(
+            f"sampling.images_per_class is {config.sampling.images_per_class}; wanted at least 1"
+        )
     fields, wanted = config.training, config.sampling.autoguidance_checkpoint
     every, saved = fields.keep_every, fields.save_every
     if every < 0 or every % saved:

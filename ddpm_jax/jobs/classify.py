@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 from ddpm_jax import progress, run_files, stages
 from ddpm_jax.assembly import augmentation, classifiers, datasets
 from ddpm_jax.data import source
-from ddpm_jax.evaluation import worth
 from ddpm_jax.measuring import arms, labelled, outcomes, selection
 from ddpm_jax.measuring.labelled import Labelled
 from ddpm_jax.types import Trainer
@@ -24,7 +23,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
     Resumes: what an interrupted call has trained is not trained again.
     """
-    worth.require_seeds("classifier.num_seeds", config.classifier.num_seeds)
+    classifiers.check(config.classifier)
     synthetic = files.synthetic()
     splits = datasets.build_splits(config.data, config.seed)
     names = splits.train.class_names
@@ -72,10 +71,6 @@ def build_arms(
     section = config.classifier
     wanted = {name: arms.parse(name) for name in section.arms}
     wanted = {name: arm for name, arm in wanted.items() if synthetic or not arm.has_synthetic}
-    if "real" not in wanted and section.split == "test":
-        raise ValueError(
-            f"classifier.arms is {[*wanted]}; it must hold 'real', the baseline of the others"
-        )
     judged, copies = None, augmentation.build_copies(section.augment)
     if any(arm.needs_judging for arm in wanted.values()):
         print(f"[classify] an ensemble of {section.ensemble.num} judges the images", flush=True)

@@ -28,6 +28,7 @@ def run(
             f"--mode=plan times programs of one process, not of {devices.num_processes()} together; run "
             "it in one, with that process's share of training.batch_size and sampling.batch_size"
         )
+    training.check_kept(config)
     run_files.check_model(config, workdir)
     print(f"[plan] {workdir}", flush=True)
     fields = plan(config, workdir, memory_limit)

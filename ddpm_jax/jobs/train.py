@@ -84,9 +84,11 @@ def take_steps(
     `made_from()` gives what a checkpoint says about its parameters besides their step.
     """
     wanted = config.training.num_steps
+    held_out, num_devices = len(parts.splits.validation.labels), parts.placement.num_devices
+    num = in_training.num_validated(config.training.eval_images, held_out, num_devices)
 
     def validate(at: int, state: states.TrainState) -> None:
-        if at not in losses and len(parts.splits.validation.labels):
+        if at not in losses and num:
             losses[at] = averages.losses(config, parts, state)
             files.writer.scalars(at, averages.logged(losses[at]))
 

@@ -101,18 +101,26 @@ def steps_in(placement: devices.Placement) -> Callable[[Batch], int]:
     return (lambda batch: 1) if placement.parallel == "pmap" else calls.num_steps
 
 
+def num_validated(eval_images: int, held_out: int, num_devices: int) -> int:
+    """Of `held_out` validation images, those that a loss is measured on; 0: there is no validation loss.
+
+    Raises ValueError if they are fewer than the devices.
+    """
+    num = min(eval_images, held_out)
+    if 0 < num < num_devices:
+        raise ValueError(
+            f"{num} validation images do not fill {num_devices} devices; raise data.validation_fraction, or "
+            "set training.eval_images=0 for no validation loss"
+        )
+    return num
+
+
 def validation_loss(config: ConfigDict, parts: Parts, params: Params) -> float:
     """Loss of some weights, on the same images and with the same noise each time."""
-    held_out = parts.splits.validation
-    num = min(config.training.eval_images, len(held_out.labels))
+    held_out, num_devices = parts.splits.validation, parts.placement.num_devices
+    num = num_validated(config.training.eval_images, len(held_out.labels), num_devices)
     # Equal batches, at most as large as in training, each a multiple of the number of devices.
-    per_device = min(config.training.batch_size, num) // parts.placement.num_devices
-    if per_device == 0:
-        raise ValueError(
-            f"{num} validation images do not fill {parts.placement.num_devices} devices; "
-            "raise data.validation_fraction"
-        )
-    size = per_device * parts.placement.num_devices
+    size = min(config.training.batch_size, num) // num_devices * num_devices
     rows = devices.local_rows(parts.placement, size)
     chosen = division.stratified(held_out, num // size * size, config.seed)
     read = (

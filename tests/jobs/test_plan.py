@@ -230,6 +230,15 @@ def test_durations_are_said_in_words(seconds, text):
     assert units.duration(seconds) == text
 
 
+def test_a_plan_refuses_what_a_training_refuses(tmp_path):
+    config = tiny()
+    config.sampling.variance = "learned"
+    with pytest.raises(
+        ValueError, match=r"sampling\.variance is 'learned' and loss\.kind is 'mse'"
+    ):
+        plan.run(config, tmp_path)
+
+
 def test_several_processes_are_told_to_plan_in_one(monkeypatch, tmp_path):
     monkeypatch.setattr(devices, "num_processes", lambda: 2)
     with pytest.raises(ValueError, match="--mode=plan times programs of one process, not of 2"):

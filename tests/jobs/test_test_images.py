@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ddpm_jax.assembly import datasets, feature_networks, training
+from ddpm_jax.assembly import datasets, feature_networks, options, training
 from ddpm_jax.data import npz, source
 from ddpm_jax.jobs import classify
 from ddpm_jax.measuring import labelled
@@ -108,7 +108,13 @@ def test_an_unknown_arm_is_refused(marked):
 
 
 def test_the_baseline_cannot_be_left_out(marked):
+    """Before a chain trains its generator."""
     marked.classifier.arms = ("real+augmented",)
-    images = labelled.Labelled(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32))
     with pytest.raises(ValueError, match="must hold 'real'"):
-        classify.build_arms(marked, images, None, Trainer(None, None, None), 2)
+        options.check(marked, {})
+    marked.classifier.arms, marked.classifier.num_seeds = ("real",), 1
+    with pytest.raises(
+        ValueError, match=r"classifier\.num_seeds is 1; an interval needs at least 2"
+    ):
+        options.check(marked, {})
+    options.check(marked, {}, "train")
