@@ -7,7 +7,7 @@ from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ddpm_jax.viz.plots import COLORS, HALF, WHOLE, framed, styled
+from ddpm_jax.viz.plots import COLORS, HALF, WHOLE, framed, literal, styled
 
 MANY_CLASSES = 20  # beyond this a cell or a bar is too small for its number
 
@@ -24,7 +24,7 @@ def confusion(
     shown = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     if len(class_names) <= MANY_CLASSES:
         _name_classes(axes, class_names)
-        axes.set_yticks(range(len(class_names)), class_names)
+        axes.set_yticks(range(len(class_names)), [literal(name) for name in class_names])
         for (row, column), value in np.ndenumerate(percent):
             if counts[row, column]:
                 color = "white" if value > 55 else "black"
@@ -63,7 +63,7 @@ def balance(
 
 
 def _name_classes(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_xticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), [literal(name) for name in names])
     if max(map(len, names)) > 4:
         for label in axes.get_xticklabels():
             label.set(rotation=40, ha="right", rotation_mode="anchor")

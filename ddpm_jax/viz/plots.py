@@ -97,7 +97,8 @@ def lines(
     figure, axes = framed(width=WHOLE if entries > MANY_CURVES else HALF, title=title)
     for (name, curve), color, marker in zip(curves.items(), *_styles(len(curves)), strict=False):
         few = len(curve.x) <= 25
-        axes.plot(curve.x, curve.y, color=color, label=name, marker=marker if few else "", ms=5)
+        label = literal(name)
+        axes.plot(curve.x, curve.y, color=color, label=label, marker=marker if few else "", ms=5)
         if curve.half_width is not None:
             low, high = curve.y - curve.half_width, curve.y + curve.half_width
             axes.fill_between(curve.x, low, high, color=color, alpha=0.2, linewidth=0)
@@ -219,7 +220,7 @@ def arms(
         axes.errorbar(mean, row, xerr=inside, fmt="o", color=COLORS[0], capsize=4)
         text = f"{mean:.1f} ± {half_width:.1f}"
         axes.annotate(text, (mean, row), (0, 6), textcoords="offset points", ha="center")
-    axes.set_yticks(range(len(accuracy)), list(accuracy))
+    axes.set_yticks(range(len(accuracy)), [literal(name) for name in accuracy])
     axes.set_ylim(len(accuracy) - 0.5, -0.7)
     axes.margins(x=0.12)
     axes.set_xlabel(x_label)
@@ -233,9 +234,14 @@ def framed(*, width: float = HALF, height: float = 3.2, title: str = "") -> tupl
     """An empty plot in the style of all."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title, loc="left", wrap=True)
+    axes.set_title(literal(title), loc="left", wrap=True)
     _clean(axes)
     return figure, axes
+
+
+def literal(text: str) -> str:
+    """The user's text, in which Matplotlib is to read no formula."""
+    return text.replace("$", r"\$")
 
 
 def _clean(axes: Axes) -> None:

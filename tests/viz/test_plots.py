@@ -151,3 +151,21 @@ def test_ticks_of_sizes_next_to_each_other_do_not_overlap():
         {"real": plots.Curve(sizes, sizes)}, x_label="images", y_label="", log_x=True
     )
     assert figure.axes[0].get_xticks().tolist() == [100, 300, 1258]
+
+
+@pytest.mark.parametrize("name", ["$100_$", "a_$b_$", "$5 & 10%$", "$50-$100"])
+def test_class_names_are_text_and_no_formulas(name, tmp_path):
+    """The first three once ended the chain, after all its classifiers were trained."""
+    figures = (
+        plots.arms({name: (0.5, 0.1)}, title=name),
+        class_plots.confusion(np.eye(2, dtype=int), (name, "b"), title=name),
+        plots.lines(
+            {name: plots.Curve(np.arange(2.0), np.arange(2.0)), "b": plots.Curve(*np.eye(2))},
+            x_label="x",
+            y_label="y",
+        ),
+    )
+    for number, figure in enumerate(figures):
+        plots.save(tmp_path / f"{number}.png", figure)
+    (axes,) = figures[0].axes
+    assert axes.get_yticklabels()[0].get_text() == axes.get_title(loc="left") == plots.literal(name)
