@@ -192,7 +192,7 @@ def _parse(argv: Sequence[str], config_default: str | None) -> list[str]:
 def _with_path(arg: str) -> str:
     """`--config=digits` with the path of the config that comes with the program."""
     flag, _, name = arg.partition("=")
-    if flag not in ("--config", "-config") or pathlib.Path(name).is_file():
+    if flag not in ("--config", "-config") or os.path.isfile(name):  # false for what no path can be
         return arg
     path = config_files.find(name)
     return f"{flag}={path}" if path else arg
@@ -203,7 +203,7 @@ def _check_overrides(argv: Sequence[str]) -> None:
     files = [arg.partition("=")[2] for arg in argv if arg.startswith(("--config=", "-config="))]
     if not files:
         return
-    if not pathlib.Path(files[-1]).is_file():
+    if not os.path.isfile(files[-1]):
         names = ", ".join(config_files.names())
         raise ValueError(f"--config: there is no file {files[-1]}; the program has {names}")
     known = config_files.load(files[-1])

@@ -1,5 +1,6 @@
 """Config files: those that come with the program, by name and as the package `configs`, and new ones."""
 
+import os
 import pathlib
 import runpy
 import sys
@@ -27,7 +28,7 @@ def load(path: str | pathlib.Path) -> ConfigDict:
 def find(name: str) -> pathlib.Path | None:
     """The file that comes with the program under this name, such as "digits"; None if there is none."""
     path = FOLDER / f"{name}.py"
-    return path if name and path.is_file() else None
+    return path if name and os.path.isfile(path) else None
 
 
 def names() -> list[str]:

@@ -54,6 +54,7 @@ def test_a_config_file_that_leaves_is_not_taken_for_a_help(tmp_path):
     ("arguments", "message"),
     [
         (["--config=configs/none.py"], "there is no file configs/none.py"),
+        (["--config=" + "9" * 5000], "there is no file 9999"),
         (["--config=configs/digits.py", "--config.net.widht=3"], "no field 'widht'.*base_channels"),
         (
             ["--config=configs/digits.py", "--config.net.dropout=0.1"],
