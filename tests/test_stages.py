@@ -237,6 +237,11 @@ def test_a_stage_runs_again_when_the_users_images_have_changed(tmp_path, kind):
     toy(config, tmp_path / "run")
     assert len(runs) == 2
     if kind != "npz":
+        (images / ".DS_Store").write_bytes(b"of a system")
+        (images / "cat" / "._1.jpg").write_bytes(b"of a system")
+        (images / "cat" / "Thumbs.db").write_bytes(b"of a system")
+        toy(config, tmp_path / "run")
+        assert len(runs) == 2
         (images / "cat" / "1.png").rename(images / "cat" / "2.png")
         toy(config, tmp_path / "run")
         assert len(runs) == 3
