@@ -133,16 +133,20 @@ def versions() -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """The git commit of this program; None outside a git checkout."""
-    here = pathlib.Path(__file__).parent
+    """The git commit of this program; None outside a git checkout of it, as in another project's `.venv`."""
+    here = pathlib.Path(__file__)
+
+    def git(*words: str) -> str:
+        command = ["git", *words]
+        return subprocess.run(
+            command, cwd=here.parent, capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+
     try:
-        asked = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=here, capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
+        git("ls-files", "--error-unmatch", here.name)
+        return git("describe", "--always", "--dirty", "--abbrev=40") or None
+    except (OSError, subprocess.SubprocessError):
         return None
-    return asked.stdout.strip() or None
 
 
 def command() -> str:

@@ -1,6 +1,7 @@
 """Results as JSON: what is missing, broken or no JSON is said."""
 
 import shlex
+import subprocess
 import sys
 
 import pytest
@@ -30,3 +31,23 @@ def test_a_command_that_is_kept_can_be_typed_again(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["program.py", *arguments])
     assert shlex.split(rundir.command())[-3:] == arguments
     assert "'--config.own.sizes=(10,)'" in rundir.command()  # a shell would end at the parenthesis
+
+
+def test_the_revision_is_that_of_this_programs_checkout_only(tmp_path, monkeypatch):
+    """An installed program lies in the `.venv` of another project, often within its repository."""
+
+    def git(*words):
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "-q")
+    installed = tmp_path / ".venv" / "rundir.py"
+    installed.parent.mkdir()
+    installed.write_text("")
+    (tmp_path / ".gitignore").write_text(".venv/")
+    git("add", ".gitignore")
+    git("commit", "-q", "-m", "theirs")
+    monkeypatch.setattr(rundir, "__file__", str(installed))
+    assert rundir.git_revision() is None
+    git("add", "-f", ".venv/rundir.py")
+    assert len(rundir.git_revision().partition("-")[0]) == 40

@@ -11,6 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, run_files, rundir, whole_file
+from ddpm_jax.models import checkpoint_choice
 from ddpm_jax.reporting import answer, page
 from ddpm_jax.reporting.items import Fields
 from ddpm_jax.reporting.page import heading
@@ -69,7 +70,9 @@ def build_sections(workdir: pathlib.Path, found: Mapping[str, Fields]) -> Iterat
     if "train" in found:
         draw_loss(workdir)
     made_with = rundir.read_json(config) if config.exists() else None
-    missing = [stage for stage in rundir.CHAIN if stage not in (*found, "compare", "report")]
+    imported = checkpoint_choice.imported_from(workdir)
+    others = (*found, "compare", "report", *["train"][: bool(imported)])
+    missing = [stage for stage in rundir.CHAIN if stage not in others]
     if made_with is None:  # images of another program: there is no model to train and to draw from
         missing = []
     return page.build_sections(figures, found, missing, made_with)

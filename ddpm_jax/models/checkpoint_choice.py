@@ -96,9 +96,14 @@ def averages(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def refuse_imported(workdir: pathlib.Path) -> None:
     """Raises `rundir.Inapplicable` if the run in `workdir` has been made by --mode=import."""
-    for facts in retention.sound(rundir.checkpoints(workdir)).values():
-        if source := facts["extra"].get("imported_from"):
-            raise rundir.Inapplicable(
-                f"{workdir} holds weights imported from {source}; to train them further, give another "
-                f"--workdir and --config.training.start_from={workdir}"
-            )
+    if source := imported_from(workdir):
+        raise rundir.Inapplicable(
+            f"{workdir} holds weights imported from {source}; to train them further, give another "
+            f"--workdir and --config.training.start_from={workdir}"
+        )
+
+
+def imported_from(workdir: pathlib.Path) -> str:
+    """What --mode=import has read the weights from; "" if the run's are its own."""
+    several = retention.sound(rundir.checkpoints(workdir)).values()
+    return next((facts["extra"].get("imported_from", "") for facts in several), "")

@@ -51,7 +51,7 @@ def arms(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     matrices = [
         (figures / f"confusion-{arm}.png",
          f"Confusion matrix of classifiers trained on {in_words(arm)}", "")
-        for arm in ("real", "synthetic")
+        for arm in ("real", "synthetic") if arm in fields["arms"]
     ]  # fmt: skip
     return [
         report.Table(columns, rows, caption),

@@ -13,8 +13,13 @@ Found = Mapping[str, tuple[Fields, Fields | None]]
 
 
 def check_comparable(found: Found) -> None:
-    """Raises ValueError if runs were tested on different images, or with different classifiers."""
+    """Raises ValueError if runs lack a baseline, or have different test images or classifiers."""
     first, *others = found
+    for name, (worth, _) in found.items():
+        if "real" not in worth["arms"]:
+            raise ValueError(
+                f"{name} has the arms {', '.join(worth['arms'])}; wanted 'real' among them, the baseline"
+            )
     for field, what in (("test_sha256", "test images"), ("classifier", "classifier settings")):
         for other in others:
             if found[first][0][field] != found[other][0][field]:

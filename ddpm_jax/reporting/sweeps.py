@@ -37,14 +37,11 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         f"{fields['n']:,} synthetic images each, from the same noise, against the "
         f"{fields['n_reference']:,} real images of the {fields['reference']}.{taught}"
     )
-    return [
-        report.Table([*columns, *(["accuracy (%)"] if taught else [])], measured, caption),
-        *items.pictures(
-            (figures / "sweep-distance.png", "Distance to real images over steps or guidance", ""),
-            (figures / "sweep-accuracy.png", "Accuracy over steps or guidance", ""),
-        ),
-        *shown,
-    ]
+    drawn = [(figures / "sweep-distance.png", "Distance to real images over steps or guidance", "")]
+    if taught:
+        columns.append("accuracy (%)")
+        drawn.append((figures / "sweep-accuracy.png", "Accuracy over steps or guidance", ""))
+    return [report.Table(columns, measured, caption), *items.pictures(*drawn), *shown]
 
 
 def draw(path_of: Callable[[str], pathlib.Path], rows: Sequence[Fields], distance: str) -> None:

@@ -39,6 +39,15 @@ def test_runs_that_cannot_be_compared_are_refused(two, tmp_path, field):
         compare.several(two, tmp_path)
 
 
+def test_runs_without_the_baseline_are_refused(two, tmp_path):
+    path = rundir.result_path(two[1], "classify")
+    found = rundir.read_json(path)
+    del found["arms"]["real"]
+    rundir.write_json(path, found)
+    with pytest.raises(ValueError, match=r"second has the arms synthetic, .*; wanted 'real'"):
+        compare.several(two, tmp_path)
+
+
 def test_runs_of_one_name_and_unfinished_runs_are_refused(two, tmp_path):
     with pytest.raises(ValueError, match="two work directories called run"):
         compare.several([two[0], two[0]], tmp_path)
