@@ -121,3 +121,14 @@ def test_predictions_beside_what_was_measured():
         text = "{:.0f} MiB" if unit == "memory_mib" else "{:.1f} s"
         assert cells[2:4] == [text.format(fields[name]) for name in ("predicted", "measured")]
         assert cells[4].startswith(f"{fields['ratio']:.2f}")
+
+
+def test_the_classifiers_step_against_pytorch():
+    wanted = []
+    for file, processor in (("cpu2_avx512_classifier", "A"), ("cpu2_classifier", "C")):
+        for row in result(file)["rows"]:
+            side = {"classifier_8": "8x8x1", "classifier_28": "28x28x1", "classifier_32": "32x32x3"}
+            times = [f"{1000 * row['median'][name]:.1f} ms" for name in ("ddpm_jax", "diffusers")]
+            ratio = f"{row['ratio']['ddpm_jax']:.2f}"
+            wanted.append([side[row["network"]], *times, ratio, f"`{file}`", processor])
+    assert table("The classifier's step") == wanted
