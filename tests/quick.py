@@ -13,10 +13,23 @@ def quickly():
     One device, because without optimizations XLA:CPU leaves sums over devices apart that it else combines,
     and simulated devices that share two cores' threads then wait for each other until XLA aborts.
     """
+    with _with(place_on_one, disabled=True):
+        yield
+
+
+@contextlib.contextmanager
+def plainly():
+    """Undoes `quickly`: a run is as in a program of its own that has all these devices."""
+    with _with(place_on_all, disabled=False):
+        yield
+
+
+@contextlib.contextmanager
+def _with(place, *, disabled):
     before = jax.config.read("jax_disable_most_optimizations")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        place_on_one(monkeypatch)
-        jax.config.update("jax_disable_most_optimizations", True)
+        place(monkeypatch)
+        jax.config.update("jax_disable_most_optimizations", disabled)
         try:
             yield
         finally:

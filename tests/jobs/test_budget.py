@@ -183,7 +183,9 @@ def test_without_a_budget_nothing_is_decided(tmp_path, measured):
     assert not measured and not list(tmp_path.iterdir())
 
 
-def test_a_decision_is_printed_and_kept_with_what_it_was_made_from(tmp_path, measured, capsys):
+def test_a_decision_is_printed_and_kept_with_what_it_was_made_from(
+    on_all_devices, tmp_path, measured, capsys
+):
     config = apply(budgeted(), tmp_path, named=())
     kept = json.loads((tmp_path / "results/budget.json").read_text())
     for name, value in kept["fields"].items():

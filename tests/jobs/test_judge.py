@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_run import ROOT, quick_environment
+from quick import plainly
+from tiny_run import ROOT, environment
 
 from configs import classifier
 from ddpm_jax import classify as judge
@@ -33,9 +34,7 @@ def write_folder(folder, images, labels, class_names):
 
 def judge_by(*flags):
     command = [sys.executable, "-m", "ddpm_jax.classify", *flags]
-    return subprocess.run(
-        command, env=quick_environment(), cwd=ROOT, capture_output=True, text=True
-    )
+    return subprocess.run(command, env=environment(4), cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -102,10 +101,11 @@ def test_two_folders_are_judged_as_the_chain_judges_the_same_images(
     config.data.source = f"folder:{real}"
     config.evaluation.likelihood_images = 0
     synthetic = workdir / "judged.npz"
-    chain = {
-        "evaluate": evaluate.run.on(config, finished, synthetic),
-        "classify": classify.run.on(config, finished, synthetic),
-    }
+    with plainly():
+        chain = {
+            "evaluate": evaluate.run.on(config, finished, synthetic),
+            "classify": classify.run.on(config, finished, synthetic),
+        }
     for mode, wanted in chain.items():
         ours = {"command", "seconds", "versions", "inputs", "outputs", "reads", "synthetic"}
         for name in wanted.keys() - ours:
