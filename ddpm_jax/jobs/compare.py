@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 from ddpm_jax import rundir
 from ddpm_jax.data import npz, source
 from ddpm_jax.measuring import labelled
-from ddpm_jax.reporting import arms_sentences, runs
+from ddpm_jax.reporting import accuracies, arms_sentences, runs
 from ddpm_jax.training import devices
-from ddpm_jax.viz import class_plots, pictures, plots
+from ddpm_jax.viz import pictures, plots
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -29,20 +29,10 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     print(arms_sentences.table(worth["arms"]))
     print(sentence, flush=True)
     if devices.is_writer():
-        draw(rundir.figures(workdir), worth)
+        accuracies.draw(rundir.figures(workdir), worth)
         path = rundir.result_path(workdir, "compare")
         rundir.write_json(path, {"sentence": sentence, "arms": worth["arms"]})
     return {"sentence": sentence}
-
-
-def draw(figures: pathlib.Path, worth: Mapping[str, Any]) -> None:
-    title = f"{worth['tested_on']}, {worth['n_test']} images"
-    drawn = {arm: (fields["accuracy"], fields["ci95"]) for arm, fields in worth["arms"].items()}
-    plots.save(figures / "arms.png", plots.arms(drawn, title=title))
-    for arm, fields in worth["arms"].items():
-        counts = np.array(fields["confusion"])
-        picture = class_plots.confusion(counts, worth["class_names"], title=f"Trained on {arm}")
-        plots.save(figures / f"confusion-{arm.replace(', ', '-')}.png", picture)
 
 
 def several(workdirs: Sequence[pathlib.Path], workdir: pathlib.Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, run_files, rundir, whole_file
 from ddpm_jax.models import checkpoint_choice
-from ddpm_jax.reporting import answer, page
+from ddpm_jax.reporting import accuracies, answer, page
 from ddpm_jax.reporting.items import Fields
 from ddpm_jax.reporting.page import heading
 from ddpm_jax.training import devices
@@ -69,6 +69,9 @@ def build_sections(workdir: pathlib.Path, found: Mapping[str, Fields]) -> Iterat
     figures, config = rundir.figures(workdir), workdir / "config.json"
     if "train" in found:
         draw_loss(workdir)
+    arms = found.get("classify", {}).get("arms")
+    if arms and arms != found.get("compare", {}).get("arms"):  # its pictures are older
+        accuracies.draw(figures, found["classify"])
     made_with = rundir.read_json(config) if config.exists() else None
     imported = checkpoint_choice.imported_from(workdir)
     others = (*found, "compare", "report", *["train"][: bool(imported)])

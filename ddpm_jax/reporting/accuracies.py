@@ -3,9 +3,11 @@
 import pathlib
 from collections.abc import Mapping
 
+import numpy as np
+
 from ddpm_jax.reporting import items, worth_sentences
 from ddpm_jax.reporting.items import Fields, Items
-from ddpm_jax.viz import report
+from ddpm_jax.viz import class_plots, plots, report
 
 ARMS = {
     "real": "real images",
@@ -60,6 +62,17 @@ def arms(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         ),
         *items.pictures(*matrices),
     ]
+
+
+def draw(figures: pathlib.Path, fields: Fields) -> None:
+    """The table as a plot, and the confusion matrix of each arm."""
+    title = f"{fields['tested_on']}, {fields['n_test']} images"
+    drawn = {arm: (values["accuracy"], values["ci95"]) for arm, values in fields["arms"].items()}
+    plots.save(figures / "arms.png", plots.arms(drawn, title=title))
+    for arm, values in fields["arms"].items():
+        counts = np.array(values["confusion"])
+        picture = class_plots.confusion(counts, fields["class_names"], title=f"Trained on {arm}")
+        plots.save(figures / f"confusion-{arm.replace(', ', '-')}.png", picture)
 
 
 def in_words(arm: str) -> str:

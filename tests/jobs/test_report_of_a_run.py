@@ -166,9 +166,12 @@ def test_results_of_other_images_than_the_runs_are_left_out_and_said(finished, c
 
 def test_the_sentence_of_accuracies_is_that_of_the_table_below_it(finished, config):
     """--mode=compare is asked for by itself, so its sentence may be older."""
+    drawn = finished / "figures/arms.png"
+    before = drawn.read_bytes()
     change(finished, "classify", lambda fields: fields["arms"]["real"].update(accuracy=0.125))
     report.run(config, finished)
     assert "trained on real: 12.5 ±" in Page(finished / "report.html").text
+    assert drawn.read_bytes() != before
 
 
 def test_arms_without_the_baseline_have_no_table(finished, config, capsys):
