@@ -119,9 +119,11 @@ def worth(
 
     `config` has a classifier section, whose `arms` are trained; without it, that of configs/classifier.py
     is taken. A result has `accuracy` on the test images with `ci95` over seeds, `gain_over_real` with
-    `gain_ci95` (all shares of 1), and more: it is that of `--mode=classify`.
+    `gain_ci95` (all shares of 1), and more: it is that of `--mode=classify`. Raises ValueError if there is no
+    arm "real", or only one seed.
     """
     config = config_files.get_config("classifier") if config is None else config
+    classifiers.check(config.classifier)
     first, made, held_out = (
         Labelled(x, np.asarray(y, np.int32)) for x, y in (real, synthetic, test)
     )

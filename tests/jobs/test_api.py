@@ -203,6 +203,18 @@ def test_arrays_that_are_refused_leave_the_work_directory_as_it_was(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_worth_without_the_baseline_or_an_interval_is_refused(config):
+    pair = (IMAGES, LABELS)
+    config.classifier.arms = ("synthetic",)
+    with pytest.raises(ValueError, match="must hold 'real'"):
+        ddpm_jax.worth(pair, pair, pair, config)
+    config.classifier.arms, config.classifier.num_seeds = ("real",), 1
+    with pytest.raises(
+        ValueError, match=r"classifier\.num_seeds is 1; an interval needs at least 2"
+    ):
+        ddpm_jax.worth(pair, pair, pair, config)
+
+
 def test_a_budget_is_refused_where_nothing_measures_what_fits_into_it(config, tmp_path):
     config.budget.minutes = 60.0
     with pytest.raises(ValueError, match=r"budget\.minutes is 60; wanted 0"):
