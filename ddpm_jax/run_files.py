@@ -150,8 +150,9 @@ class Files(NamedTuple):
     def note_field(self, name: str, value: Any) -> None:
         if name not in CHANGE_NOTHING:
             self.notes.fields[name] = rundir.plain(value)
-        if name == "data.source" and REAL not in self.notes.files and stamp.of_source(value):
-            self._note(REAL)
+        new = name == "data.source" and REAL not in self.notes.files
+        if new and (found := stamp.of_source(value)):
+            self.notes.files[REAL] = found
 
     def _note(self, name: str) -> None:
         self.notes.files[name] = digest_of(name, self)

@@ -3,7 +3,6 @@
 Shows the stages that have run; names each stage that has not, with the command that runs it.
 """
 
-import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,7 +34,8 @@ def run(
     }
     if not found:
         raise FileNotFoundError(f"{workdir / 'results'} holds no results; run --mode=all first")
-    for stage, why in left_out(found, synthetic or rundir.synthetic(workdir)).items():
+    files = run_files.open_for("report", config, workdir, synthetic or rundir.synthetic(workdir))
+    for stage, why in left_out(found, run_files.digest_of(run_files.SYNTHETIC, files)).items():
         print(f"[report] left out: results/{stage}.json {why}", flush=True)
         del found[stage]
     path = workdir / "report.html"
@@ -50,9 +50,8 @@ def run(
     return {"path": str(path)}
 
 
-def left_out(found: Mapping[str, Fields], synthetic: pathlib.Path) -> dict[str, str]:
-    """Stage -> why its result does not go with the others."""
-    digest = hashlib.sha256(synthetic.read_bytes()).hexdigest() if synthetic.exists() else None
+def left_out(found: Mapping[str, Fields], digest: str | None) -> dict[str, str]:
+    """Stage -> why its result does not go with the others; `digest` is that of the synthetic set, if any."""
     left = {
         stage: f"is of other synthetic images; run --mode={stage}"
         for stage, fields in found.items()

@@ -84,11 +84,10 @@ def take_steps(
     `made_from()` gives what a checkpoint says about its parameters besides their step.
     """
     wanted = config.training.num_steps
-    held_out, num_devices = len(parts.splits.validation.labels), parts.placement.num_devices
-    num = in_training.num_validated(config.training.eval_images, held_out, num_devices)
+    validated = in_training.validation_images(config, parts)
 
     def validate(at: int, state: states.TrainState) -> None:
-        if at not in losses and num:
+        if at not in losses and validated:
             losses[at] = averages.losses(config, parts, state)
             files.writer.scalars(at, averages.logged(losses[at]))
 

@@ -115,10 +115,16 @@ def num_validated(eval_images: int, held_out: int, num_devices: int) -> int:
     return num
 
 
+def validation_images(config: ConfigDict, parts: Parts) -> int:
+    """`num_validated` of a run."""
+    held_out, num_devices = len(parts.splits.validation.labels), parts.placement.num_devices
+    return num_validated(config.training.eval_images, held_out, num_devices)
+
+
 def validation_loss(config: ConfigDict, parts: Parts, params: Params) -> float:
     """Loss of some weights, on the same images and with the same noise each time."""
     held_out, num_devices = parts.splits.validation, parts.placement.num_devices
-    num = num_validated(config.training.eval_images, len(held_out.labels), num_devices)
+    num = validation_images(config, parts)
     # Equal batches, at most as large as in training, each a multiple of the number of devices.
     size = min(config.training.batch_size, num) // num_devices * num_devices
     rows = devices.local_rows(parts.placement, size)

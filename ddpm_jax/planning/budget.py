@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import rundir, units
 from ddpm_jax.assembly import classifiers, datasets, denoising, options, training
+from ddpm_jax.models import in_training
 from ddpm_jax.planning import ladder, requirements, shares, timings
 from ddpm_jax.training import devices, retention
 
@@ -141,7 +142,7 @@ def time_parts(config: ConfigDict, workdir: pathlib.Path, seconds: float) -> sha
     step = compiled if jitted else parts.train_step
     each, state = timings.step_seconds(config, parts, step, parts.state, seconds)
     call = each / config.training.batch_size / ladder.TRAINING_OVER_FORWARD
-    if timings.validation_images(config, parts):
+    if in_training.validation_images(config, parts):
         call = timings.call_seconds(config, parts, state.ema_params)
     save, _ = timings.checkpoint_seconds(workdir, state)
     classifier = timings.classifier_seconds(config, parts.splits.train, seconds)
@@ -168,8 +169,11 @@ def time_parts(config: ConfigDict, workdir: pathlib.Path, seconds: float) -> sha
 def facts(config: ConfigDict) -> shares.Facts:
     classes = datasets.build_splits(config.data, config.seed).train.class_names
     sampling, section = config.sampling, config.classifier
-    guided = sampling.guidance_scale != 1.0 or bool(sampling.classifier_scale)
-    guided = guided or denoising.autoguided(config)
+    guided = (
+        sampling.guidance_scale != 1.0
+        or bool(sampling.classifier_scale)
+        or denoising.autoguided(config)
+    )
     return shares.Facts(
         num_fits=len(section.arms),
         own_features=not (config.evaluation.inception_weights or config.evaluation.features),

@@ -84,7 +84,7 @@ def evaluation_seconds(
     config: ConfigDict, parts: training.Parts, state: states.TrainState
 ) -> float:
     """Seconds of one validation, extrapolated from a batch of it."""
-    whole = validation_images(config, parts)
+    whole = in_training.validation_images(config, parts)
     if not whole:
         return 0.0
     return call_seconds(config, parts, state.ema_params) * whole * (1 + len(state.averages))
@@ -96,18 +96,14 @@ def call_seconds(config: ConfigDict, parts: training.Parts, params: Params) -> f
     The program is that of the training's validations. Raises ValueError without validation images.
     """
     few = config.copy_and_resolve_references()
-    few.training.eval_images = min(validation_images(config, parts), config.training.batch_size)
+    whole = in_training.validation_images(config, parts)
+    few.training.eval_images = min(whole, config.training.batch_size)
     taken = []
     for _ in range(1 + CALLS):  # the first one compiles
         began = time.perf_counter()
         in_training.validation_loss(few, parts, params)
         taken.append(time.perf_counter() - began)
     return min(taken[1:]) / few.training.eval_images
-
-
-def validation_images(config: ConfigDict, parts: training.Parts) -> int:
-    """Images of a validation."""
-    return min(config.training.eval_images, len(parts.splits.validation.labels))
 
 
 def checkpoint_seconds(folder: pathlib.Path, state: states.TrainState) -> tuple[float, float]:
