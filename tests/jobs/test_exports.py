@@ -109,7 +109,7 @@ def test_a_set_says_which_real_images_it_is_made_after(config, model):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("folder:/home/a/photos", "folder:photos"),
+        ("folder:of/mine/photos", "folder:photos"),
         ("npz:a/images.npz", "npz:images.npz"),
         ("hf:somebody/images", "hf:somebody/images"),
         ("tfds:cifar10", "tfds:cifar10"),
