@@ -1,4 +1,4 @@
-"""Figures of the README and of docs/evaluation.md are those of runs whose results are in docs/results."""
+"""Figures of the README and of docs/studies.md are those of runs whose results are in docs/results."""
 
 import json
 import pathlib
@@ -24,6 +24,13 @@ def kept(name):
 def text_of(path):
     """Without its line breaks."""
     return " ".join((ROOT / path).read_text().split())
+
+
+def table_below(path, heading):
+    """The cells of the rows of the first table below a heading."""
+    shown = (ROOT / path).read_text().partition(heading)[2]
+    lines = shown[shown.index("\n|") :].strip().partition("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ def test_the_readmes_sentence_says_what_the_run_says(results):
 
 
 STUDIES = {
-    "digits_own": ("docs/evaluation.md", "**Digits, 10 a class.**"),
+    "digits_own": ("docs/studies.md", "**Digits, 10 a class.**"),
     "digits_own_plain": ("docs/notes/small_sets.md", "## The second study"),
 }
 """Where the table of a study of small sets stands."""
@@ -62,15 +69,12 @@ STUDIES = {
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_docs_show_the_studies_of_small_sets(name):
     (path, heading), (size,) = STUDIES[name], kept(name)["sizes"]
-    shown = (ROOT / path).read_text().partition(heading)[2]
-    table = shown[shown.index("\n| trained on") :].strip().partition("\n\n")[0].splitlines()
-    for line, row in zip(table[2:], size["rows"], strict=True):
+    for cells, row in zip(table_below(path, heading), size["rows"], strict=True):
         gains = [
             small_sets.gain(row, over, "±") if f"gain_over_{over}" in row else ""
             for over in small_sets.BASELINES
         ]
-        wanted = [row["arm"], items.percent_text(row["accuracy"], row["ci95"]), *gains]
-        assert [cell.strip() for cell in line.split("|")[1:-1]] == wanted
+        assert cells == [row["arm"], items.percent_text(row["accuracy"], row["ci95"]), *gains]
     share, expected = (
         f"{100 * size['copies'][name]:.1f} %" for name in ("share", "expected_share")
     )
@@ -80,9 +84,9 @@ def test_the_docs_show_the_studies_of_small_sets(name):
     assert copies in text_of(path)
 
 
-def test_the_evaluation_page_answers_as_the_study_of_small_sets_does():
+def test_the_studies_page_answers_as_the_study_of_small_sets_does():
     study = kept("digits_own")
-    assert study["sentence"] in text_of("docs/evaluation.md")
+    assert study["sentence"] in text_of("docs/studies.md")
     of_arm = {row["arm"]: row for row in study["sizes"][0]["rows"]}
     both, augmented = (
         np.array(of_arm[f"{parts}augmented"]["accuracies"])
@@ -94,12 +98,12 @@ def test_the_evaluation_page_answers_as_the_study_of_small_sets_does():
     assert alone["gain_over_augmented"] < -alone["gain_over_augmented_ci95"]
 
 
-def test_the_evaluation_page_gives_the_answer_with_other_settings():
+def test_the_studies_page_gives_the_answer_with_other_settings():
     of_arm = {row["arm"]: row for row in kept("digits_own_settings")["rows"]}
     both, augmented = (of_arm[f"real{added} augmented"] for added in ("+synthetic, real", ","))
     accuracies = " and ".join(f"{100 * row['accuracy']:.1f} %" for row in (augmented, both))
     said = f"they have {accuracies} on the same sets, a gain of {small_sets.gain(both, 'augmented', '±')}"
-    assert said in text_of("docs/evaluation.md")
+    assert said in text_of("docs/studies.md")
 
 
 def test_the_notes_say_what_augmenting_synthetic_images_costs():

@@ -135,7 +135,7 @@ def test_beyond_the_curve_it_is_a_bound_with_one_end():
 
 
 def test_published_studies_are_bounds():
-    """Means and half-widths of docs/evaluation.md; 2.776 is Student's quantile of five seeds."""
+    """Means and half-widths of docs/studies.md; 2.776 is Student's quantile of five seeds."""
 
     def seeds(mean, half_width, pattern):
         spread = np.array(pattern) - np.mean(pattern)
