@@ -1,6 +1,7 @@
 """Labelled images in one `.npz`: writes synthetic sets, and reads anyone's."""
 
 import json
+import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from ddpm_jax.types import Pixels
 from ddpm_jax.whole_file import replacing
 
 MAX_TEXT_BYTES = 2**24
+MAX_BYTES = 2**33
+"""Of one array: more are neither written nor read."""
 
 
 def save(
@@ -31,8 +34,9 @@ def save(
 
     An unlabelled set (`labels` None) has neither label nor class_names.
     `arr_keys` writes images and labels as `arr_0` and `arr_1`, as OpenAI's evaluator wants them.
-    The same arguments give the same bytes.
+    The same arguments give the same bytes. Raises ValueError as `check_size` does.
     """
+    check_size(images.shape)
     image_key, label_key = ("arr_0", "arr_1") if arr_keys else ("image", "label")
     arrays: dict[str, np.ndarray] = {image_key: images}
     if labels is not None:
@@ -42,7 +46,17 @@ def save(
         np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
 
 
-def load(path: str | os.PathLike, *, max_bytes: int = 2**33) -> Source:
+def check_size(shape: tuple[int, ...]) -> None:
+    """Raises ValueError if uint8 images [N, H, W, C] of this shape are too many for one file."""
+    if math.prod(shape) > MAX_BYTES:
+        most = MAX_BYTES // math.prod(shape[1:])
+        raise ValueError(
+            f"{shape[0]:,} images of {shape[1]}x{shape[2]} pixels are {math.prod(shape):,} bytes; one file "
+            f"holds at most {MAX_BYTES:,}: {most:,} images"
+        )
+
+
+def load(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -> Source:
     """Keys `image` and `label`, or `arr_0` and `arr_1`; `class_names` if it is there.
 
     A file without labels (see `has_labels`) is read as one class. The file may come from anyone: no
@@ -75,9 +89,14 @@ def has_labels(path: str | os.PathLike) -> bool:
     return not {"label", "arr_1"}.isdisjoint(zipped_arrays.keys(path))
 
 
+def has_meta(path: str | os.PathLike) -> bool:
+    """Whether the file says where its images come from."""
+    return "meta" in zipped_arrays.keys(path)
+
+
 def load_meta(path: str | os.PathLike) -> dict[str, Any]:
     """The `meta` given to `save`: where the images come from."""
-    if "meta" not in zipped_arrays.keys(path):
+    if not has_meta(path):
         raise ValueError(f"{path} has no meta; it was not written by this program")
     text = zipped_arrays.read(path, "meta", np.str_, 0, MAX_TEXT_BYTES).item()
     try:

@@ -4,6 +4,7 @@ import concurrent.futures
 import hashlib
 import math
 import os
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -93,6 +94,15 @@ def class_index(source: Source, which: str | int) -> int:
     )
 
 
+REFERENCES = {
+    "test": ("test",),
+    "validation": ("validation",),
+    "train": ("train",),
+    "train+validation": ("train", "validation"),
+}
+"""The splits that the reference images come from, by `evaluation.reference`."""
+
+
 def class_counts(source: Source) -> Int[np.ndarray, " K"]:
     """How many images each class has."""
     return np.bincount(source.labels, minlength=len(source.class_names))
@@ -179,6 +189,13 @@ def fingerprint(source: Source) -> str:
         digest.update(repr(pixels.shape).encode())
         digest.update(pixels.tobytes())
     return digest.hexdigest()
+
+
+def without_folders(name: str) -> str:
+    """A `data.source` as strangers may read it: of a path the last part alone."""
+    kind, _, where = name.partition(":")
+    is_path = kind in ("folder", "npz") or (kind == "hf" and pathlib.Path(where).exists())
+    return f"{kind}:{pathlib.Path(where).name}" if is_path else name
 
 
 def _shape(source: Source) -> tuple[int, ...]:

@@ -23,13 +23,16 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 
     Resumes: what an interrupted call has trained is not trained again.
     """
-    classifiers.check(config.classifier)
+    check(config)
     synthetic = files.synthetic()
     splits = datasets.build_splits(config.data, config.seed)
     names = splits.train.class_names
     held_out = datasets.held_out(splits, "classifier.split", config.classifier.split)
     real, test = (labelled.decode(split) for split in (splits.train, held_out))
-    made = labelled.read_synthetic(synthetic, names, real.image.shape[1:]) if synthetic else None
+    made = None
+    if synthetic:
+        labelled.require_unseen(synthetic, config.data.source, splits.test)
+        made = labelled.read_synthetic(synthetic, names, real.image.shape[1:])
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, real.image.shape[1:], len(names)
     )
@@ -57,6 +60,14 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "synthetic": str(synthetic) if synthetic else None,
         "seed": config.seed,
     }
+
+
+def check(config: ConfigDict) -> None:
+    """Raises ValueError if the classifier section could not be trained by; a chain asks before it trains."""
+    classifiers.check(config.classifier)
+    labelled.check_share(config.classifier.synthetic_share)
+    for name in config.classifier.arms:
+        arms.parse(name)
 
 
 def build_arms(

@@ -11,12 +11,12 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, rundir, stages
-from ddpm_jax.assembly import datasets, feature_networks, variants
+from ddpm_jax.assembly import datasets, denoising, feature_networks, variants
 from ddpm_jax.assembly.choice import choose
 from ddpm_jax.data import division, npz, source
 from ddpm_jax.evaluation import features
 from ddpm_jax.evaluation.features import Network
-from ddpm_jax.measuring import copies, distances, metrics
+from ddpm_jax.measuring import copies, distances, labelled, metrics
 from ddpm_jax.measuring.metrics import Features
 from ddpm_jax.models import likelihood, trained
 from ddpm_jax.reporting import copies as copies_shown
@@ -31,8 +31,10 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     assert synthetic is not None  # if it is missing, `files.synthetic` raises
     model = None  # loaded first, so that what is missing is reported before features are computed
     if config.evaluation.likelihood_images:
+        denoising.check_variance(config)
         model = trained.load_model(config, files.checkpoints(guided=False), guided=False)
     splits = datasets.build_splits(config.data, config.seed)
+    labelled.require_unseen(synthetic, config.data.source, splits.test)
     made = npz.load(synthetic)
     num = chosen(config, made, splits)
     comparison = distances.comparison_with(config.evaluation.reference, splits, num, config.seed)
@@ -75,7 +77,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
 def chosen(config: ConfigDict, made: source.Source, splits: source.Splits) -> int:
     """How many synthetic images to compare."""
     reference = config.evaluation.reference
-    choose("evaluation.reference", reference, distances.REFERENCES)
+    choose("evaluation.reference", reference, source.REFERENCES)
     sizes = {name: len(split.labels) for name, split in splits._asdict().items()}
     wanted = config.evaluation.num_images or distances.num_synthetic(reference, sizes)
     if wanted > len(made.labels):

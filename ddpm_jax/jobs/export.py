@@ -6,7 +6,6 @@ or not at all.
 """
 
 import hashlib
-import pathlib
 import shutil
 from typing import Any
 
@@ -15,7 +14,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import run_files, rundir, stages
 from ddpm_jax.assembly import datasets
-from ddpm_jax.data import npz
+from ddpm_jax.data import npz, source
 from ddpm_jax.models import drawn_file, labels_drawn, starting_images, trained
 from ddpm_jax.training import devices
 
@@ -26,6 +25,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     model = trained.load_model(config, files.checkpoints())
     labels = labels_drawn.choose(config, model)
     shape = (len(labels), *datasets.image_shape(config))
+    npz.check_size(shape)
     starts = starting_images.choose(config, model, labels)
     partial = workdir / "synthetic.partial"
     file = drawn_file.begin(partial, resumes=files.unfinished() is not None)
@@ -33,7 +33,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     if not model.knows_labels:
         print("[export] the model is unconditional, so the set has no labels", flush=True)
     devices.barrier("export")
-    images = np.memmap(file, np.uint8, "r", shape=shape)
+    images, trained_on = np.memmap(file, np.uint8, "r", shape=shape), model.facts["extra"]
     meta = {
         "reads": files.notes._asdict(),
         "seed": config.seed,
@@ -43,7 +43,9 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "guidance_scale": config.sampling.guidance_scale,
         "autoguidance_scale": config.sampling.autoguidance_scale,
         "start": config.export.start,
-        "real": without_folders(model.facts["extra"].get("reads", {}).get("data.source", "")),
+        "real": source.without_folders(trained_on.get("reads", {}).get("data.source", "")),
+        "classes": model.class_names,
+        "test_sha256": trained_on.get("test_sha256"),
         "versions": rundir.versions(),
     }
     sha256 = hashlib.sha256(images.data).hexdigest()
@@ -69,10 +71,3 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "image_sha256": sha256,
         "seed": config.seed,
     }
-
-
-def without_folders(name: str) -> str:
-    """A `data.source` as strangers may read it: of a path the last part alone."""
-    kind, _, where = name.partition(":")
-    is_path = kind in ("folder", "npz") or (kind == "hf" and pathlib.Path(where).exists())
-    return f"{kind}:{pathlib.Path(where).name}" if is_path else name

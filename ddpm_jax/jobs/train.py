@@ -28,7 +28,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     training.warn(config, parts.programs.table)
     names = parts.splits.train.class_names
     paint = in_training.painter(view.unseen(config), workdir, names, parts.programs)
-    facts = in_training.facts(parts.splits.train)
+    facts = in_training.facts(parts.splits)
 
     def made_from() -> dict[str, Any]:
         return facts | {"reads": files.notes.fields}
@@ -95,7 +95,9 @@ def take_steps(
         # Validate before the save: a run that is killed after the save does not come here again.
         if at == wanted:
             validate(at, state)
-        known = losses.get(at, {})
+        # What a signal saves has no loss, so that it is not the best: another run would not have it.
+        regular = at == wanted or at % config.training.save_every == 0
+        known = losses.get(at, {}) if regular else {}
         files.save(state, known.get("ema"), made_from() | averages.facts(known))
 
     end = loop.run(

@@ -18,6 +18,7 @@ from ddpm_jax import progress, run_files, rundir, stages
 from ddpm_jax.assembly import augmentation, classifiers, datasets
 from ddpm_jax.evaluation.worth import require_seeds
 from ddpm_jax.measuring import labelled, subsets, worth_rows
+from ddpm_jax.models import checkpoint_choice
 from ddpm_jax.reporting import worth_sentences
 from ddpm_jax.reporting.worth_plots import draw
 from ddpm_jax.training import devices
@@ -38,9 +39,11 @@ def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     require_seeds("worth.num_seeds", config.worth.num_seeds)
     splits = datasets.build_splits(config.data, config.seed)
     names = splits.train.class_names
-    real, test = labelled.decode(splits.train), labelled.decode(splits.test)
+    held_out = datasets.held_out(splits, "classifier.split", config.classifier.split)
+    real, test = labelled.decode(splits.train), labelled.decode(held_out)
     synthetic = files.synthetic()
     assert synthetic is not None  # if it is missing, `files.synthetic` raises
+    labelled.require_unseen(synthetic, config.data.source, splits.test)
     made = labelled.read_synthetic(synthetic, names, real.image.shape[1:])
     section = config.classifier.copy_and_resolve_references()
     section.num_steps = config.worth.num_steps or section.num_steps
@@ -54,18 +57,21 @@ def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         known[worth_rows.key(point, seed)] = outcome | {"n_train": len(images.label)}
         files.keep(known)
 
+    generator = f"trained on all {len(real.label):,} real images in every row"
+    if origin := checkpoint_choice.imported_from(files.workdir):
+        generator = f"imported from {origin}; which images it was trained on is not known"
     num_real, num_made = (subsets.per_class(images, len(names)) for images in (real, made))
     rows = worth_rows.summarize(measure_all(config.worth, num_real, num_made, train, known))
     return {
         "points": rows,
         "sentence": worth_sentences.sentence(rows),
-        "generator": "trained on all real training images, also where classifiers have fewer",
+        "generator": generator,
         "num_real": len(real.label),
         "num_synthetic": len(made.label),
         "class_names": names,
         "seeds": config.worth.num_seeds,
         "n_test": len(test.label),
-        "tested_on": f"test split of {splits.test.name}",
+        "tested_on": f"{config.classifier.split} split of {splits.test.name}",
         "classifier": section.to_dict(),
         "seed": config.seed,
     }

@@ -218,12 +218,17 @@ def together(*p_values: float) -> float:
 
 
 def duplicates(points: Sets) -> dict[str, Any]:
-    """How near samples come to each other, beside the same for the floor's real images."""
+    """How near samples come to each other, beside the same for the floor's real images.
+
+    The samples are in a random order; the first of them are compared, as many as real ones.
+    """
     within, real = (memorization.nearest_within(p) for p in (points.synthetic, points.floor))
-    near = np.quantile(real.distance, 0.01)
+    near, as_many = np.quantile(real.distance, 0.01), within
+    if len(points.floor) < len(points.synthetic):  # among more images, the nearest one is nearer
+        as_many = memorization.nearest_within(points.synthetic[: len(points.floor)])
     return {
         "duplicates": int(np.sum(within.distance == 0)),
-        "near_duplicates_share": float(np.mean(within.distance < near)),
+        "near_duplicates_share": float(np.mean(as_many.distance < near)),
         "near_duplicates_share_of_real": float(np.mean(real.distance < near)),
     }
 

@@ -15,20 +15,12 @@ from ddpm_jax.measuring.metrics import Features
 from ddpm_jax.training import devices
 from ddpm_jax.types import Pixels
 
-REFERENCES = {
-    "test": ("test",),
-    "validation": ("validation",),
-    "train": ("train",),
-    "train+validation": ("train", "validation"),
-}
-"""The splits that the reference images come from, by `evaluation.reference`."""
-
 
 class Comparison(NamedTuple):
     """Which real images the synthetic ones are compared with, and which ones give the floor."""
 
     reference: str
-    """A key of `REFERENCES`."""
+    """A key of `source.REFERENCES`."""
     floor_split: str
     floor_rows: Int[np.ndarray, " M"]
 
@@ -58,12 +50,12 @@ def comparison_with(reference: str, splits: source.Splits, num: int, seed: int) 
 
 def floor_split(reference: str) -> str:
     """The split whose images give the floor."""
-    return "test" if "train" in REFERENCES[reference] else "train"
+    return "test" if "train" in source.REFERENCES[reference] else "train"
 
 
 def extracted(reference: str) -> tuple[str, ...]:
     """The splits of which all images are needed."""
-    return tuple(dict.fromkeys(("train", "test", *REFERENCES[reference])))
+    return tuple(dict.fromkeys(("train", "test", *source.REFERENCES[reference])))
 
 
 def num_synthetic(reference: str, sizes: Mapping[str, int]) -> int:
@@ -73,14 +65,14 @@ def num_synthetic(reference: str, sizes: Mapping[str, int]) -> int:
     floor says nothing of a value of more: then as many as the floor has. Papers' protocols, whose reference
     has the training images, keep their number.
     """
-    num = sum(sizes[split] for split in REFERENCES[reference])
+    num = sum(sizes[split] for split in source.REFERENCES[reference])
     split = floor_split(reference)
     return num if split == "test" else min(num, sizes[split])
 
 
 def sets_of(parts: Mapping[str, np.ndarray], comparison: Comparison) -> Sets:
     """`parts` holds images or features for "synthetic", "train", "test" and the reference's splits."""
-    reference = [parts[split] for split in REFERENCES[comparison.reference]]
+    reference = [parts[split] for split in source.REFERENCES[comparison.reference]]
     return Sets(
         parts["synthetic"],
         parts["train"],

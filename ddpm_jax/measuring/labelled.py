@@ -39,12 +39,9 @@ def mixed(first: Labelled, second: Labelled, share: float) -> tuple[Labelled, in
     Also returns how many of all, those at the front, are of `first`.
 
     Every image is there at least once, and of each class so many are repeated as its own share of the part.
-    0: none is repeated. Raises ValueError if `share` is not in [0, 1).
+    0: none is repeated. Raises ValueError as `check_share` does.
     """
-    if not 0 <= share < 1:
-        raise ValueError(
-            f"classifier.synthetic_share is {share}; it must be at least 0 and below 1"
-        )
+    check_share(share)
     num, more = len(first.label), len(second.label)
     if share:
         num, more = (
@@ -52,6 +49,14 @@ def mixed(first: Labelled, second: Labelled, share: float) -> tuple[Labelled, in
             max(more, round(num * share / (1 - share))),
         )
     return join(_repeated(first, num), _repeated(second, more)), num
+
+
+def check_share(share: float) -> None:
+    """Raises ValueError if `share` is not in [0, 1)."""
+    if not 0 <= share < 1:
+        raise ValueError(
+            f"classifier.synthetic_share is {share}; it must be at least 0 and below 1"
+        )
 
 
 def _repeated(images: Labelled, num: int) -> Labelled:
@@ -96,6 +101,27 @@ def read_synthetic(
 def sizes(shape: tuple[int, ...]) -> str:
     height, width, channels = shape
     return f"{height}x{width} pixels and {channels} channel{'s' * (channels > 1)}"
+
+
+def require_unseen(path: pathlib.Path, real: str, test: source.Source) -> None:
+    """Raises ValueError if the generator of the set at `path` was trained with other test images held out.
+
+    Some of `test` may then be among its training images. A set is not refused that does not say what was held
+    out, or whose generator had another source or other classes.
+
+    real: the name of the source that `test` is of, as `data.source` gives it.
+    """
+    meta = npz.load_meta(path) if npz.has_meta(path) else {}
+    about = (source.without_folders(real), list(test.class_names))
+    if meta.get("test_sha256") is None or (meta["real"], meta["classes"]) != about:
+        return
+    found = source.fingerprint(test)
+    if found != meta["test_sha256"]:
+        raise ValueError(
+            f"the test images are not those that were held out when the generator of {path} was trained, "
+            f"so it may have seen some of them: SHA-256 was {meta['test_sha256']}, is {found}; give the seed "
+            "and the fields of `data` of that training, and bring its images back"
+        )
 
 
 def require_labels(path: pathlib.Path) -> None:

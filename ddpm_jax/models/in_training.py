@@ -47,6 +47,7 @@ def opened(config: ConfigDict, workdir: pathlib.Path, first: int) -> Iterator[Op
                     rundir.checkpoints(workdir),
                     keep=config.training.keep,
                     keep_every=config.training.keep_every,
+                    save_every=config.training.save_every,
                 )
             ),
             stack.enter_context(progress.bar("train", config.training.num_steps, "steps", first)),
@@ -153,11 +154,13 @@ def alive_at_each(batches: Iterator[Batch], alive: Callable[[], None]) -> Iterat
         yield batch
 
 
-def facts(train: source.Source) -> dict[str, Any]:
+def facts(splits: source.Splits) -> dict[str, Any]:
     """What a checkpoint and a result say about the images."""
+    train = splits.train
     return {
         "class_names": train.class_names,
         "data_sha256": source.fingerprint(train),
+        "test_sha256": source.fingerprint(splits.test),
         "num_images": len(train.labels),
     }
 

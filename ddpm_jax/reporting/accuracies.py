@@ -107,9 +107,8 @@ def worth(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         "the same real images alone, of synthetic images alone over all real ones. Worth: the number of "
         "real images that give the same accuracy, with a 95 % interval over seeds; a bound where the "
         "real sizes around it are more than half a decade apart or end before it. The generator was "
-        "trained on all "
-        f"{fields['num_real']:,} real images in every row: the gains at few real images are not those of "
-        "someone who has no more than these."
+        f"{fields['generator']}: the gains at few real images are not those of someone who has no more than "
+        "these."
     )
     columns = [
         "trained on",

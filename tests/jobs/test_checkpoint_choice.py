@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ddpm_jax import rundir
-from ddpm_jax.jobs import denoise, export, sample
+from ddpm_jax.jobs import denoise, export, sample, train
 from ddpm_jax.models import trained
-from ddpm_jax.training import manifest
+from ddpm_jax.training import loop, manifest, retention
 
 
 def loss_of(workdir, step, loss):
@@ -90,3 +90,16 @@ def test_without_any_checkpoint_training_is_named(config, model):
     shutil.rmtree(rundir.checkpoints(model))
     with pytest.raises(FileNotFoundError, match="holds no checkpoint; run --mode=train first"):
         sample.run(config, model)
+
+
+def test_what_an_interruption_saves_is_not_the_best(config, tmp_path, monkeypatch):
+    """An uninterrupted run has no checkpoint of that step, and must draw the same images."""
+    config.training.eval_every, config.training.save_every = 1, 3
+    run = loop.run
+    monkeypatch.setattr(
+        loop, "run", lambda *arguments, **named: run(*arguments, **named | {"num_steps": 2})
+    )
+    with pytest.raises(SystemExit):
+        train.run(config, tmp_path)
+    (facts,) = retention.sound(rundir.checkpoints(tmp_path)).values()
+    assert (facts["step"], facts["validation_loss"]) == (2, None)

@@ -33,6 +33,15 @@ def test_without_augmentation_images_are_sought_as_they_are(section):
     assert names(section) == ["as they are"] and variants.in_words(section) == "as they are"
 
 
+def test_near_duplicates_are_sought_among_as_many_images_as_the_floor_has():
+    """Among more images of one distribution, the nearest one is nearer."""
+    rng = np.random.default_rng(0)
+    made, real = rng.normal(size=(2000, 8)), rng.normal(size=(400, 8))
+    made[1999] = made[0]
+    found = copies.duplicates(Sets(made, real, real, real, real))
+    assert found["duplicates"] == 2 and found["near_duplicates_share"] < 0.03
+
+
 @pytest.mark.parametrize("flip", [False, True])
 def test_every_shift_that_training_draws_is_among_the_variants(section, flip):
     section.shift, section.flip = 1, flip

@@ -154,6 +154,10 @@ def test_sets_too_small_to_extrapolate_say_so(short, why):
 
 def test_few_test_images_say_why_copies_are_not_judged(finished, config, function):
     config.data.test_fraction = 0.05
+    made = npz.load(
+        finished / "synthetic.npz"
+    )  # written again, without a word of what was held out
+    npz.save(finished / "synthetic.npz", made.images, made.labels, made.class_names, {})
     memory = work(evaluate.run, config, finished)["memorization"]
     assert memory["copies"] is None and "99 needed" in memory["why"]
 
@@ -184,6 +188,14 @@ def test_two_kinds_of_features_are_refused(finished, config, function):
     config.evaluation.inception_weights = "weights.pth"
     with pytest.raises(ValueError, match="name one of them"):
         work(evaluate.run, config, finished)
+
+
+def test_a_variance_that_was_not_learned_is_refused_before_any_feature(finished, config, function):
+    config.evaluation.likelihood_images = 4
+    config.sampling.variance = "learned"
+    with pytest.raises(ValueError, match=r"wanted loss\.kind 'hybrid' or 'variational'"):
+        work(evaluate.run, config, finished)
+    assert not function.calls
 
 
 @pytest.mark.parametrize(
@@ -235,11 +247,11 @@ def test_official_features_give_the_names_of_the_papers(finished, config, functi
 
 @pytest.mark.slow
 def test_the_bits_per_dim_of_test_images_are_given_with_their_errors(finished, config):
-    config.evaluation.likelihood_images, config.evaluation.likelihood_steps = 8, 4
+    config.evaluation.likelihood_images, config.evaluation.likelihood_steps = 4, 2
     _, _, splits = real(config)
     model = trained.load_model(config, finished / "checkpoints")
     found = likelihood.fields(config, model, splits.test)
-    assert (found["n"], found["num_steps"], found["checkpoint"]) == (8, 4, 6)
+    assert (found["n"], found["num_steps"], found["checkpoint"]) == (4, 2, 6)
     parts = [found[part]["mean"] for part in ("prior", "diffusion", "decoder")]
     assert found["bound"]["mean"] == pytest.approx(sum(parts), rel=1e-5)
     assert found["bound"]["standard_error"] > 0 and np.isfinite(found["flow"]["mean"])
@@ -247,14 +259,14 @@ def test_the_bits_per_dim_of_test_images_are_given_with_their_errors(finished, c
 
 @pytest.mark.slow
 def test_the_likelihood_of_an_image_does_not_depend_on_the_others(finished, config):
-    config.evaluation.likelihood_steps = 4
+    config.evaluation.likelihood_steps = 2
     _, test, splits = real(config)
     model = trained.load_model(config, finished / "checkpoints")
     labels = splits.test.labels
-    few = likelihood.bits_per_dim(config, model, test[:3], labels[:3])
+    few = likelihood.bits_per_dim(config, model, test[:4], labels[:4])
     more = likelihood.bits_per_dim(config, model, test[:9], labels[:9])
     for one, other in zip(few, more, strict=True):
-        np.testing.assert_allclose(one, other[:3], rtol=1e-4)
+        np.testing.assert_allclose(one, other[:4], rtol=1e-4)
 
 
 def test_the_features_of_a_set_of_one_class_are_called_random(config, monkeypatch, capsys):

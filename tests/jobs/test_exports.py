@@ -6,7 +6,7 @@ import pytest
 
 from ddpm_jax import rundir
 from ddpm_jax.assembly import denoising, networks
-from ddpm_jax.data import npz
+from ddpm_jax.data import npz, source
 from ddpm_jax.jobs import export, train
 from ddpm_jax.models import drawn_file, trained
 
@@ -63,7 +63,7 @@ def test_an_interrupted_export_resumes_and_ends_in_the_same_bytes(config, model,
         export.run(config, model)
     assert not rundir.synthetic(model).exists()
     (partial,) = (model / "synthetic.partial").iterdir()
-    assert partial.stat().st_size == 64 * 8 * 8  # the first batch is kept
+    assert partial.stat().st_size == 20 * 8 * 8  # the first batch is kept
 
     assert export.run(config, model)["image_sha256"] == whole["image_sha256"]
     assert rundir.synthetic(model).read_bytes() == expected
@@ -106,6 +106,16 @@ def test_a_set_says_which_real_images_it_is_made_after(config, model):
     assert npz.load_meta(model / "synthetic.npz")["real"] == "digits"
 
 
+def test_more_images_than_one_file_holds_are_refused_before_they_are_drawn(
+    config, model, monkeypatch
+):
+    monkeypatch.setattr(npz, "MAX_BYTES", 30 * 64)
+    monkeypatch.setattr(drawn_file, "draw", lambda *arguments, **named: pytest.fail("it draws"))
+    config.export.num_images = 40
+    with pytest.raises(ValueError, match=r"40 images of 8x8 pixels are 2,560 bytes; .*: 30 images"):
+        export.run(config, model)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -118,12 +128,12 @@ def test_a_set_says_which_real_images_it_is_made_after(config, model):
     ],
 )
 def test_a_published_set_names_no_folder_of_the_machine(name, said):
-    assert export.without_folders(name) == said
+    assert source.without_folders(name) == said
 
 
 def test_a_dataset_on_disk_is_named_without_its_folder(tmp_path):
     (tmp_path / "set").mkdir()
-    assert export.without_folders(f"hf:{tmp_path}/set") == "hf:set"
+    assert source.without_folders(f"hf:{tmp_path}/set") == "hf:set"
 
 
 def test_class_counts_are_kept(config, model):

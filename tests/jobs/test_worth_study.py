@@ -251,6 +251,23 @@ def test_the_page_says_what_images_are_worth(finished, config, known):
     assert "trained on all 1,258 real images in every row" in " ".join(page.split())
 
 
+def test_the_page_does_not_say_what_an_imported_generator_has_seen(
+    finished, config, known, monkeypatch
+):
+    monkeypatch.setattr(worth.checkpoint_choice, "imported_from", lambda workdir: "theirs")
+    worth.run(config, finished)
+    report.run(config, finished)
+    page = " ".join((finished / "report.html").read_text().split())
+    assert "The generator was imported from theirs; which images" in page
+    assert "real images in every row" not in page
+
+
+def test_fields_may_be_chosen_on_validation_images(finished, config, known):
+    config.classifier.split = "validation"
+    fields = worth.run(config, finished)
+    assert (fields["n_test"], fields["tested_on"]) == (180, "validation split of digits")
+
+
 @pytest.mark.slow
 def test_it_trains_real_classifiers(finished, config):
     config.worth.sizes, config.worth.multiples, config.worth.num_seeds = (5,), (1,), 2
