@@ -9,7 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from ddpm_jax import run_files, rundir, stages, view
-from ddpm_jax.measuring import small_sets
+from ddpm_jax.measuring import arms, small_sets
 from ddpm_jax.training import lock
 
 POLL_SECONDS = 5.0
@@ -41,7 +41,36 @@ class Group(NamedTuple):
     """Values to try, by field of the classifier section."""
 
 
+def check(config: ConfigDict, num_per_class: int) -> None:
+    """Raises ValueError if a study of small sets cannot be made, or could not say what it is to say.
+
+    num_per_class: real images of the smallest class for training and validation together.
+    """
+    own = config.own
+    for group in groups_of(config).values():
+        for arm in group.arms:
+            arms.parse(arm)
+    if config.training.start_from:
+        raise ValueError(
+            f"training.start_from is {config.training.start_from!r}, whose model has seen other images than "
+            "the small set; wanted none with --mode=own"
+        )
+    if config.sampling.classifier_scale:
+        raise ValueError(
+            f"sampling.classifier_scale is {config.sampling.classifier_scale:g}, and --mode=own trains no "
+            "guides; wanted 0"
+        )
+    fewest = own.num_folds if own.num_tuning_sets else 1
+    for size in own.sizes:
+        if size and not fewest <= size <= num_per_class:
+            raise ValueError(
+                f"own.sizes has {size}, wanted {fewest} to {num_per_class}, the real images of the smallest "
+                "class, or 0 for all"
+            )
+
+
 def groups_of(config: ConfigDict) -> dict[str, Group]:
+    """Raises ValueError if an arm of the answer is missing."""
     own = config.own
     values = {
         "learning_rate": own.learning_rates,
@@ -53,12 +82,18 @@ def groups_of(config: ConfigDict) -> dict[str, Group]:
         raise ValueError(
             f"own.judge is {own.judge!r}; it must be one of own.synthetic_arms, {own.synthetic_arms}"
         )
+    judge = arms.parse(own.judge)
+    if judge.parts != "real+synthetic" or not (judge.augmented or judge.real_augmented):
+        raise ValueError(
+            f"own.judge is {own.judge!r}; it must add synthetic images to augmented training, as "
+            "'real+synthetic, real augmented' does"
+        )
     if small_sets.AUGMENTED not in own.real_arms:
         raise ValueError(
             f"own.real_arms is {tuple(own.real_arms)}; it must hold {small_sets.AUGMENTED!r}, the baseline "
             "of the answer"
         )
-    real, synthetic = ((small_sets.REAL, *arms) for arms in (own.real_arms, own.synthetic_arms))
+    real, synthetic = ((small_sets.REAL, *more) for more in (own.real_arms, own.synthetic_arms))
     return {
         "real": Group(real, real, small_sets.AUGMENTED, values),
         "synthetic": Group(synthetic, own.synthetic_arms, own.judge, with_share),
@@ -82,6 +117,8 @@ def each(
                 try:
                     with lock.owned(folder / "in_use"):
                         done[one] = work(files, config_of(config, one), folder)
+                except lock.NoLocks:
+                    raise
                 except lock.Locked:
                     continue
         if len(done) == before:
@@ -135,13 +172,13 @@ def find_copies(files: run_files.Files, config: ConfigDict, folder: pathlib.Path
     return stage(files, "copies", config, folder, rundir.synthetic(folder))
 
 
-def classify(name: str, settings: Mapping[str, Any], arms: tuple[str, ...], split: str) -> Work:
+def classify(name: str, settings: Mapping[str, Any], wanted: tuple[str, ...], split: str) -> Work:
     """Work that trains the classifiers of some arms; their result is kept in the run's folder `name`."""
 
     def work(files: run_files.Files, config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
         config.classifier.update_from_flattened_dict(settings)
-        config.classifier.arms, config.classifier.split = arms, split
-        needs_synthetic = any("synthetic" in arm for arm in arms)
+        config.classifier.arms, config.classifier.split = wanted, split
+        needs_synthetic = any("synthetic" in arm for arm in wanted)
         synthetic = rundir.synthetic(folder) if needs_synthetic else None
         return stage(files, "classify", config, folder / name, synthetic)
 

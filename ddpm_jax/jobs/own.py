@@ -10,6 +10,7 @@ started with the same command share the sets among them.
 """
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import run_files, rundir, small_runs, stages, view
 from ddpm_jax.assembly import datasets
+from ddpm_jax.data import source
 from ddpm_jax.evaluation import worth
 from ddpm_jax.measuring import small_sets
 from ddpm_jax.reporting import small_sets as shown
@@ -43,9 +45,11 @@ def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         raise ValueError("--mode=own goes without --distributed: start the command several times")
     worth.require_seeds("own.num_sets", config.own.num_sets)
     worth.require_seeds("classifier.num_seeds", config.classifier.num_seeds)
-    small_runs.groups_of(config)  # refuses what does not fit together before anything is trained
     splits = datasets.build_splits(config.data, config.seed)
-    sizes = [measure_size(config, files, size) for size in config.own.sizes]
+    counts = source.class_counts(splits.train) + source.class_counts(splits.validation)
+    small_runs.check(config, int(counts.min()))  # before anything is trained
+    names = splits.test.class_names
+    sizes = [measure_size(config, files, size, names) for size in config.own.sizes]
     fields = {
         "sizes": sizes,
         "num_sets": config.own.num_sets,
@@ -53,13 +57,15 @@ def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "classifiers_per_set": config.classifier.num_seeds,
         "n_test": len(splits.test.labels),
         "tested_on": f"test split of {splits.test.name}",
-        "class_names": splits.test.class_names,
+        "class_names": names,
         "seed": config.seed,
     }
     return fields | {"sentence": shown.sentence(fields)}
 
 
-def measure_size(config: ConfigDict, files: run_files.Files, size: int) -> dict[str, Any]:
+def measure_size(
+    config: ConfigDict, files: run_files.Files, size: int, names: Sequence[str]
+) -> dict[str, Any]:
     """The arms of all small sets of a size, and how much of their synthetic images is copied."""
     own, first = config.own, config.seed + TUNING_SEED
     sets = [SmallSet(size, config.seed + number) for number in range(own.num_sets)]
@@ -78,6 +84,7 @@ def measure_size(config: ConfigDict, files: run_files.Files, size: int) -> dict[
         accuracies |= {arm: small_sets.accuracies(results, arm) for arm in group.shown}
     return {
         "per_class": size,
+        "images_per_class": small_sets.images_per_class(results, len(names)),
         "synthetic": small_sets.num_synthetic(results, own.judge),
         "rows": small_sets.rows(accuracies, small_sets.step(results)),
         "chosen": chosen,

@@ -54,6 +54,11 @@ def accuracies(results: Sequence[Mapping[str, Any]], arm: str) -> Float[np.ndarr
     return np.array([np.mean(result["arms"][arm]["accuracies"]) for result in results])
 
 
+def images_per_class(results: Sequence[Mapping[str, Any]], num_classes: int) -> int:
+    """Real images of a class in the small sets: the mean, where all that there are are used."""
+    return round(results[0]["arms"][REAL]["n_train"] / num_classes)
+
+
 def num_synthetic(results: Sequence[Mapping[str, Any]], arm: str) -> int:
     """Synthetic images that the arm added, after any selection: the mean over the sets."""
     return round(float(np.mean([result["arms"][arm]["n_synthetic"] for result in results])))

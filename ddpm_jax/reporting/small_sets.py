@@ -11,6 +11,11 @@ from ddpm_jax.reporting.items import Fields, Items
 from ddpm_jax.viz import plots, report
 
 BASELINES = ("real", "augmented")
+WHOLE = ' At "all", every set is the same images, so that its draw is not covered.'
+CHOSEN = (
+    "Settings of the classifiers, chosen by the accuracy on held-out folds of further small sets."
+)
+GIVEN = "Settings of the classifiers, as the config gives them: none were chosen."
 
 
 def sentence(fields: Mapping[str, Any]) -> str:
@@ -29,6 +34,11 @@ def sentence(fields: Mapping[str, Any]) -> str:
 
 def number(size: Mapping[str, Any]) -> str:
     return str(size["per_class"] or "all")
+
+
+def images_per_class(size: Mapping[str, Any]) -> int:
+    found: int = size.get("images_per_class", size["per_class"])  # 0.2 had no images_per_class
+    return found
 
 
 def gain(row: Mapping[str, Any], over: str, sign: str = "+-") -> str:
@@ -67,7 +77,7 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         f"its own classifiers. All classifiers take {fields['num_steps']:,} steps. Mean accuracy on "
         f"{fields['n_test']:,} real images of the {fields['tested_on']}; 95 % intervals cover the draw "
         "of the set, the generator and the classifiers, not the draw of the test images; gains are "
-        "paired by set."
+        "paired by set." + WHOLE * any(not size["per_class"] for size in sizes)
     )
     columns = ["real images a class", "trained on", "accuracy (%)", "over real", "over augmented"]
     copied = [[number(size), *copies(size)] for size in sizes]
@@ -88,7 +98,7 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
         report.Table(
             ["real images a class", "arms", "settings", "tried"],
             chosen,
-            "Settings of the classifiers, chosen by the accuracy on held-out folds of further small sets.",
+            CHOSEN if any(row[-1] != "0" for row in chosen) else GIVEN,
         ),
     ]
 
@@ -113,10 +123,11 @@ def plot(fields: Mapping[str, Any]) -> plots.Figure:
         drawn = {row["arm"]: (row["accuracy"], row["ci95"]) for row in size["rows"]}
         return plots.arms(drawn, title=f"{title}; {number(size)} real images a class")
     curves = {}
-    for arm in [row["arm"] for row in fields["sizes"][0]["rows"]]:
+    sizes = sorted(fields["sizes"], key=images_per_class)
+    for arm in [row["arm"] for row in sizes[0]["rows"]]:
         pairs = [
-            (size["per_class"], row)
-            for size in fields["sizes"]
+            (images_per_class(size), row)
+            for size in sizes
             for row in size["rows"]
             if row["arm"] == arm
         ]

@@ -24,6 +24,10 @@ class Locked(OSError):
     """Another process holds the directory."""
 
 
+class NoLocks(Locked):
+    """The file system has none."""
+
+
 @contextlib.contextmanager
 def owned(directory: str | os.PathLike[str]) -> Iterator[None]:
     """Hold `directory`. Raises `Locked`, naming the process that holds it.
@@ -40,7 +44,7 @@ def owned(directory: str | os.PathLike[str]) -> Iterator[None]:
         except BlockingIOError:
             raise Locked(f"{directory} is in use by {_owner(file)}") from None
         except OSError as error:
-            raise Locked(f"{path} cannot be locked on this file system: {error}") from error
+            raise NoLocks(f"{path} cannot be locked on this file system: {error}") from error
         if path.stat().st_size:
             log.warning("taking %s over from %s, which did not end well", directory, _owner(file))
         _rewrite(file, json.dumps(_myself()))

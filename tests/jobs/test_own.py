@@ -1,5 +1,7 @@
 """--mode=own: small sets with generators of their own, choices on held-out folds, test images at the end."""
 
+import errno
+import fcntl
 import json
 
 import numpy as np
@@ -25,10 +27,10 @@ def small_study():
     config = tiny()
     config.own.sizes, config.own.num_sets = SIZES, 2
     config.own.num_tuning_sets, config.own.num_folds = 1, FOLDS
-    config.own.learning_rates, config.own.weight_decays = (1e-3,), ()
+    config.own.learning_rates = config.own.weight_decays = ()
     config.own.strengths, config.own.shares = (), (0.5,)
     config.own.synthetic_arms = ("synthetic", "real+synthetic, augmented")
-    config.training.num_steps = config.classifier.num_steps = 3
+    config.training.save_every = config.training.eval_every = 6
     config.export.num_images = 20
     return config
 
@@ -132,7 +134,7 @@ def test_a_study_measures_every_arm_of_every_set(studied):
         assert all(len(row["accuracies"]) == 2 for row in size["rows"])
         assert size["synthetic"] == 20
         real, ours = (size["chosen"][group]["tried"] for group in ("real", "synthetic"))
-        assert (len(real), len(ours)) == (2, 3)
+        assert (len(real), len(ours)) == (1, 2)
         result = rundir.read_json(
             workdir / f"own/{size['per_class']}/0/synthetic/results/classify.json"
         )
@@ -155,7 +157,7 @@ def test_the_study_runs_again_for_each_field_that_it_or_a_small_run_has_read(stu
     workdir, _ = studied
     results = [workdir / "results/own.json", *workdir.glob("own/**/results/*.json")]
     assert (
-        len(results) == 1 + 4 * 2 + 5 * 2 + 2 * 3
+        len(results) == 1 + 4 * 2 + 3 * 2 + 2 * 3
     )  # own; made; tried on folds; measured and copies
     read = {name for path in results for name in rundir.read_json(path)["reads"]["fields"]}
     known = {name for name, _ in view.leaves(small_study())}
@@ -279,6 +281,16 @@ def test_few_test_images_leave_copies_out_and_nothing_else(config, tmp_path, mon
         ("classifier.num_seeds", 1, r"classifier\.num_seeds is 1; an interval needs"),
         ("own.real_arms", (), r"own\.real_arms is \(\); it must hold 'real, augmented'"),
         ("own.judge", "synthetic, soft", r"own\.judge is 'synthetic, soft'; it must be one of"),
+        ("own.judge", "synthetic", "it must add synthetic images to augmented training"),
+        ("own.real_arms", ("real, augmented", "reel"), "'reel' is no arm"),
+        ("own.sizes", (4, 2000), r"own\.sizes has 2000, wanted \d to \d+, the real images"),
+        ("own.sizes", (1,), r"own\.sizes has 1, wanted \d to \d+"),
+        ("training.start_from", "runs/x", "'runs/x', whose model has seen other images"),
+        (
+            "sampling.classifier_scale",
+            1.0,
+            r"classifier_scale is 1, and --mode=own trains no guides",
+        ),
     ],
 )
 def test_a_study_that_cannot_answer_is_refused_before_anything_is_trained(
@@ -288,6 +300,45 @@ def test_a_study_that_cannot_answer_is_refused_before_anything_is_trained(
     config.update_from_flattened_dict({field: value})
     with pytest.raises(ValueError, match=message):
         own.study(config, tmp_path)
+
+
+def test_a_file_system_without_locks_ends_a_study(config, tmp_path, monkeypatch):
+    """It once took every set for one that another process works on, and waited for it."""
+
+    def refuse(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(small_runs.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    files = run_files.open_for("own", config, tmp_path)
+    with pytest.raises(lock.NoLocks, match="cannot be locked on this file system"):
+        small_runs.each(files, config, [SmallSet(4, 0)], lambda *arguments: None)
+
+
+def test_all_images_stand_at_their_number_in_the_plot_and_have_no_draw(
+    studied, monkeypatch, tmp_path
+):
+    _, fields = studied
+    (few, *_), drawn = fields["sizes"], []
+    every = {**few, "per_class": 0, "images_per_class": 144}
+    monkeypatch.setattr(shown.plots, "lines", lambda curves, **about: drawn.append(curves))
+    shown.plot({**fields, "sizes": [every, few]})
+    (curves,) = drawn
+    assert {tuple(curve.x) for curve in curves.values()} == {(few["per_class"], 144)}
+    tables = [item for item in shown.section(tmp_path, {"own": {**fields, "sizes": [every, few]}})]
+    assert 'At "all", every set is the same images' in tables[0].caption
+    plain = shown.section(tmp_path, {"own": fields})
+    assert "every set is the same images" not in plain[0].caption
+
+
+def test_the_page_says_where_no_settings_were_chosen(studied, tmp_path):
+    _, fields = studied
+    captions = [shown.section(tmp_path, {"own": fields})[-1].caption]
+    for size in fields["sizes"]:
+        given = {name: {**found, "tried": []} for name, found in size["chosen"].items()}
+        fields = {**fields, "sizes": [{**size, "chosen": given}]}
+    captions.append(shown.section(tmp_path, {"own": fields})[-1].caption)
+    assert ["held-out folds" in caption for caption in captions] == [True, False]
 
 
 def test_the_sentence_counts_the_images_that_were_added():

@@ -68,7 +68,7 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(lock.Locked, match=r"cannot be locked on this file system.*No locks"):
+    with pytest.raises(lock.NoLocks, match=r"cannot be locked on this file system.*No locks"):
         with lock.owned(tmp_path):
             pass
 
