@@ -34,13 +34,14 @@ def main() -> int:
     if REAL.value:
         config.data.source = REAL.value
     options.check(config, command_line.settings())
+    classify.check(config)
     synthetic = find(config, workdir, SYNTHETIC.value) if SYNTHETIC.value else None
     if synthetic:
         check(config, synthetic)
     if synthetic and "evaluation" in config:
         evaluate.run.on(config, workdir, synthetic)
     classify.run.on(config, workdir, synthetic)
-    compare.run(config, workdir)
+    compare.run(config, workdir, synthetic)
     report.run(config, workdir, synthetic)
     return 0
 

@@ -16,6 +16,7 @@ import pathlib
 import sys
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from ddpm_jax import command_line, rundir
 from ddpm_jax.training import signals
@@ -74,6 +75,8 @@ def run_modes() -> None:
 
     config, workdir = command_line.config(), command_line.workdir()
     options.check(config, command_line.settings(), MODE.value)
+    if MODE.value == "all":
+        check_what_follows(config)
     modes = rundir.CHAIN if MODE.value == "all" else [MODE.value]
     if EXPLAIN.value:
         from ddpm_jax import stages
@@ -105,6 +108,15 @@ def run_modes() -> None:
             devices.barrier(mode)  # the files that the next mode reads exist
     if MODE.value == "all":
         say_what_was_not_read(workdir)
+
+
+def check_what_follows(config: ConfigDict) -> None:
+    """Refuse before the training, not after it, what later stages of a chain would."""
+    from ddpm_jax.assembly import feature_networks
+    from ddpm_jax.jobs import classify
+
+    classify.check(config)
+    feature_networks.check(config)
 
 
 def say_what_was_not_read(workdir: pathlib.Path) -> None:

@@ -88,9 +88,14 @@ def test_two_kinds_of_guidance_at_once_are_refused(config):
 
 def test_a_checkpoint_that_the_training_will_not_keep_is_refused_before_it(config):
     config.training.num_steps, config.training.save_every, config.training.keep = 1000, 100, 2
-    for kept in ("900", "1000"):
-        config.sampling.autoguidance_checkpoint = kept
+    for kept, sampled in (("900", "newest"), ("1000", "900"), ("900", "best")):
+        config.sampling.autoguidance_checkpoint, config.sampling.checkpoint = kept, sampled
         training.check_kept(config)
+    for kept, sampled in (("1000", "newest"), ("900", "900")):
+        config.sampling.autoguidance_checkpoint, config.sampling.checkpoint = kept, sampled
+        with pytest.raises(ValueError, match="wanted another checkpoint than the one that is samp"):
+            training.check_kept(config)
+    config.sampling.checkpoint = "newest"
     config.sampling.autoguidance_checkpoint = "400"
     with pytest.raises(ValueError, match=r"is '400', and the training keeps no .*save_every, 100"):
         training.check_kept(config)

@@ -268,6 +268,27 @@ def test_every_solver_walks_to_the_denoisers_image(config, solver, spacing):
     np.testing.assert_allclose(made, 0.5, atol=2e-3)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "karras"])
+def test_iterative_x0_adds_noise_above_a_share_of_the_noisiest_level(config, schedule):
+    """Of a Karras schedule t is sigma, at most 80."""
+    config.schedule.name, config.sampling.num_steps = schedule, 8
+    config.sampling.solver, config.sampling.iterative_above = "iterative_x0", 0.7
+    table = denoising.build_levels(config.schedule)
+    levels = denoising.build_steps(config.sampling, table)
+    keys = jax.random.split(jax.random.key(0), 2)
+    x = solvers.starting_noise(levels, keys, (2, 2, 1))
+
+    def denoise(x, level):
+        return denoising.predictions.from_x0(x, x / 4, level)
+
+    def made(noise):
+        config.sampling.iterative_noise = noise
+        solver = denoising.build_solver(config.sampling, table)
+        return np.asarray(solvers.sample(solver, denoise, levels, x, keys))
+
+    assert np.abs(made(0.5) - made(0.0)).max() > 1e-6
+
+
 @pytest.mark.parametrize("solver", ["heun", "edm_stochastic"])
 def test_heun_is_refused_where_it_would_leave_the_flow(config, solver):
     """A cosine's last row has sigma / alpha of some 20,000, and even steps of t go from there to 13."""

@@ -45,6 +45,55 @@ def test_a_grid_without_images_is_refused(config):
 
 
 @pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"sampling.average": "0.1"},
+            r"sampling\.average is '0\.1'; known: ema; optim\.averages adds",
+        ),
+        ({"sampling.average": "best"}, r"optim\.averages is \(\) .*; wanted several averages"),
+        (
+            {"sampling.average": "best", "optim.averages": (0.1,), "training.eval_images": 0},
+            r"training\.eval_images is 0; wanted",
+        ),
+        (
+            {"sampling.checkpoint": "best", "training.eval_images": 0},
+            "no checkpoint has a validation",
+        ),
+        (
+            {"sampling.checkpoint": "250"},
+            r"sampling\.checkpoint is '250', and the training keeps no",
+        ),
+        ({"sampling.checkpoint": "newst"}, "is 'newst', and the training keeps no"),
+        (
+            {"sampling.autoguidance_scale": 2.0},
+            "autoguidance_checkpoint is '', and the training keeps",
+        ),
+    ],
+)
+def test_what_will_not_be_there_to_sample_from_is_refused(config, fields, message):
+    training.check_kept(config)
+    config.update_from_flattened_dict(fields)
+    with pytest.raises(ValueError, match=message):
+        training.check_kept(config)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sampling.average": "0.1", "optim.averages": (0.1,)},
+        {"sampling.average": "best", "optim.averages": (0.1,)},
+        {"sampling.checkpoint": "best"},
+        {"sampling.checkpoint": "750"},
+        {"sampling.checkpoint": "250", "training.keep_every": 250},
+    ],
+)
+def test_what_will_be_there_to_sample_from_is_not_refused(config, fields):
+    config.update_from_flattened_dict(fields)
+    training.check_kept(config)
+
+
+@pytest.mark.parametrize(
     ("asked", "there", "found"), [(0, 50, 0), (50, 0, 0), (8, 50, 8), (99, 50, 50), (3, 50, None)]
 )
 def test_fewer_validation_images_than_devices_are_refused_and_none_are_not(asked, there, found):
@@ -53,6 +102,26 @@ def test_fewer_validation_images_than_devices_are_refused_and_none_are_not(asked
             in_training.num_validated(asked, there, 4)
     else:
         assert in_training.num_validated(asked, there, 4) == found
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"guidance_from": "nextclass"},
+            r"guidance_from is 'nextclass'; known: unlabelled, next_class",
+        ),
+        ({"guidance_interval": (0.3,)}, r"guidance_interval is \(0\.3,\), wanted \(low, high\)"),
+        ({"guidance_interval": (2.0, 0.3)}, r"guidance_interval is \(2\.0, 0\.3\), wanted"),
+    ],
+)
+def test_guidance_that_cannot_be_is_refused_before_a_training(config, fields, message):
+    config.sampling.guidance_scale = 2.0
+    net, table = networks.build_net(config, 10), denoising.build_levels(config.schedule)
+    denoising.build_sampler(config, net, table)
+    config.sampling.update(fields)
+    with pytest.raises(ValueError, match=message):
+        denoising.build_sampler(config, net, table)
 
 
 REFUSED = {

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from ddpm_jax import pixels
 from ddpm_jax.assembly.augmentation import build_augmentation, mixup_alpha
-from ddpm_jax.assembly.choice import Option, build, key_for
+from ddpm_jax.assembly.choice import Option, build, choose, key_for
 from ddpm_jax.data import augment_colors, order
 from ddpm_jax.evaluation.worth import require_seeds
 from ddpm_jax.nets import classifier
@@ -44,7 +44,11 @@ def num_ensemble(config: ConfigDict) -> int:
 
 
 def check(config: ConfigDict) -> None:
-    """Raises ValueError if the classifier section gives no interval, or no baseline on test images."""
+    """Raises ValueError if the classifier section gives no interval, or no baseline on test images.
+
+    Also if it names no known network.
+    """
+    choose("classifier.net", config.net, NETS)
     require_seeds("classifier.num_seeds", config.num_seeds)
     if "real" not in config.arms and config.split == "test":
         raise ValueError(

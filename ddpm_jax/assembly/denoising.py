@@ -71,10 +71,18 @@ def signal_left(config: ConfigDict, table: schedules.Level) -> str | None:
 
 
 def check_guidance(config: ConfigDict) -> None:
-    """Raises ValueError if guidance asks the network for what it was not trained for, or is of two kinds."""
-    scale = config.sampling.guidance_scale
+    """Raises ValueError if guidance asks the network for what it was not trained for, or is of two kinds.
+
+    Also if it is from something unknown, or in something that is no interval.
+    """
+    scale, interval = config.sampling.guidance_scale, tuple(config.sampling.guidance_interval)
+    if interval and not (len(interval) == 2 and interval[0] < interval[1]):
+        raise ValueError(
+            f"sampling.guidance_interval is {interval}, wanted (low, high) or () for everywhere"
+        )
     if scale == 1.0:
         return
+    choose("sampling.guidance_from", config.sampling.guidance_from, LEANED_FROM)
     if autoguided(config):
         raise ValueError(
             f"sampling.autoguidance_scale is {config.sampling.autoguidance_scale:g} and a guidance scale "
@@ -137,16 +145,20 @@ def build_denoiser(
     return predictions.clipped(denoise) if sampling.clip else denoise
 
 
+LEANED_FROM: dict[str, Callable[[Labels, int], Labels]] = {
+    "unlabelled": lambda label, num_classes: jnp.full_like(label, num_classes),
+    # The null class, which a mix of two images has, has no next class.
+    "next_class": lambda label, num_classes: jnp.where(
+        label == num_classes, num_classes, (label + 1) % num_classes
+    ),
+}
+
+
 def leaned_from(config: ConfigDict, label: Labels, num_classes: int) -> Labels:
     """The labels that classifier-free guidance leans away from."""
-    known = {
-        "unlabelled": lambda: jnp.full_like(label, num_classes),
-        # The null class, which a mix of two images has, has no next class.
-        "next_class": lambda: jnp.where(
-            label == num_classes, num_classes, (label + 1) % num_classes
-        ),
-    }
-    return choose("sampling.guidance_from", config.guidance_from, known)()
+    from_label = choose("sampling.guidance_from", config.guidance_from, LEANED_FROM)
+    found: Labels = from_label(label, num_classes)
+    return found
 
 
 SOLVERS = {
@@ -158,7 +170,7 @@ SOLVERS = {
     "edm_stochastic": Option(solvers.edm_stochastic, ("churn",)),
     "consistency": Option(lambda table: solvers.consistency()),
     "iterative_x0": Option(
-        lambda table, noise, above: solvers.iterative_x0(noise, above * table.num_steps),
+        lambda table, noise, above: solvers.iterative_x0(noise, above * float(table.t[-1])),
         ("iterative_noise", "iterative_above"),
     ),
 }

@@ -2,7 +2,8 @@
 
 import functools
 import hashlib
-import importlib
+import importlib.util
+import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from ddpm_jax.assembly import classifiers
+from ddpm_jax.assembly.choice import choose
 from ddpm_jax.data import source
 from ddpm_jax.evaluation import inception, inception_weights
 from ddpm_jax.evaluation.features import Network
@@ -34,17 +36,40 @@ def build_network(
 
     A file that it comes from is first given to `read`, so that a stage notes it (`Files.read`).
     """
+    weights, function = named(config)
+    if weights:
+        return inception_2015(read(weights))
+    if function:
+        return named_function(function, image_shape, read)
+    return own_classifier(config, train)
+
+
+def check(config: ConfigDict) -> None:
+    """Raises what --mode=evaluate could not measure by, without reading it; a chain asks before it trains.
+
+    ValueError if the reference is not known, if two networks are named or if a function's package is not
+    there; FileNotFoundError if there are no such weights.
+    """
+    choose("evaluation.reference", config.evaluation.reference, source.REFERENCES)
+    weights, function = named(config)
+    if weights and not pathlib.Path(weights).exists():
+        raise FileNotFoundError(
+            f"evaluation.inception_weights is {weights!r}, which does not exist"
+        )
+    package = function.partition(":")[0].partition(".")[0]
+    if package and importlib.util.find_spec(package) is None:
+        raise ValueError(f"evaluation.features is {function!r}; there is no package {package}")
+
+
+def named(config: ConfigDict) -> tuple[str, str]:
+    """Weights of Inception and a function, at least one of them empty; raises ValueError if none is."""
     weights, function = config.evaluation.inception_weights, config.evaluation.features
     if weights and function:
         raise ValueError(
             f"evaluation.inception_weights is {weights!r} and evaluation.features is {function!r}; "
             "name one of them"
         )
-    if weights:
-        return inception_2015(read(weights))
-    if function:
-        return named_function(function, image_shape, read)
-    return own_classifier(config, train)
+    return weights, function
 
 
 def inception_2015(path: str) -> Network:

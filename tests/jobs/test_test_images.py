@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from tiny_run import work
 
-from ddpm_jax.assembly import datasets, feature_networks, options, training
+from ddpm_jax import main
+from ddpm_jax.assembly import datasets, feature_networks, training
 from ddpm_jax.data import npz, source
-from ddpm_jax.jobs import classify
+from ddpm_jax.jobs import classify, copies, evaluate, worth
 from ddpm_jax.measuring import labelled
 from ddpm_jax.models import in_training
 from ddpm_jax.types import Trainer
@@ -46,16 +48,16 @@ def test_no_arm_of_the_classifier_is_trained_on_a_test_image(marked, monkeypatch
     made[:, 0, 0, 0] = 255  # no number of a real image
     npz.save(tmp_path / "made.npz", made, np.arange(100, dtype=np.int32) % 2, ["even", "odd"], {})
     trained_on = {}
-    build = classify.classifiers.build_trainer
 
     def watched(*arguments):
-        trainer = build(*arguments)
-
         def fit(images, labels, seeds, **options):
             trained_on[len(trained_on)] = numbers(images)
-            return trainer.fit(images, labels, seeds, **options)
+            return len(seeds)
 
-        return trainer._replace(fit=fit)
+        def predict(num_seeds, images):
+            return np.full((num_seeds, len(images), 2), 0.5, np.float32)
+
+        return Trainer(fit, predict, predict)
 
     monkeypatch.setattr(classify.classifiers, "build_trainer", watched)
     # Its ensemble is trained too, and judges real images.
@@ -67,12 +69,21 @@ def test_no_arm_of_the_classifier_is_trained_on_a_test_image(marked, monkeypatch
     assert not any(seen & test for seen in trained_on.values())
 
 
-def test_the_features_of_the_evaluation_are_learnt_from_the_training_split_alone(marked):
-    splits = datasets.build_splits(marked.data, marked.seed)
+def test_the_features_of_the_evaluation_are_learnt_from_the_training_split_alone(
+    marked, monkeypatch
+):
+    splits, seen = datasets.build_splits(marked.data, marked.seed), []
+
+    def fit(images, labels, seeds):
+        seen.append(numbers(images))
+        return {"w": np.zeros(1, np.float32)}
+
+    trainer = Trainer(fit, None, None)
+    monkeypatch.setattr(feature_networks.classifiers, "build_trainer", lambda *arguments: trainer)
+    feature_networks.own_classifier(marked, splits.train)
     images = source.decode(splits.train)
     assert not numbers(images) & numbers(source.decode(splits.test))
-    network = feature_networks.own_classifier(marked, splits.train)
-    assert network.features(images[:3]).shape == (3, 128)
+    assert seen == [numbers(images)]
 
 
 def test_synthetic_labels_are_matched_by_name(marked, tmp_path):
@@ -111,10 +122,40 @@ def test_the_baseline_cannot_be_left_out(marked):
     """Before a chain trains its generator."""
     marked.classifier.arms = ("real+augmented",)
     with pytest.raises(ValueError, match="must hold 'real'"):
-        options.check(marked, {})
+        classify.check(marked)
     marked.classifier.arms, marked.classifier.num_seeds = ("real",), 1
     with pytest.raises(
         ValueError, match=r"classifier\.num_seeds is 1; an interval needs at least 2"
     ):
-        options.check(marked, {})
-    options.check(marked, {}, "train")
+        classify.check(marked)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("classifier.arms", ("real", "sythetic"), "'sythetic' is no arm"),
+        ("classifier.net", "resnet18", r"classifier\.net is 'resnet18'; known: conv4"),
+        ("classifier.synthetic_share", 1.0, r"classifier\.synthetic_share is 1\.0"),
+        ("evaluation.reference", "tset", r"evaluation\.reference is 'tset'; known: test"),
+        ("evaluation.inception_weights", "absent.pth", r"'absent\.pth', which does not exist"),
+        ("evaluation.features", "absent:f", "there is no package absent"),
+    ],
+)
+def test_a_chain_refuses_what_comes_after_its_training_before_it(config, field, value, message):
+    main.check_what_follows(config)
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        main.check_what_follows(config)
+
+
+def test_a_chain_asks_before_it_trains(program, tmp_path):
+    ended = program(f"--workdir={tmp_path}", "--config.evaluation.reference=tset")
+    assert ended.returncode == 2 and "evaluation.reference is 'tset'" in ended.stderr
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("job", [classify.run, worth.study, copies.run, evaluate.run])
+def test_images_that_the_generator_may_have_seen_are_no_test_images(finished, config, job):
+    config.seed = 1  # divides the digits in another way
+    with pytest.raises(ValueError, match="it may have seen some of them"):
+        work(job, config, finished)
