@@ -30,11 +30,12 @@ def restore(
 ) -> state.TrainState:
     """The state to start from. Removes a guide of other images or other fields (`still(fields)` is false)."""
     sound = retention.sound(directory)
-    if any(
+    others = any(
         not still(found["extra"].get("reads", {"": None}))
         or found["extra"]["data_sha256"] != facts["data_sha256"]
         for found in sound.values()
-    ):
+    )
+    if devices.in_any(others):  # a process that looks late may find them removed already
         if devices.is_writer():
             for at in sound:
                 shutil.rmtree(directory / str(at))

@@ -46,19 +46,22 @@ Save = Callable[..., None]
 
 
 @contextlib.contextmanager
-def saver(directory: str | os.PathLike[str], *, keep: int, keep_every: int = 0) -> Iterator[Save]:
+def saver(
+    directory: str | os.PathLike[str], *, keep: int, keep_every: int = 0, save_every: int = 1
+) -> Iterator[Save]:
     """Yields `save(state, validation_loss=None, extra=None)`, which returns once `state` is copied.
 
     The rest runs in the background; an error in it is raised by the next `save` or on exit. `extra` is
     anything JSON can hold. The newest `keep` checkpoints and the one with the lowest `validation_loss`
     are kept, and those whose step is a multiple of `keep_every`, if it is above 0; others are removed once a
-    newer one has been verified. Saving a step again does nothing.
+    newer one has been verified. Only multiples of `save_every` count among the newest, and the very last one.
+    Saving a step again does nothing.
     """
     if keep < 1:
         raise ValueError(f"keep {keep} must be at least 1")
     folder = pathlib.Path(directory).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    tidy = partial(retention.tidy, keep=keep, keep_every=keep_every)
+    tidy = partial(retention.tidy, keep=keep, keep_every=keep_every, save_every=save_every)
     orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
     unfinished: list[tuple[int, Future[None]]] = []
     saved: set[int] = set()

@@ -56,16 +56,20 @@ def _put_aside(folder: pathlib.Path, name: str) -> None:
     (folder / name).rename(folder / f"{name}.{aside}-{number}")
 
 
-def tidy(folder: pathlib.Path, newest: int, keep: int, keep_every: int = 0) -> None:
+def tidy(
+    folder: pathlib.Path, newest: int, keep: int, keep_every: int = 0, save_every: int = 1
+) -> None:
     """Keep the best and the last `keep` checkpoints up to `newest`, which is complete.
 
-    Also those whose step is a multiple of `keep_every`, if it is above 0.
+    Also those whose step is a multiple of `keep_every`, if it is above 0. A checkpoint at another step than
+    the multiples of `save_every`, which a signal has made, takes the place of none once there is a newer one.
     Other sound ones and unfinished ones are removed. A later step exists only if it was found damaged
     and the run resumed from an older one.
     """
     known = sorted(step for step in sound(folder) if step <= newest)
     ladder = {step for step in known if keep_every and step % keep_every == 0}
-    for step in set(known[:-keep]) - {best_step(folder)} - ladder:
+    counted = [step for step in known if step == newest or step % save_every == 0]
+    for step in set(known) - set(counted[-keep:]) - {best_step(folder)} - ladder:
         # Rename first, which is atomic, so that no reader finds half a checkpoint.
         (folder / str(step)).rename(folder / f"{step}.removing")
     for path in folder.iterdir():

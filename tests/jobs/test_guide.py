@@ -6,7 +6,7 @@ import pytest
 from ddpm_jax import run_files, rundir
 from ddpm_jax.jobs import export, sample, train_guide
 from ddpm_jax.models import trained
-from ddpm_jax.training import fingerprint, loop, signals
+from ddpm_jax.training import devices, fingerprint, loop, signals
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -82,6 +82,21 @@ def without_steps(monkeypatch):
         return state.replace(step=state.step * 0 + num_steps)
 
     monkeypatch.setattr(loop, "run", leap)
+
+
+def test_processes_agree_that_a_guide_is_of_other_fields(config, tmp_path, monkeypatch):
+    """One that looks late finds it removed already, and still has to meet the others."""
+    met, meet = [], devices.barrier
+
+    def barrier(name):
+        met.append(name)
+        meet(name)
+
+    without_steps(monkeypatch)
+    monkeypatch.setattr(devices, "in_any", lambda fact: True)
+    monkeypatch.setattr(devices, "barrier", barrier)
+    train_guide.run(config, tmp_path)
+    assert "guide" in met
 
 
 def test_a_guide_without_validation_images_is_finished_and_not_measured(

@@ -33,3 +33,14 @@ def test_a_ladder_is_kept_whether_a_run_was_interrupted_or_not(tmp_path):
                 for step in range(first, end):
                     save(numbered.state_at(step))
         assert retention.steps(tmp_path / name) == [3, 6, 7]
+
+
+def test_a_checkpoint_of_an_interruption_takes_the_place_of_none(tmp_path):
+    """An uninterrupted run would have kept 750, which its samples may need."""
+    for first, end in ((250, 750), (800, 800), (1000, 1000)):
+        with checkpoints.saver(tmp_path, keep=2, save_every=250) as save:
+            for step in range(first, end + 1, 250):
+                save(numbered.state_at(step))
+        if end == 800:
+            assert retention.steps(tmp_path) == [750, 800]
+    assert retention.steps(tmp_path) == [750, 1000]
