@@ -357,10 +357,13 @@ def get_config() -> ConfigDict:
     config.sweep.samplers = ("ddim:5", "ddim:10", "ddim:20", "ddim:50")
     # Images to measure each pair on; 0: none.
     config.sweep.num_images = 0
+    # Sets of noise to measure each pair on, each with that many images. From 2, distances have an interval.
+    config.sweep.num_noises = 1
     # Split of real images for distances and accuracies: "validation" or "test". To choose a sampler by a
     # sweep, use validation images.
     config.sweep.split = "validation"
-    # Seeds of a classifier trained on the images of each pair: 0 (none) or at least 2.
+    # Seeds of a classifier trained on the images of each pair: 0 (none) or at least 2. The seeds take the
+    # sets of noise in turn.
     config.sweep.num_seeds = 0
 
     # --mode=worth: accuracy over the number of real images, with and without synthetic ones.

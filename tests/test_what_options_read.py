@@ -250,7 +250,7 @@ SWITCHED = [
 # autoguidance is read where checkpoints are.
 IN_STAGES = {
     "evaluation.features", "evaluation.likelihood_steps", "sampling.autoguidance_checkpoint",
-    "sweep.num_seeds", "sweep.split"
+    "sweep.num_noises", "sweep.num_seeds", "sweep.split"
 }  # fmt: skip
 
 

@@ -35,7 +35,9 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "loss_by_t": None,
         "seed": config.seed,
     }
-    if files.has_checkpoint():
+    if not len(splits.validation.labels):
+        print("[analyze] no loss by level: there are no validation images", flush=True)
+    elif files.has_checkpoint():
         model = trained.load_model(config, files.checkpoints(guided=False), guided=False)
         path = files.figure("loss_by_level.png")
         fields |= {"checkpoint": model.facts["step"], "measured_on": splits.validation.name}
@@ -63,8 +65,8 @@ def add_noise(
     path: pathlib.Path, config: ConfigDict, splits: source.Splits, table: schedules.Level
 ) -> dict[str, dict[str, float]]:
     """Noise added step by step against all at once: draws one image, returns mean and spread of all."""
-    held_out = datasets.validation(splits)
-    shown = division.stratified(held_out, min(64, len(held_out.labels)), config.seed)
+    some = splits.validation if len(splits.validation.labels) else splits.train
+    shown = division.stratified(some, min(64, len(some.labels)), config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
     rows = np.linspace(0, table.num_steps, NUM_FRAMES).astype(int).tolist()
     key = choice.key_for(config.seed, "forward chain")

@@ -22,7 +22,8 @@ def fields(config: ConfigDict, model: trained.Model, test: source.Source) -> dic
         return None
     some = division.stratified(test, num, config.seed)
     print(f"[evaluate] bits/dim of {num} test images", flush=True)
-    found = bits_per_dim(config, model, source.decode(some), some.labels)
+    given = trained.own_labels(model, some) if model.net.num_classes else some.labels
+    found = bits_per_dim(config, model, source.decode(some), given)
     labels = ", given their labels" if model.net.num_classes else ""
     return {
         "n": num,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int, Int32, Key
 from ml_collections import ConfigDict
 
 from ddpm_jax import pixels
@@ -162,6 +162,23 @@ def rows_at_once(config: ConfigDict, num: int) -> int:
             cached = CACHED_BYTES // (4 * networks.finest_features(config))
             most = min(most, max(1, cached) * placement.num_devices)
     return placement.rounded_up(min(most, num))
+
+
+def own_labels(model: Model, real: source.Source) -> Int32[np.ndarray, " N"]:
+    """The labels of real images as the model numbers its classes, by name.
+
+    A model whose classes are called "0", "1", ..., as an import without names calls them, has the real ones'
+    numbers. Raises ValueError if it does not know a class of the real images.
+    """
+    names, wanted = list(model.class_names), real.class_names
+    if set(wanted) <= set(names):
+        return np.array([names.index(name) for name in wanted], np.int32)[real.labels]
+    if names == [str(number) for number in range(len(wanted))]:
+        return real.labels
+    raise ValueError(
+        f"the model's classes are {', '.join(names)}, and those of {real.name} are {', '.join(wanted)}; "
+        "wanted real images of the model's classes (data.classes)"
+    )
 
 
 def build_draw(

@@ -19,7 +19,7 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
             row["spacing"],
             str(row["num_steps"]),
             f"{row['scale']:g}",
-            f"{row[fields['distance']]:.3g}",
+            distance_text(row, fields["distance"]),
             *([items.percent_text(row["accuracy"], row["ci95"])] if "accuracy" in row else []),
         ]
         for row in rows
@@ -32,16 +32,27 @@ def section(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     if not measured:
         return shown
     columns = ["solver", "spacing", "steps", "guidance", fields["distance"]]
-    taught = " Accuracy is of classifiers trained on those images alone." * ("accuracy" in rows[0])
+    taught = "accuracy" in rows[0]
+    several = "distance_ci95" in rows[0]
+    noise = f"each of the same {fields['noises']} sets of noise" if several else "the same noise"
     caption = (
-        f"{fields['n']:,} synthetic images each, from the same noise, against the "
-        f"{fields['n_reference']:,} real images of the {fields['reference']}.{taught}"
+        f"{fields['n']:,} synthetic images each, from {noise}, against the "
+        f"{fields['n_reference']:,} real images of the {fields['reference']}."
+        + " Intervals of distances are over the sets of noise." * several
+        + " Accuracy is of classifiers trained on those images alone." * taught
     )
     drawn = [(figures / "sweep-distance.png", "Distance to real images over steps or guidance", "")]
     if taught:
         columns.append("accuracy (%)")
         drawn.append((figures / "sweep-accuracy.png", "Accuracy over steps or guidance", ""))
     return [report.Table(columns, measured, caption), *items.pictures(*drawn), *shown]
+
+
+def distance_text(row: Fields, name: str) -> str:
+    """With its 95 % interval, if there are several sets of noise."""
+    if "distance_ci95" not in row:
+        return f"{row[name]:.3g}"
+    return f"{row[name]:.3g} ± {row['distance_ci95']:.2g}"
 
 
 def draw(path_of: Callable[[str], pathlib.Path], rows: Sequence[Fields], distance: str) -> None:
@@ -53,7 +64,10 @@ def draw(path_of: Callable[[str], pathlib.Path], rows: Sequence[Fields], distanc
         name = f"{row['solver']}, {row['spacing']}"
         name += f", {row['num_steps']} steps" * over_scale
         curves.setdefault(name, []).append(row)
-    for field, label in ((distance, distance), ("accuracy", "synthetic-only accuracy (%)")):
+    for field, interval, label in (
+        (distance, "distance_ci95", distance),
+        ("accuracy", "ci95", "synthetic-only accuracy (%)"),
+    ):
         if field not in rows[0]:
             continue
         factor = 100 if field == "accuracy" else 1
@@ -61,7 +75,9 @@ def draw(path_of: Callable[[str], pathlib.Path], rows: Sequence[Fields], distanc
             name: plots.Curve(
                 np.array([row[x] for row in points]),
                 factor * np.array([row[field] for row in points]),
-                100 * np.array([row["ci95"] for row in points]) if field == "accuracy" else None,
+                factor * np.array([row[interval] for row in points])
+                if interval in rows[0]
+                else None,
             )
             for name, points in curves.items()
         }

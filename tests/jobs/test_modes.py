@@ -14,6 +14,7 @@ from ddpm_jax import run_files
 from ddpm_jax.assembly import datasets, denoising, networks
 from ddpm_jax.data import source
 from ddpm_jax.diffusion import schedules, solvers
+from ddpm_jax.evaluation import worth
 from ddpm_jax.jobs import (
     analyze,
     denoise,
@@ -137,6 +138,13 @@ def test_analyze_without_a_model_looks_at_data_and_noise(config, tmp_path, capsy
         assert at["std_by_steps"] == pytest.approx(at["std_at_once"], rel=0.05, abs=1e-3)
 
 
+def test_analyze_without_validation_images_measures_no_loss(config, model, capsys):
+    config.data.num_folds, config.data.fold = 5, -1
+    found = analyze.run(config, model)
+    assert found["loss_by_t"] is None and size(model, "forward_chain.png")
+    assert "no loss by level: there are no validation images" in capsys.readouterr().out
+
+
 def test_analyze_with_a_model_measures_its_loss_by_level(config, model):
     analyze.run(config, model)
     losses = result(model, "analyze")["loss_by_t"]
@@ -180,11 +188,78 @@ def test_sweep_measures_every_pair(config, model):
     assert "Solvers, steps and guidance" in page and "dpm_solver" not in page and "heun" in page
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiled_quickly")
+def test_a_sweep_with_several_sets_of_noise_has_intervals_over_them(config, model):
+    config.sweep.guidance_scales = (1.0,)
+    config.sweep.samplers = ("ddim:2",)
+    config.sweep.num_images = 60
+    sweep.run(config, model)
+    (alone,) = result(model, "sweep")["points"]
+    config.sweep.num_noises, config.sweep.num_seeds = 3, 2
+    sweep.run(config, model)
+    (row,) = result(model, "sweep")["points"]
+    name = "frechet_conv4_to_validation"
+    assert row["distances"][0] == alone[name] and len(set(row["distances"])) == 3
+    mean, half_width = worth.mean_interval(np.array(row["distances"]), 0)
+    assert (row[name], row["distance_ci95"]) == (pytest.approx(mean), pytest.approx(half_width))
+    assert "accuracy" in row
+    report.run(config, model)
+    page = (model / "report.html").read_text()
+    assert "each of the same 3 sets of noise" in page
+    config.sweep.num_noises = 0
+    with pytest.raises(ValueError, match=r"sweep\.num_noises is 0, wanted at least 1"):
+        sweep.run(config, model)
+
+
 def test_a_sampler_without_a_number_of_steps_is_refused(config, model):
     for sampler in ("ddim", "ddim:few", "ddim:5:uniform:again"):
         config.sweep.samplers = (sampler,)
         with pytest.raises(ValueError, match=rf"has '{sampler}', wanted SOLVER:STEPS"):
             sweep.run(config, model)
+
+
+def test_an_interrupted_sweep_resumes(config, model, monkeypatch):
+    config.sweep.guidance_scales = (1.0,)
+    config.sweep.samplers = ("ddim:1", "ddim:2")
+    config.sweep.num_images = 20
+    measured, broken = [], [True]
+
+    def build_measure(config, files, model):
+        def measure(sets):
+            measured.append(len(sets[0].label))
+            if len(measured) == 2 and broken:
+                raise KeyboardInterrupt
+            return {"far": float(len(measured))}
+
+        return measure, {"distance": "far"}
+
+    monkeypatch.setattr(sweep, "build_measure", build_measure)
+    monkeypatch.setattr(sweep.sweeps, "draw", lambda *arguments: None)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(config, model)
+    broken.clear()
+    found = sweep.run(config, model)
+    assert [row["far"] for row in found["points"]] == [1.0, 3.0] and measured == [20, 20, 20]
+
+
+def test_labels_are_numbered_as_the_model_numbers_its_classes():
+    net = types.SimpleNamespace(num_classes=2)
+    real = source.from_arrays(
+        np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1], np.int32), ["1", "3"], "real"
+    )
+
+    def labels(*names):
+        model = trained.Model(net, None, None, names, {})
+        return trained.own_labels(model, real).tolist()
+
+    assert labels("1", "3") == [0, 1, 1] and labels("3", "1") == [1, 0, 0]
+    assert labels("3", "2", "1") == [2, 0, 0]
+    assert labels("0", "1") == [0, 1, 1]  # an import without names
+    with pytest.raises(
+        ValueError, match=r"the model's classes are all, and those of real are 1, 3"
+    ):
+        labels("all")
 
 
 @pytest.mark.parametrize(
