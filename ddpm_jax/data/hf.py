@@ -19,19 +19,28 @@ def load(
 
     `where`: a name on the hub, a folder (also of `save_to_disk`) or a Parquet file. `label`: the column of
     the classes; the only ClassLabel if it has no such column. Text and whole numbers are numbered in sorted
-    order, over all splits. Raises ImportError naming the extra, and ValueError listing the columns if it is
-    not clear which are meant, or if the splits' classes do not have the same names or kind.
+    order, over all splits. A split whose labels are all -1, as those of test images that are hidden, is left
+    out. Raises ImportError naming the extra, and ValueError listing the columns if it is not clear which are
+    meant, or if the splits' classes do not have the same names or kind.
     """
     opened = _open(where)
     columns = {name: _columns(part, where, label, image_column) for name, part in opened.items()}
+    first = "train" if "train" in opened else next(iter(opened))
+    opened = {
+        name: part
+        for name, part in opened.items()
+        if name == first or not _hides(part, columns[name][1])
+    }
     labels, names = _labels(opened, {name: column for name, (_, column) in columns.items()}, where)
     parts = {
         name: _source(part, where, columns[name][0], labels[name], names)
         for name, part in opened.items()
     }
     given = next((parts[name] for name in VALIDATION if name in parts), None)
-    train = parts.get("train", next(iter(parts.values())))
+    train = parts[first]
     tested = parts.get("test")
+    if "test" in columns and tested is None:  # it is hidden: test on the images for validation
+        tested, given = given, None
     if tested is train:
         tested = None
     if given is train:
@@ -76,6 +85,11 @@ def _columns(part: Any, where: str, label: str, image_column: str) -> tuple[str,
     if label not in kinds and len(classes) > 1:
         raise ValueError(f"hf:{where} has the classes {', '.join(classes)}; name one in data.label")
     return image, label if label in kinds else classes[0] if classes else ""
+
+
+def _hides(part: Any, column: str) -> bool:
+    """Whether the labels of all rows are -1, which is none of a ClassLabel's."""
+    return bool(column) and len(part) > 0 and all(value == -1 for value in part[column])
 
 
 def _source(

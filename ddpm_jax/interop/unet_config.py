@@ -138,6 +138,8 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"block_out_channels is {widths}, wanted multiples of the first")
     if fields["time_embedding_dim"] not in (None, 4 * base):
         raise ValueError(f"time_embedding_dim is {fields['time_embedding_dim']}, wanted {4 * base}")
+    if fields["in_channels"] not in (1, 3):
+        raise ValueError(f"in_channels is {fields['in_channels']}; this program has 1 or 3")
     if fields["in_channels"] != fields["out_channels"]:
         raise ValueError(
             f"out_channels is {fields['out_channels']}, wanted in_channels, {fields['in_channels']}: a "

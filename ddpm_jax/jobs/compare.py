@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddpm_jax import rundir
+from ddpm_jax import run_files, rundir
 from ddpm_jax.data import npz, source
 from ddpm_jax.measuring import labelled
 from ddpm_jax.reporting import accuracies, arms_sentences, runs
@@ -15,11 +15,20 @@ from ddpm_jax.training import devices
 from ddpm_jax.viz import pictures, plots
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    synthetic = rundir.synthetic(workdir)
+def run(
+    config: ConfigDict, workdir: pathlib.Path, synthetic: pathlib.Path | None = None
+) -> dict[str, Any]:
+    """`synthetic`: the images that classifiers were trained on, if they are not the run's own."""
+    synthetic = synthetic or rundir.synthetic(workdir)
     if not rundir.result_path(workdir, "classify").exists() and synthetic.exists():
         labelled.require_labels(synthetic)
     worth = rundir.result(workdir, "classify")
+    files = run_files.open_for("compare", config, workdir, synthetic)
+    if run_files.of_another_set(worth, run_files.digest_of(run_files.SYNTHETIC, files)):
+        raise ValueError(
+            f"{rundir.result_path(workdir, 'classify')} is of other images than {synthetic}; "
+            "run --mode=classify"
+        )
     if "real" not in worth["arms"]:
         raise rundir.Inapplicable(
             f"classifiers were trained on {', '.join(worth['arms'])}, not on 'real' (classifier.arms), which "
@@ -46,7 +55,7 @@ def several(workdirs: Sequence[pathlib.Path], workdir: pathlib.Path) -> dict[str
         worth = rundir.result(path, "classify")
         if name in found:
             raise ValueError(f"--runs names two work directories called {name}")
-        found[name] = (worth, result_or_none(path, "evaluate"))
+        found[name] = (worth, evaluation_of_the_same(path, worth))
     runs.check_comparable(found)
     first, _ = next(iter(found.values()))
     fields = runs.table(found) | {
@@ -88,6 +97,11 @@ def samples_beside(
     )
 
 
-def result_or_none(workdir: pathlib.Path, mode: str) -> dict[str, Any] | None:
-    path = rundir.result_path(workdir, mode)
-    return rundir.read_json(path) if path.exists() else None
+def evaluation_of_the_same(
+    workdir: pathlib.Path, worth: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The run's evaluation; None if there is none, or if it is of other images than the classifiers'."""
+    path = rundir.result_path(workdir, "evaluate")
+    found = rundir.read_json(path) if path.exists() else None
+    digest = worth.get("reads", {}).get("files", {}).get(run_files.SYNTHETIC)
+    return None if found is None or run_files.of_another_set(found, digest) else found

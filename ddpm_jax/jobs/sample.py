@@ -39,6 +39,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
             pictures.gif(files.figure("progress.gif"), frames)
     return {
         "checkpoint": model.facts["step"],
+        "imported_from": model.facts["extra"].get("imported_from"),
         "num_images": len(images),
         "sampling": {
             name: config.sampling[name] for name in ("num_steps", "solver", "guidance_scale")

@@ -106,7 +106,9 @@ def measure(
     measured = time_parts(chosen, workdir, seconds)
     spent = shares.START_SECONDS + time.monotonic() - began
     asked = {name: options.value_of(config, name) for name in named}
-    more, split = shares.decide(total, spent, measured, facts(chosen), asked)
+    counted = {"export.num_images": sum(config.export.class_counts)}
+    counted = counted if config.export.class_counts else {}  # they decide, in place of the number
+    more, split = shares.decide(total, spent, measured, facts(chosen), asked | counted)
     fields = {name: value for name, value in (fields | more).items() if name not in named}
     return {
         "minutes": config.budget.minutes,
@@ -117,7 +119,8 @@ def measure(
         "planning_seconds": time.monotonic() - began,
         "shown": {
             name: options.value_of(with_fields(chosen, fields, named), name) for name in SHOWN
-        },
+        }
+        | counted,
     }
 
 

@@ -24,8 +24,9 @@ def write(
             *_header(name, num_images, class_names, data_files),
             f"# {name}",
             "",
-            f"{num_images:,} synthetic images, drawn from a diffusion model. No image is a photograph. Each "
-            "PNG says so in its XMP metadata: IPTC DigitalSourceType `trainedAlgorithmicMedia`.",
+            f"{num_images:,} synthetic images, drawn from a diffusion model{_beginning(meta)}. No image is a "
+            "photograph. Each PNG says so in its XMP metadata: IPTC DigitalSourceType "
+            "`trainedAlgorithmicMedia`.",
             "",
             "## How it was made",
             "",
@@ -70,6 +71,14 @@ def _header(
     ]
 
 
+def _beginning(meta: Mapping[str, Any]) -> str:
+    start = meta.get("start", 1.0)
+    noised = (
+        f", each from a real training image of its class that was noised to {start:g} of the way"
+    )
+    return noised if start < 1.0 else ""
+
+
 def _made(meta: Mapping[str, Any]) -> list[str]:
     fields = meta.get("reads", {}).get("fields", {})
     rows = {
@@ -80,6 +89,7 @@ def _made(meta: Mapping[str, Any]) -> list[str]:
         "solver": meta.get("solver"),
         "solver steps": meta.get("num_steps"),
         "guidance scale": meta.get("guidance_scale"),
+        "autoguidance scale": meta.get("autoguidance_scale"),
         "seed": meta.get("seed"),
     }
     return [f"* {what}: {value}" for what, value in rows.items() if value is not None]

@@ -108,9 +108,13 @@ def tidy(text: str) -> str:
 
 
 def samples(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
-    sampling = found["sample"]["sampling"]
+    sample = found["sample"]
+    sampling, origin = sample["sampling"], sample.get("imported_from")
+    weights = (
+        f"weights of {origin}" if origin else f"averaged weights of step {sample['checkpoint']:,}"
+    )
     text = (
-        f"Drawn from the averaged weights of step {found['sample']['checkpoint']:,} in "
+        f"Drawn from the {weights} in "
         f"{sampling['num_steps']} steps of {sampling['solver']}, guidance scale "
         f"{sampling['guidance_scale']:g}; not selected."
     )
@@ -138,11 +142,12 @@ def process(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
 def training(figures: pathlib.Path, found: Mapping[str, Fields]) -> Items:
     train = found["train"]
     planned = found.get("plan", {}).get("stages")  # none if the run was found not to fit
+    since = f" since step {train['resumed_at']:,}" if train.get("resumed_at") else ""
     values = {
         "images": f"{train['num_images']:,} in {len(train['class_names'])} classes",
         "parameters": f"{train['num_parameters']:,}",
         "steps": f"{train['step']:,}",
-        "time": f"{train['seconds']:,.0f} s, {train['images_per_second']:,.0f} images/s",
+        "time": f"{train['seconds']:,.0f} s{since}, {train['images_per_second']:,.0f} images/s",
         "on": f"{train['num_devices']} x {train['platform']}",
     }
     if train["validation_loss"] is not None:

@@ -161,9 +161,20 @@ def real(
     if name == EVERY_CLASS and offer.class_names:
         raise ValueError(f"the class is {name!r}; wanted that of the image")
     data = model.config.data
+    image = as_it_was(image, data.image_size)
     one = source.from_arrays(image[None], np.zeros(1, np.int32), ("",), "the image")
     given = source.decode(source.resize(one, data.image_size, data.channels))
     return given, labels_of(offer, name, 1)
+
+
+def as_it_was(image: np.ndarray, size: int) -> np.ndarray:
+    """The image of `size` pixels a side whose pixels are this one's squares; else this one."""
+    factor = len(image) // size
+    if factor < 2 or image.shape[:2] != (factor * size, factor * size):
+        return image
+    small = image[::factor, ::factor]
+    same = np.array_equal(small.repeat(factor, axis=0).repeat(factor, axis=1), image)
+    return small if same else image
 
 
 def part(name: str, size: int) -> Bool[np.ndarray, "size size"]:

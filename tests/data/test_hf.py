@@ -71,6 +71,27 @@ def test_splits_that_the_dataset_has_are_kept(tmp_path):
         assert pixels(part) == in_order(IMAGES[start:stop])
 
 
+def hidden(start, stop):
+    """As the test split of a competition comes."""
+    return rows(start, stop).map(lambda row: {"label": -1})
+
+
+@pytest.mark.parametrize("held_out", [(), ("validation",)])
+def test_a_split_whose_labels_are_hidden_is_not_tested_on(tmp_path, held_out):
+    given = {"train": rows(0, 12)} | {name: rows(12, 16) for name in held_out}
+    datasets.DatasetDict(given | {"test": hidden(16, 20)}).save_to_disk(str(tmp_path / "animals"))
+    splits = load(tmp_path / "animals", validation=0.25, test=0.25)
+    assert [len(part.labels) for part in splits] == ([9, 3, 4] if held_out else [6, 3, 3])
+    assert pixels(*splits) == in_order(IMAGES[: 16 if held_out else 12])
+
+
+def test_training_images_need_labels(tmp_path):
+    given = {"train": hidden(0, 12), "test": rows(16, 20)}
+    datasets.DatasetDict(given).save_to_disk(str(tmp_path / "animals"))
+    with pytest.raises(ValueError, match="split train, column label has rows without a class"):
+        load(tmp_path / "animals")
+
+
 def test_a_missing_split_is_taken_from_train(tmp_path):
     given = {"train": rows(0, 16), "test": rows(16, 20)}
     datasets.DatasetDict(given).save_to_disk(str(tmp_path / "animals"))

@@ -201,7 +201,9 @@ def test_exported_again_they_are_loaded_by_diffusers(imported, record_property):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fields", "num"), [(FULL, 35_746_307), (GRAY, None)], ids=["ddpm-cifar10-32", "gray"]
+    ("fields", "num"),
+    [pytest.param(FULL, 35_746_307, marks=pytest.mark.long), (GRAY, None)],
+    ids=["ddpm-cifar10-32", "gray"],
 )
 def test_networks_at_their_real_size(fields, num, tmp_path, record_property):
     net = network(fields)
@@ -223,6 +225,9 @@ REFUSED = {
     "padding of two": ({"downsample_padding": 2}, "downsample_padding is 2; this program has 0 or 1"),
     "another embedding": ({"time_embedding_type": "fourier"}, "time_embedding_type is 'fourier'; this"),
     "more outputs": ({"out_channels": 6}, "out_channels is 6, wanted in_channels, 3: a learned variance"),
+    "latent images": (
+        {"in_channels": 4, "out_channels": 4}, "in_channels is 4; this program has 1 or 3",
+    ),
     "no norm in the middle": (
         {"resnet_time_scale_shift": "scale_shift"},
         "attn_norm_num_groups is None, wanted 8: attention follows a group norm here",

@@ -313,6 +313,21 @@ def test_what_is_timed_is_the_run_itself(tmp_path):
     assert budget.facts(config).num_ensemble == 7
 
 
+def test_images_that_are_counted_by_class_are_paid_for_and_left_alone(tmp_path, measured, capsys):
+    config = budgeted()
+    config.export.class_counts = (1000,) + (0,) * 9
+    config = apply(config, tmp_path, named=())
+    counted = json.loads((tmp_path / "results/budget.json").read_text())
+    assert "export.num_images" not in counted["fields"]
+    assert "export: 1,000 images in" in capsys.readouterr().out
+    other = budgeted()
+    other.export.num_images = 1000
+    other.sampling.num_steps = config.sampling.num_steps
+    apply(other, tmp_path / "other", named=("export.num_images", "sampling.num_steps"))
+    paid = json.loads((tmp_path / "other/results/budget.json").read_text())["seconds"]["export"]
+    assert counted["seconds"]["export"] == pytest.approx(paid, rel=1e-3)
+
+
 def test_the_ensemble_takes_its_share_of_the_classifiers_time():
     def classifiers(num):
         fields, split = decide(60, facts=FACTS._replace(num_ensemble=num))

@@ -12,6 +12,7 @@ from ddpm_jax import run_files, rundir
 from ddpm_jax.assembly import datasets as sources
 from ddpm_jax.data import npz, published, source
 from ddpm_jax.jobs import publish
+from ddpm_jax.reporting import card
 
 NAMES = ("cat", "dog")
 META = {"real": "digits", "solver": "ddim", "num_steps": 5, "seed": 3}
@@ -145,6 +146,12 @@ def test_it_is_made_again_only_when_what_it_read_changed(config, tmp_path, capsy
     )
     publish.run(config, tmp_path)
     assert "1.0 % of the images are copies" in (tmp_path / "published" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("start", "said"), [(1.0, False), (0.2, True)])
+def test_the_card_says_where_images_began(start, said):
+    text = card.write("x", 40, NAMES, META | {"start": start}, {}, "data/*.parquet")
+    assert ("each from a real training image of its class that was noised to 0.2" in text) == said
 
 
 def test_numbers_of_other_images_are_left_out_of_the_card(config, tmp_path, capsys):

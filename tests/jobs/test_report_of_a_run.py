@@ -69,6 +69,14 @@ def test_the_page_of_the_whole_chain_shows_every_part(finished, config, capsys):
     assert not list(finished.glob(".report*"))
 
 
+def test_the_time_of_a_resumed_training_is_that_since_it_was_resumed(finished, config):
+    report.run(config, finished)
+    assert "since step" not in Page(finished / "report.html").text
+    change(finished, "train", lambda fields: fields.update(resumed_at=3))
+    report.run(config, finished)
+    assert " s since step 3, " in Page(finished / "report.html").text
+
+
 def test_a_model_that_copies_is_warned_of_first(finished, config):
     change(finished, "evaluate", lambda fields: fields["memorization"].update(copies=True))
     report.run(config, finished)

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from ddpm_jax import rundir
+from ddpm_jax import run_files, rundir
 from ddpm_jax.jobs import compare, report
 
 
@@ -29,6 +29,25 @@ def test_two_runs_stand_side_by_side_in_a_table_a_plot_and_the_page(two, config,
         Image.open(tmp_path / f"figures/{name}.png").load()
     report.run(config, tmp_path)
     assert "Side by side with other runs" in (tmp_path / "report.html").read_text()
+
+
+def test_an_evaluation_of_other_images_than_the_classifiers_is_left_out(two, tmp_path):
+    path = rundir.result_path(two[0], "evaluate")
+    found = rundir.read_json(path)
+    found["reads"]["files"][run_files.SYNTHETIC] = "another"
+    rundir.write_json(path, found)
+    assert compare.several(two, tmp_path)["rows"][0][4:] == ["-", "-"]
+
+
+def test_results_of_other_images_are_not_compared(finished, config):
+    path = rundir.result_path(finished, "classify")
+    found = rundir.read_json(path)
+    found["reads"]["files"][run_files.SYNTHETIC] = "another"
+    rundir.write_json(path, found)
+    with pytest.raises(
+        ValueError, match=r"classify\.json is of other images than .*run --mode=classify"
+    ):
+        compare.run(config, finished)
 
 
 @pytest.mark.parametrize("field", ["test_sha256", "classifier"])

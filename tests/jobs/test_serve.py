@@ -19,9 +19,9 @@ SECONDS = 240
 ASKED = {"number": 3, "seed": 5, "steps": 2, "guidance": 1.0, "solver": "ddim"}
 
 
-@pytest.fixture
-def loaded(model, compiled_quickly):
-    return ddpm_jax.load(model)
+@pytest.fixture(scope="module")
+def loaded(trained_once, module_compiled_quickly):
+    return ddpm_jax.load(trained_once)
 
 
 @pytest.fixture
@@ -45,7 +45,9 @@ def test_the_grid_is_that_of_the_models_samples(loaded, ask):
     np.testing.assert_array_equal(found, pictures.grid(every, captions=captions))
 
 
-def test_another_seed_and_class_compile_nothing(ask, compiled):
+def test_another_seed_and_class_compile_nothing(model, compiled):
+    fresh = ddpm_jax.load(model)
+    ask = requests.build(fresh, serve.what_is_offered(fresh.config, fresh._model))
     real = np.zeros((8, 8, 3), np.uint8)
     new = requests.part("left half", 8)
     for seed, name in enumerate("012"):
@@ -100,6 +102,9 @@ def test_a_real_image_comes_in_any_size_and_its_known_part_stays(ask, loaded):
     np.testing.assert_array_equal(ask.inpaint(real, drawn, "3", 1, 0, 2), small)
     known = loaded.inpaint(real[None], [3], ~requests.part("right half", 8), resamples=1, steps=2)
     np.testing.assert_array_equal(known[:, :, :4], real[None, :, :4])
+    np.testing.assert_array_equal(
+        ask.denoise(big, "3", 0.5, 0, 2), ask.denoise(real, "3", 0.5, 0, 2)
+    )
     wide = ask.denoise(big[:, 20:300], "3", 0.5, 0, 2)
     assert wide.shape == ask.denoise(real, "3", 0.5, 0, 2).shape
 

@@ -22,6 +22,7 @@ from ddpm_jax.jobs import (
     inpaint,
     interpolate,
     reconstruct,
+    report,
     sample,
     train,
 )
@@ -80,16 +81,19 @@ def test_imported_weights_are_sampled_measured_edited_and_tuned(exported, config
     few = ("export", "evaluation", "editing", "classifier")
     for name in few:
         ours[name].update(with_quick_modes(config)[name])
-    ours.sampling.num_steps = 2
+    ours.sampling.num_steps, ours.sampling.images_per_class, ours.sampling.batch_size = 2, 2, 20
     for job in (sample, export, evaluate, denoise, inpaint, interpolate, reconstruct):
         job.run(ours, workdir)
     assert {path.name for path in (workdir / "figures").iterdir()} >= {
         "denoise.png", "inpaint.png", "interpolate.png", "reconstruct.png",
     }  # fmt: skip
     assert np.isfinite(rundir.result(workdir, "evaluate")["frechet_conv4"]["value"])
+    report.run(ours, workdir)
+    assert "Drawn from the weights of diffusers in 2 steps" in (workdir / "report.html").read_text()
 
     ours.training.update(config.training)
-    ours.training.start_from, ours.training.num_steps = str(workdir), 20
+    ours.training.start_from, ours.training.num_steps = str(workdir), 6
+    ours.training.sample_every = 1000
     ours.optim.warmup_steps = 2
     tuned = train.run(ours, tmp_path / "tuned")
     imported = ddpm_jax.load(workdir)._model.weights.net
