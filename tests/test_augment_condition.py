@@ -101,6 +101,7 @@ def test_the_other_parameters_of_a_network_that_is_told_are_those_of_one_that_is
         np.testing.assert_array_equal(told[path], leaf)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 def test_images_are_drawn_with_zeros_with_guidance_too(config, scale):
     """As from the network of the same parameters without the map, which is told nothing."""

@@ -50,13 +50,19 @@ A_FEW_STEPS = [
     for path in PATHS
 ]
 """All of them take half an hour."""
+SEVERAL = {
+    "cifar10",
+    "digits_consistency",
+    "digits_own",
+    "fashion_mnist_hour",
+    "own",
+    "oxford_iiit_pet",
+}
 REAL_SIZE = [
-    pytest.param(
-        path, marks=pytest.mark.long if path.stem.startswith("system") else pytest.mark.slow
-    )
+    pytest.param(path, marks=pytest.mark.slow if path.stem in SEVERAL else pytest.mark.long)
     for path in PATHS
 ]
-"""CI traces those that a user starts from, and leaves out the re-creations of earlier systems."""
+"""CI traces those that a user starts from, one of each network and loss, and no earlier system's."""
 
 
 def load(path):

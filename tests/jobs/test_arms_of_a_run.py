@@ -27,6 +27,7 @@ def test_arms_with_suffixes_are_trained_counted_and_named(config, tmp_path, caps
     labels[:WRONG] = (labels[:WRONG] + 3) % 10
     npz.save(tmp_path / "made.npz", source.decode(made), labels, made.class_names, {})
     config.classifier.arms, config.classifier.num_steps = ARMS, 60
+    config.classifier.batch_size = 64
     config.classifier.ensemble.num, config.classifier.synthetic_share = 2, 0.5
     found = classify.run.on(config, tmp_path, tmp_path / "made.npz")["arms"]
     assert list(found) == [*ARMS]

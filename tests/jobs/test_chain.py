@@ -120,7 +120,7 @@ def test_every_mode_is_a_job():
         assert hasattr(importlib.import_module(rundir.job(mode)), "run")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_non_finite_loss_stops_the_run_naming_the_step(config, tmp_path):
     config.optim.learning_rate = 1e30
     config.optim.warmup_steps = 0

@@ -36,7 +36,6 @@ def read(monkeypatch):
 
 def small(config):
     config.data.per_class = PER_CLASS
-    config.training.eval_images = config.training.batch_size = 16
     config.evaluation.likelihood_images = 0
     return with_quick_modes(config)
 

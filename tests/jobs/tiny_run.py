@@ -25,7 +25,7 @@ TINY = {
     "training.eval_images": 64,
     "sampling.num_steps": 4,
     "sampling.images_per_class": 2,
-    "sampling.batch_size": 64,
+    "sampling.batch_size": 20,
     "export.num_images": 100,
     "evaluation.likelihood_images": 0,
     "classifier.num_steps": 6,
@@ -46,6 +46,7 @@ def with_quick_modes(config):
     config.sweep.num_images, config.sweep.num_seeds = 20, 2
     config.worth.sizes, config.worth.multiples, config.worth.num_seeds = (10,), (1,), 2
     config.worth.num_steps, config.guide.num_steps, config.editing.num_images = 4, 2, 2
+    config.worth.extra_sizes, config.worth.controls = 0, ("augmented",)
     config.editing.starts = (0.5,)
     return config
 
