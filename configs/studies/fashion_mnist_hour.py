@@ -22,7 +22,9 @@ def get_config():
     config.net.unet.num_groups = 16
     config.net.unet.attention_resolutions = (7,)
     config.net.unet.dropout = 0.0
-    config.optim.learning_rate = 1.5e-3
+    config.net.unet.conditioning = "film"
+    config.optim.name = "muon"
+    config.optim.learning_rate = 6e-3
     config.optim.warmup_steps = 200
     config.optim.ema_decay = 0.999
     config.training.batch_size = 64
