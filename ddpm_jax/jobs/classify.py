@@ -31,7 +31,8 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     real, test = (labelled.decode(split) for split in (splits.train, held_out))
     made = None
     if synthetic:
-        labelled.require_unseen(synthetic, config.data.source, splits.test)
+        if not config.data.per_class:  # of a part, the test images are the whole's
+            labelled.require_held_out(synthetic, config.data.source, splits.train)
         made = labelled.read_synthetic(synthetic, names, real.image.shape[1:])
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, real.image.shape[1:], len(names)

@@ -18,7 +18,8 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     synthetic = files.synthetic()
     assert synthetic is not None  # if it is missing, `files.synthetic` raises
     splits = datasets.build_splits(config.data, config.seed)
-    labelled.require_unseen(synthetic, config.data.source, splits.test)
+    if not config.data.per_class:  # of a part, the test images are the whole's
+        labelled.require_held_out(synthetic, config.data.source, splits.train)
     made = source.decode(npz.load(synthetic))
     train, test = source.decode(splits.train), source.decode(splits.test)
     sought = variants.build_sought(config, test)

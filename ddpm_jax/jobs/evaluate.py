@@ -34,7 +34,8 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         denoising.check_variance(config)
         model = trained.load_model(config, files.checkpoints(guided=False), guided=False)
     splits = datasets.build_splits(config.data, config.seed)
-    labelled.require_unseen(synthetic, config.data.source, splits.test)
+    if not config.data.per_class:  # of a part, the test images are the whole's
+        labelled.require_held_out(synthetic, config.data.source, splits.train)
     made = npz.load(synthetic)
     num = chosen(config, made, splits)
     comparison = distances.comparison_with(config.evaluation.reference, splits, num, config.seed)

@@ -45,7 +45,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         "start": config.export.start,
         "real": source.without_folders(trained_on.get("reads", {}).get("data.source", "")),
         "classes": model.class_names,
-        "test_sha256": trained_on.get("test_sha256"),
+        "data_sha256": trained_on.get("data_sha256"),
         "versions": rundir.versions(),
     }
     sha256 = hashlib.sha256(images.data).hexdigest()

@@ -28,7 +28,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     training.warn(config, parts.programs.table)
     names = parts.splits.train.class_names
     paint = in_training.painter(view.unseen(config), workdir, names, parts.programs)
-    facts = in_training.facts(parts.splits)
+    facts = in_training.facts(parts.splits.train)
 
     def made_from() -> dict[str, Any]:
         return facts | {"reads": files.notes.fields}

@@ -43,7 +43,8 @@ def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     real, test = labelled.decode(splits.train), labelled.decode(held_out)
     synthetic = files.synthetic()
     assert synthetic is not None  # if it is missing, `files.synthetic` raises
-    labelled.require_unseen(synthetic, config.data.source, splits.test)
+    if not config.data.per_class:  # of a part, the test images are the whole's
+        labelled.require_held_out(synthetic, config.data.source, splits.train)
     made = labelled.read_synthetic(synthetic, names, real.image.shape[1:])
     section = config.classifier.copy_and_resolve_references()
     section.num_steps = config.worth.num_steps or section.num_steps

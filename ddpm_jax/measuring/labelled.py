@@ -103,24 +103,25 @@ def sizes(shape: tuple[int, ...]) -> str:
     return f"{height}x{width} pixels and {channels} channel{'s' * (channels > 1)}"
 
 
-def require_unseen(path: pathlib.Path, real: str, test: source.Source) -> None:
-    """Raises ValueError if the generator of the set at `path` was trained with other test images held out.
+def require_held_out(path: pathlib.Path, real: str, train: source.Source) -> None:
+    """Raises ValueError if the generator of the set at `path` was trained on other images than `train`.
 
-    Some of `test` may then be among its training images. A set is not refused that does not say what was held
-    out, or whose generator had another source or other classes.
+    The source is then divided in another way, and some of its test images may be among those. A set is not
+    refused that does not say what its generator was trained on, or whose generator had another source or
+    other classes.
 
-    real: the name of the source that `test` is of, as `data.source` gives it.
+    real: the name of the source that `train` is of, as `data.source` gives it.
     """
     meta = npz.load_meta(path) if npz.has_meta(path) else {}
-    about = (source.without_folders(real), list(test.class_names))
-    if meta.get("test_sha256") is None or (meta["real"], meta["classes"]) != about:
+    about = (source.without_folders(real), list(train.class_names))
+    if meta.get("data_sha256") is None or (meta["real"], meta["classes"]) != about:
         return
-    found = source.fingerprint(test)
-    if found != meta["test_sha256"]:
+    found = source.fingerprint(train)
+    if found != meta["data_sha256"]:
         raise ValueError(
-            f"the test images are not those that were held out when the generator of {path} was trained, "
-            f"so it may have seen some of them: SHA-256 was {meta['test_sha256']}, is {found}; give the seed "
-            "and the fields of `data` of that training, and bring its images back"
+            f"the training images are not those of the generator of {path}, so it may have seen some of the "
+            f"test images: SHA-256 was {meta['data_sha256']}, is {found}; give the seed and the fields of "
+            "`data` of that training, and bring its images back"
         )
 
 

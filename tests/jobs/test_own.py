@@ -321,7 +321,13 @@ def test_all_images_stand_at_their_number_in_the_plot_and_have_no_draw(
     _, fields = studied
     (few, *_), drawn = fields["sizes"], []
     every = {**few, "per_class": 0, "images_per_class": 144}
-    monkeypatch.setattr(shown.plots, "lines", lambda curves, **about: drawn.append(curves))
+    lines = shown.plots.lines
+
+    def noted(curves, **about):
+        drawn.append(curves)
+        return lines(curves, **about)
+
+    monkeypatch.setattr(shown.plots, "lines", noted)
     shown.plot({**fields, "sizes": [every, few]})
     (curves,) = drawn
     assert {tuple(curve.x) for curve in curves.values()} == {(few["per_class"], 144)}

@@ -157,5 +157,5 @@ def test_a_chain_asks_before_it_trains(program, tmp_path):
 @pytest.mark.parametrize("job", [classify.run, worth.study, copies.run, evaluate.run])
 def test_images_that_the_generator_may_have_seen_are_no_test_images(finished, config, job):
     config.seed = 1  # divides the digits in another way
-    with pytest.raises(ValueError, match="it may have seen some of them"):
+    with pytest.raises(ValueError, match="it may have seen some of the test images"):
         work(job, config, finished)
