@@ -34,11 +34,8 @@ def paper():
 
 
 def fashion():
-    config = fashion_mnist_hour.get_config()
+    config = fashion_mnist_hour.with_adamw()
     config.training.batch_size = 128
-    # As it was when docs/performance.md's rows were measured.
-    config.net.unet.conditioning = "add"
-    config.optim.name, config.optim.learning_rate = "adamw", 1.5e-3
     return config
 
 

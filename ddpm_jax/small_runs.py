@@ -117,8 +117,6 @@ def each(
                 try:
                     with lock.owned(folder / "in_use"):
                         done[one] = work(files, config_of(config, one), folder)
-                except lock.NoLocks:
-                    raise
                 except lock.Locked:
                     continue
         if len(done) == before:

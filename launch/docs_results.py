@@ -1,9 +1,9 @@
 """Bring the results and the pictures of a finished run into the docs.
 
-    python launch/docs_results.py runs/digits [MODE ...]
+    python launch/docs_results.py runs/digits
 
-Writes docs/results/NAME_MODE.json for each of these stages that the run has (of classify, worth and own if
-none is named), NAME being the run's folder (digits_own.json of runs/digits_own).
+Writes docs/results/NAME_MODE.json for each stage in KEPT that the run has, NAME being the run's folder
+(digits_own.json of runs/digits_own).
 tests/test_figures.py compares the docs with them. After a chain, the pictures of PICTURES as well.
 """
 
@@ -13,31 +13,24 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 
 from ddpm_jax import config_files, rundir
 from ddpm_jax.assembly import datasets
 from ddpm_jax.data import division, npz, source
-from ddpm_jax.measuring import metrics
 from ddpm_jax.viz import pictures
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 KEPT = {
     "classify": ("arms", "tested_on", "n_test", "test_sha256"),
-    "sweep": ("points", "distance", "n", "noises", "n_reference", "reference", "seeds"),
-    "evaluate": (
-        "distance", "features_about", "n", "n_floor", "floor_of", "n_train", "n_reference", "reference",
-        "memorization",
-    ),
     "worth": ("points", "sentence", "seeds", "num_real", "num_synthetic", "tested_on", "n_test"),
     "own": (
         "sizes", "sentence", "num_sets", "classifiers_per_set", "num_steps", "tested_on", "n_test",
         "seed",
     ),
 }  # fmt: skip
-"""Fields of each stage; besides, its metrics, `command`, `versions` and `seconds`."""
+"""Fields of each stage; besides, `command`, `versions` and `seconds`."""
 PICTURES = {"digits": ("classes", "reverse", "arms"), "own_emoji": ("classes",)}
 """Of each run, by the name of its folder; docs/images/NAME_PICTURE.png."""
 
@@ -52,9 +45,7 @@ def processor() -> str:
 
 def kept(workdir: pathlib.Path, mode: str) -> dict[str, object]:
     found = rundir.result(workdir, mode)
-    measured = [name for metric in metrics.METRICS if (name := metrics.found_in(metric, found))]
-    names = (*KEPT[mode], *(measured if mode == "evaluate" else ()), "versions", "seconds")
-    fields = {name: found[name] for name in names}
+    fields = {name: found[name] for name in (*KEPT[mode], "versions", "seconds")}
     fields["command"] = re.sub(r" --workdir=\S+", "", found["command"])
     for arm in fields.get("arms", {}).values():
         arm.pop("confusion")
@@ -84,9 +75,9 @@ def real_beside_synthetic(workdir: pathlib.Path) -> pictures.Picture:
     return pictures.grid(images, 10, row_labels=("real", "synthetic"))
 
 
-def main(workdir: pathlib.Path, wanted: Sequence[str] = ("classify", "worth", "own")) -> None:
+def main(workdir: pathlib.Path) -> None:
     (DOCS / "results").mkdir(exist_ok=True)
-    modes = [mode for mode in wanted if rundir.result_path(workdir, mode).exists()]
+    modes = [mode for mode in KEPT if rundir.result_path(workdir, mode).exists()]
     for mode in modes:
         text = json.dumps(kept(workdir, mode), indent=1) + "\n"
         name = workdir.name.removesuffix(f"_{mode}")
@@ -102,4 +93,4 @@ def main(workdir: pathlib.Path, wanted: Sequence[str] = ("classify", "worth", "o
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), *([sys.argv[2:]] if sys.argv[2:] else []))
+    main(pathlib.Path(sys.argv[1]).resolve())

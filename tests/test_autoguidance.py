@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from ddpm_jax.assembly import denoising, training
+from ddpm_jax.assembly import denoising, training_fields
 from ddpm_jax.assembly.denoising import Weights
 
 MEAN, GOOD, BAD, SCALE = 0.3, 0.5, 0.8, 2.5
@@ -90,22 +90,22 @@ def test_a_checkpoint_that_the_training_will_not_keep_is_refused_before_it(confi
     config.training.num_steps, config.training.save_every, config.training.keep = 1000, 100, 2
     for kept, sampled in (("900", "newest"), ("1000", "900"), ("900", "best")):
         config.sampling.autoguidance_checkpoint, config.sampling.checkpoint = kept, sampled
-        training.check_kept(config)
+        training_fields.check_kept(config)
     for kept, sampled in (("1000", "newest"), ("900", "900")):
         config.sampling.autoguidance_checkpoint, config.sampling.checkpoint = kept, sampled
         with pytest.raises(ValueError, match="wanted another checkpoint than the one that is samp"):
-            training.check_kept(config)
+            training_fields.check_kept(config)
     config.sampling.checkpoint = "newest"
     config.sampling.autoguidance_checkpoint = "400"
     with pytest.raises(ValueError, match=r"is '400', and the training keeps no .*save_every, 100"):
-        training.check_kept(config)
+        training_fields.check_kept(config)
     config.training.keep_every = 200
-    training.check_kept(config)
+    training_fields.check_kept(config)
     config.sampling.autoguidance_checkpoint = "500"
     with pytest.raises(ValueError, match="is '500', and the training keeps no"):
-        training.check_kept(config)
+        training_fields.check_kept(config)
     config.sampling.autoguidance_scale = 1.0
-    training.check_kept(config)
+    training_fields.check_kept(config)
 
 
 @pytest.mark.parametrize("every", [-100, 150, 50])
@@ -114,4 +114,4 @@ def test_a_ladder_of_steps_that_are_not_saved_is_refused(config, every):
     with pytest.raises(
         ValueError, match=f"keep_every is {every}; wanted 0 or a multiple of .*, 100"
     ):
-        training.check_kept(config)
+        training_fields.check_kept(config)

@@ -3,7 +3,7 @@
 import pytest
 
 from configs import default
-from ddpm_jax.assembly import denoising, networks, training
+from ddpm_jax.assembly import denoising, networks, training, training_fields
 from ddpm_jax.models import in_training
 from ddpm_jax.training import devices
 
@@ -33,7 +33,7 @@ def test_an_interval_below_1_is_refused(config, name, when, every):
         f"training.{name} is {every}; wanted at least 1, or more than training.num_steps for {when}"
     )
     with pytest.raises(ValueError, match=f"^{message}$"):
-        training.check_kept(config)
+        training_fields.check_kept(config)
     with pytest.raises(ValueError, match=f"^{message}$"):  # a plan, too
         training.build_programs(config, devices.place(), 10)
 
@@ -41,7 +41,7 @@ def test_an_interval_below_1_is_refused(config, name, when, every):
 def test_a_grid_without_images_is_refused(config):
     config.sampling.images_per_class = 0
     with pytest.raises(ValueError, match=r"sampling\.images_per_class is 0; wanted at least 1"):
-        training.check_kept(config)
+        training_fields.check_kept(config)
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_a_grid_without_images_is_refused(config):
     ],
 )
 def test_what_will_not_be_there_to_sample_from_is_refused(config, fields, message):
-    training.check_kept(config)
+    training_fields.check_kept(config)
     config.update_from_flattened_dict(fields)
     with pytest.raises(ValueError, match=message):
-        training.check_kept(config)
+        training_fields.check_kept(config)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_will_not_be_there_to_sample_from_is_refused(config, fields, messag
 )
 def test_what_will_be_there_to_sample_from_is_not_refused(config, fields):
     config.update_from_flattened_dict(fields)
-    training.check_kept(config)
+    training_fields.check_kept(config)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_variance_that_is_not_there_is_refused(config, variance):
     for solver in ("ddim", "ancestral"):
         config.sampling.solver = solver
         with pytest.raises(ValueError, match=f"^{REFUSED[variance]}$"):
-            training.check_kept(config)
+            training_fields.check_kept(config)
     with pytest.raises(ValueError, match=f"^{REFUSED[variance]}$"):
         denoising.build_sampler(config, net, table)
     config.sampling.solver = "ddim"
@@ -151,6 +151,6 @@ def test_a_variance_that_is_not_there_is_refused(config, variance):
 def test_a_learned_variance_is_there_where_the_loss_learns_one(config, kind):
     config.sampling.solver, config.sampling.variance = "ancestral", "learned"
     config.loss.kind, config.loss.weight = kind, "none"
-    training.check_kept(config)
+    training_fields.check_kept(config)
     net, table = networks.build_net(config, 10), denoising.build_levels(config.schedule)
     denoising.build_sampler(config, net, table)

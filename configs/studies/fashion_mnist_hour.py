@@ -47,3 +47,12 @@ def get_config():
     config.worth.controls = ()
     config.worth.num_steps = 250
     return config
+
+
+def with_adamw():
+    """The recipe before, which the shirts and the benchmarks of docs/performance.md were measured with."""
+    config = get_config()
+    config.net.unet.conditioning = "add"
+    config.optim.name = "adamw"
+    config.optim.learning_rate = 1.5e-3
+    return config

@@ -14,12 +14,8 @@ from configs.studies import fashion_mnist_hour
 
 
 def get_config():
-    config = fashion_mnist_hour.get_config()
+    config = fashion_mnist_hour.with_adamw()
     config.data.classes = ("T-shirt/top", "Shirt")
-    # As its numbers were made; fashion_mnist_hour.py has changed since.
-    config.net.unet.conditioning = "add"
-    config.optim.name = "adamw"
-    config.optim.learning_rate = 1.5e-3
     config.training.num_steps = 1_500
     config.training.sample_every = 500
     config.export.num_images = 12_000

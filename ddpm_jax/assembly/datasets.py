@@ -181,6 +181,11 @@ def validation(splits: source.Splits) -> source.Source:
     return held_out(splits, "the split", "validation")
 
 
+def to_show(splits: source.Splits) -> source.Source:
+    """Validation images if there are any, else those for training."""
+    return splits.validation if len(splits.validation.labels) else splits.train
+
+
 def examples(config: ConfigDict) -> source.Source:
     """The real images that the editing section asks for; the classes take turns."""
     splits = build_splits(config.data, config.seed)

@@ -65,7 +65,7 @@ def add_noise(
     path: pathlib.Path, config: ConfigDict, splits: source.Splits, table: schedules.Level
 ) -> dict[str, dict[str, float]]:
     """Noise added step by step against all at once: draws one image, returns mean and spread of all."""
-    some = splits.validation if len(splits.validation.labels) else splits.train
+    some = datasets.to_show(splits)
     shown = division.stratified(some, min(64, len(some.labels)), config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
     rows = np.linspace(0, table.num_steps, NUM_FRAMES).astype(int).tolist()

@@ -14,6 +14,7 @@ from ddpm_jax.assembly import augmentation, classifiers, datasets
 from ddpm_jax.data import source
 from ddpm_jax.measuring import arms, labelled, outcomes, selection
 from ddpm_jax.measuring.labelled import Labelled
+from ddpm_jax.models import trained_on
 from ddpm_jax.types import Trainer
 
 
@@ -31,8 +32,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     real, test = (labelled.decode(split) for split in (splits.train, held_out))
     made = None
     if synthetic:
-        if not config.data.per_class:  # of a part, the test images are the whole's
-            labelled.require_held_out(synthetic, config.data.source, splits.train)
+        trained_on.require(synthetic, config.data, splits.train)
         made = labelled.read_synthetic(synthetic, names, real.image.shape[1:])
     trainer = classifiers.build_trainer(
         config.classifier, config.seed, real.image.shape[1:], len(names)
@@ -117,11 +117,11 @@ def train_arms(
     Seeds that `known` has already are not trained. `keep` is called after each addition.
     """
     seeds = list(range(config.num_seeds))
-    for arm, trained_on in training_sets.items():
+    for arm, training_set in training_sets.items():
         done = known.setdefault(arm, [])
         for group in [seeds] if config.vmap_seeds else [[seed] for seed in seeds]:
             if group[-1] >= len(done):
-                images, augmented = trained_on.images, trained_on.augmented
+                images, augmented = training_set.images, training_set.augmented
                 done += labelled.measure(
                     trainer, images, test, group, num_classes, augmented=augmented
                 )

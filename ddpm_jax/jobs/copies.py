@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 from ddpm_jax import run_files, stages
 from ddpm_jax.assembly import datasets, variants
 from ddpm_jax.data import npz, source
-from ddpm_jax.measuring import copies, labelled
+from ddpm_jax.measuring import copies
+from ddpm_jax.models import trained_on
 
 
 @stages.stage("copies", "export")
@@ -18,8 +19,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     synthetic = files.synthetic()
     assert synthetic is not None  # if it is missing, `files.synthetic` raises
     splits = datasets.build_splits(config.data, config.seed)
-    if not config.data.per_class:  # of a part, the test images are the whole's
-        labelled.require_held_out(synthetic, config.data.source, splits.train)
+    trained_on.require(synthetic, config.data, splits.train)
     made = source.decode(npz.load(synthetic))
     train, test = source.decode(splits.train), source.decode(splits.test)
     sought = variants.build_sought(config, test)

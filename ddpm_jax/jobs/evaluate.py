@@ -16,9 +16,9 @@ from ddpm_jax.assembly.choice import choose
 from ddpm_jax.data import division, npz, source
 from ddpm_jax.evaluation import features
 from ddpm_jax.evaluation.features import Network
-from ddpm_jax.measuring import copies, distances, labelled, metrics
+from ddpm_jax.measuring import copies, distances, metrics
 from ddpm_jax.measuring.metrics import Features
-from ddpm_jax.models import likelihood, trained
+from ddpm_jax.models import likelihood, trained, trained_on
 from ddpm_jax.reporting import copies as copies_shown
 from ddpm_jax.reporting import distances as distances_shown
 from ddpm_jax.training import devices
@@ -34,8 +34,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
         denoising.check_variance(config)
         model = trained.load_model(config, files.checkpoints(guided=False), guided=False)
     splits = datasets.build_splits(config.data, config.seed)
-    if not config.data.per_class:  # of a part, the test images are the whole's
-        labelled.require_held_out(synthetic, config.data.source, splits.train)
+    trained_on.require(synthetic, config.data, splits.train)
     made = npz.load(synthetic)
     num = chosen(config, made, splits)
     comparison = distances.comparison_with(config.evaluation.reference, splits, num, config.seed)

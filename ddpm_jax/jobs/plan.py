@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddpm_jax import run_files, rundir
-from ddpm_jax.assembly import training
+from ddpm_jax.assembly import training, training_fields
 from ddpm_jax.planning import durations, fits, requirements
 from ddpm_jax.reporting import plans
 from ddpm_jax.training import devices, footprint, state
@@ -28,7 +28,7 @@ def run(
             f"--mode=plan times programs of one process, not of {devices.num_processes()} together; run "
             "it in one, with that process's share of training.batch_size and sampling.batch_size"
         )
-    training.check_kept(config)
+    training_fields.check_kept(config)
     run_files.check_model(config, workdir)
     print(f"[plan] {workdir}", flush=True)
     fields = plan(config, workdir, memory_limit)

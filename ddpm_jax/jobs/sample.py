@@ -62,8 +62,7 @@ def save_forward(path: pathlib.Path, config: ConfigDict, table: schedules.Level)
 
     They have the data set's class names: an imported model has other ones.
     """
-    splits = datasets.build_splits(config.data, config.seed)
-    split = splits.validation if len(splits.validation.labels) else splits.train
+    split = datasets.to_show(datasets.build_splits(config.data, config.seed))
     shown = division.in_turn(split, 3, config.seed)
     x0 = pixels.to_float(jnp.asarray(source.decode(shown)))
     eps = jax.random.normal(choice.key_for(config.seed, "forward"), x0.shape)

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddpm_jax import metrics, run_files, rundir, stages, view
-from ddpm_jax.assembly import choice, reproduction, training
+from ddpm_jax.assembly import choice, reproduction, training, training_fields
 from ddpm_jax.models import averages, checkpoint_choice, in_training
 from ddpm_jax.training import devices, fingerprint, loop, retention, signals
 from ddpm_jax.training import state as states
@@ -23,7 +23,7 @@ def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     workdir = files.workdir
     checkpoint_choice.refuse_imported(workdir)
     files.resume_from(rundir.checkpoints(workdir))
-    training.check_kept(view.unseen(config))
+    training_fields.check_kept(view.unseen(config))
     parts = training.build_parts(config)
     training.warn(config, parts.programs.table)
     names = parts.splits.train.class_names

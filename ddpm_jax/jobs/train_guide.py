@@ -12,7 +12,7 @@ import jax
 from ml_collections import ConfigDict
 
 from ddpm_jax import progress, run_files, rundir, stages, view
-from ddpm_jax.assembly import choice, datasets, denoising, guides, training
+from ddpm_jax.assembly import choice, datasets, denoising, guides, training_fields
 from ddpm_jax.data import order, source
 from ddpm_jax.diffusion import schedules
 from ddpm_jax.models import guide, trained
@@ -35,7 +35,7 @@ def folder(workdir: pathlib.Path) -> pathlib.Path:
 
 @stages.stage("train_guide", owns=folder)
 def run(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
-    training.check_intervals(config)
+    training_fields.check_intervals(config)
     splits = datasets.build_splits(config.data, config.seed)
     held_out = splits.validation
     table = denoising.build_levels(config.schedule)

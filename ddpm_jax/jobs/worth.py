@@ -18,7 +18,7 @@ from ddpm_jax import progress, run_files, rundir, stages
 from ddpm_jax.assembly import augmentation, classifiers, datasets
 from ddpm_jax.evaluation.worth import require_seeds
 from ddpm_jax.measuring import labelled, subsets, worth_rows
-from ddpm_jax.models import checkpoint_choice
+from ddpm_jax.models import checkpoint_choice, trained_on
 from ddpm_jax.reporting import worth_sentences
 from ddpm_jax.reporting.worth_plots import draw
 from ddpm_jax.training import devices
@@ -43,8 +43,7 @@ def study(config: ConfigDict, files: run_files.Files) -> dict[str, Any]:
     real, test = labelled.decode(splits.train), labelled.decode(held_out)
     synthetic = files.synthetic()
     assert synthetic is not None  # if it is missing, `files.synthetic` raises
-    if not config.data.per_class:  # of a part, the test images are the whole's
-        labelled.require_held_out(synthetic, config.data.source, splits.train)
+    trained_on.require(synthetic, config.data, splits.train)
     made = labelled.read_synthetic(synthetic, names, real.image.shape[1:])
     section = config.classifier.copy_and_resolve_references()
     section.num_steps = config.worth.num_steps or section.num_steps

@@ -103,28 +103,6 @@ def sizes(shape: tuple[int, ...]) -> str:
     return f"{height}x{width} pixels and {channels} channel{'s' * (channels > 1)}"
 
 
-def require_held_out(path: pathlib.Path, real: str, train: source.Source) -> None:
-    """Raises ValueError if the generator of the set at `path` was trained on other images than `train`.
-
-    The source is then divided in another way, and some of its test images may be among those. A set is not
-    refused that does not say what its generator was trained on, or whose generator had another source or
-    other classes.
-
-    real: the name of the source that `train` is of, as `data.source` gives it.
-    """
-    meta = npz.load_meta(path) if npz.has_meta(path) else {}
-    about = (source.without_folders(real), list(train.class_names))
-    if meta.get("data_sha256") is None or (meta["real"], meta["classes"]) != about:
-        return
-    found = source.fingerprint(train)
-    if found != meta["data_sha256"]:
-        raise ValueError(
-            f"the training images are not those of the generator of {path}, so it may have seen some of the "
-            f"test images: SHA-256 was {meta['data_sha256']}, is {found}; give the seed and the fields of "
-            "`data` of that training, and bring its images back"
-        )
-
-
 def require_labels(path: pathlib.Path) -> None:
     """Raises `rundir.Inapplicable` if the set at `path` has no labels."""
     if not npz.has_labels(path):

@@ -55,7 +55,7 @@ def accuracies(results: Sequence[Mapping[str, Any]], arm: str) -> Float[np.ndarr
 
 
 def images_per_class(results: Sequence[Mapping[str, Any]], num_classes: int) -> int:
-    """Real images of a class in the small sets: the mean, where all that there are are used."""
+    """Real images of a class in the small sets; classes may differ where all images are used: the mean."""
     return round(results[0]["arms"][REAL]["n_train"] / num_classes)
 
 

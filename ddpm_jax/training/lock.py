@@ -24,13 +24,13 @@ class Locked(OSError):
     """Another process holds the directory."""
 
 
-class NoLocks(Locked):
-    """The file system has none."""
+class NoLocks(OSError):
+    """The file system has no locks."""
 
 
 @contextlib.contextmanager
 def owned(directory: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold `directory`. Raises `Locked`, naming the process that holds it.
+    """Hold `directory`. Raises `Locked`, naming the process that holds it, and `NoLocks`.
 
     The operating system releases the lock however a process ends, so there is no stale lock to
     remove. A process that crashed stays named in the file, and the next one names it in the log.
