@@ -84,6 +84,50 @@ def test_the_docs_show_the_studies_of_small_sets(name):
     assert copies in text_of(path)
 
 
+ARMS = ("real", "real, augmented", "synthetic", "real+synthetic, real augmented")
+
+
+def rows_by_size():
+    """Images of each class -> the result of that size, and its rows by arm."""
+    sizes = [size for name in ("digits_own", "digits_sizes_own") for size in kept(name)["sizes"]]
+    return {
+        size["per_class"]: (size, {row["arm"]: row for row in size["rows"]})
+        for size in sorted(sizes, key=lambda size: size["per_class"])
+    }
+
+
+def test_the_studies_page_shows_every_size():
+    found = rows_by_size()
+    assert [*found] == [5, 10, 20, 50]
+    shown = [
+        [
+            str(number),
+            *(items.percent_text(rows[arm]["accuracy"], rows[arm]["ci95"]) for arm in ARMS),
+            small_sets.gain(rows[ARMS[-1]], "augmented", "±"),
+            "{:.1f} ({:.1f})".format(
+                *(100 * size["copies"][name] for name in ("share", "expected_share"))
+            ),
+        ]
+        for number, (size, rows) in found.items()
+    ]
+    assert table_below("docs/studies.md", "## Digits, from 5 to 50 a class") == shown
+
+
+def test_the_studies_page_says_at_which_sizes_a_gain_is_shown():
+    helped = {}
+    for number, (_, rows) in rows_by_size().items():
+        both, augmented = (np.array(rows[arm]["accuracies"]) for arm in (ARMS[-1], ARMS[1]))
+        helped[number] = bool((both > augmented).all())
+        assert len(both) == 8
+        gain, half = (rows[ARMS[-1]][f"gain_over_augmented{end}"] for end in ("", "_ci95"))
+        assert (gain > half) == helped[number]
+        alone, half = (rows["synthetic"][f"gain_over_real{end}"] for end in ("", "_ci95"))
+        assert (alone > half) == helped[number]
+        below, half = (rows["synthetic"][f"gain_over_augmented{end}"] for end in ("", "_ci95"))
+        assert (below < -half) or number == 5
+    assert helped == {5: True, 10: True, 20: True, 50: False}
+
+
 def test_the_studies_page_answers_as_the_study_of_small_sets_does():
     study = kept("digits_own")
     assert study["sentence"] in text_of("docs/studies.md")
@@ -166,6 +210,13 @@ def test_the_readme_answers_for_small_sets_as_the_study_does():
     both = next(row for row in size["rows"] if row["arm"] == "real+synthetic, real augmented")
     shown = both["gain_over_augmented"] > both["gain_over_augmented_ci95"]
     assert ("On digits they do, a little." in text_of("README.md")) == shown
+    others = [
+        small_sets.gain(rows_by_size()[number][1][ARMS[-1]], "augmented", "±") for number in (5, 20)
+    ]
+    said = (
+        "With 5 images a class the gain is {} points, with 20 it is {}, and with 50 none is shown"
+    )
+    assert said.format(*others) in text_of("README.md")
 
 
 def test_the_page_on_own_images_shows_what_twenty_minutes_gave():

@@ -2,7 +2,7 @@
 
 python -m ddpm_jax.main --config=configs/studies/digits_own.py --mode=own
 
-Time: 33 minutes with 10 images a class on two cores. Result: docs/studies.md has that. The generators are
+Time: two hours on two cores, in two processes. Result: docs/studies.md. The generators are
 told how their images were shifted and rotated, and draw digits as they are. They begin
 with noised images of the small set.
 """
