@@ -1,12 +1,14 @@
-"""What a synthetic set is worth to a classifier, how far it is from real images, and whether it copies.
+r"""What a synthetic set is worth to a classifier, how far it is from real images, and whether it copies.
 
-    python -m ddpm_jax.classify --real=folder:photos --synthetic=folder:made
+    python -m ddpm_jax.classify --real=folder:photos --synthetic=folder:made \
+        --config.data.image_size=32 --config.data.channels=3
 
 A program of its own: any generator may have made the synthetic images. Let it see the training images
 only: a folder that is divided into train/ and test/ is taken as divided.
 """
 
 import pathlib
+from collections.abc import Container
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -33,7 +35,9 @@ def main() -> int:
     config, workdir = command_line.config(), command_line.workdir()
     if REAL.value:
         config.data.source = REAL.value
-    options.check(config, command_line.settings())
+    given = command_line.settings()
+    options.check(config, given)
+    require_size(config.data, given)
     classify.check(config)
     synthetic = find(config, workdir, SYNTHETIC.value) if SYNTHETIC.value else None
     if synthetic:
@@ -44,6 +48,19 @@ def main() -> int:
     compare.run(config, workdir, synthetic)
     report.run(config, workdir, synthetic)
     return 0
+
+
+def require_size(data: ConfigDict, given: Container[str]) -> None:
+    """Raises ValueError if other images than digits would be compared at the size of digits, the default.
+
+    given: dotted names of the fields that the config file or the command line sets.
+    """
+    if data.source != "digits" and "data.image_size" not in given:
+        raise ValueError(
+            f"data.image_size is not given, so the images of {data.source} would be compared at "
+            f"{data.image_size}x{data.image_size} pixels; give --config.data.image_size=SIDE, and "
+            "--config.data.channels=3 if they have colors"
+        )
 
 
 def find(config: ConfigDict, workdir: pathlib.Path, name: str) -> pathlib.Path:

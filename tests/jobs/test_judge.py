@@ -74,6 +74,25 @@ def test_what_no_classifier_can_be_trained_on_is_refused_first(
         judge.check(config, synthetic)
 
 
+@pytest.mark.parametrize(
+    ("source_name", "given", "refused"),
+    [
+        ("folder:photos", (), True),
+        ("tfds:cifar10", ("data.channels",), True),
+        ("folder:photos", ("data.image_size",), False),
+        ("digits", (), False),
+    ],
+)
+def test_images_are_not_compared_at_the_size_of_digits_unasked(source_name, given, refused):
+    data = classifier.get_config().data
+    data.source = source_name
+    if not refused:
+        judge.require_size(data, given)
+        return
+    with pytest.raises(ValueError, match="would be compared at 8x8 pixels; give --config"):
+        judge.require_size(data, given)
+
+
 @pytest.mark.slow
 def test_an_unlabelled_set_ends_before_anything_is_measured(folders, tmp_path):
     real, _ = folders
