@@ -60,6 +60,13 @@ def check(config: ConfigDict, num_per_class: int) -> None:
             f"sampling.classifier_scale is {config.sampling.classifier_scale:g}, and --mode=own trains no "
             "guides; wanted 0"
         )
+    if config.data.per_class:
+        raise ValueError(
+            f"data.per_class is {config.data.per_class}, and --mode=own draws its small sets from all images "
+            "for training and validation; wanted 0, and the numbers of images in own.sizes"
+        )
+    if own.num_folds < 2:
+        raise ValueError(f"own.num_folds is {own.num_folds}, wanted at least 2")
     fewest = own.num_folds if own.num_tuning_sets else 1
     for size in own.sizes:
         if size and not fewest <= size <= num_per_class:

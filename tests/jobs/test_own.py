@@ -285,6 +285,12 @@ def test_few_test_images_leave_copies_out_and_nothing_else(config, tmp_path, mon
         ("own.real_arms", ("real, augmented", "reel"), "'reel' is no arm"),
         ("own.sizes", (4, 2000), r"own\.sizes has 2000, wanted \d to \d+, the real images"),
         ("own.sizes", (1,), r"own\.sizes has 1, wanted \d to \d+"),
+        ("own.num_folds", 0, r"own\.num_folds is 0, wanted at least 2"),
+        (
+            "data.per_class",
+            30,
+            r"data\.per_class is 30, and --mode=own draws its small sets from all",
+        ),
         ("training.start_from", "runs/x", "'runs/x', whose model has seen other images"),
         (
             "sampling.classifier_scale",
