@@ -124,7 +124,7 @@ def test_the_studies_page_says_at_which_sizes_a_gain_is_shown():
         alone, half = (rows["synthetic"][f"gain_over_real{end}"] for end in ("", "_ci95"))
         assert (alone > half) == helped[number]
         below, half = (rows["synthetic"][f"gain_over_augmented{end}"] for end in ("", "_ci95"))
-        assert (below < -half) or number == 5
+        assert (below < -half) == (number != 5)
     assert helped == {5: True, 10: True, 20: True, 50: False}
 
 
